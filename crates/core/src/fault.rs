@@ -1,0 +1,103 @@
+//! Fault points: named places in the publish, claim and commit protocols where a test may end the process.
+//!
+//! `HANDOVER_FAULT=publish.linked:kill` kills this process (SIGKILL, as a power cut would) the first time it
+//! comes by; `…:kill@3` the third time; `…:stop@1` stops it there (SIGSTOP), to be woken later; `…:error` makes
+//! the step fail instead. Unset, which is the rule, a point costs one atomic load.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Every fault point, in the order in which one delivery passes them. Tests walk this list.
+pub const POINTS: &[&str] = &[
+    "arrive.before_commit",
+    "arrive.committed",
+    "claim.before_commit",
+    "claim.committed",
+    "reserve.committed",
+    "program.before_start",
+    "program.ended",
+    "publish.written",
+    "publish.synced",
+    "publish.linked",
+    "publish.dir_synced",
+    "publish.manifest_written",
+    "publish.manifest_linked",
+    "publish.done",
+    "complete.before_commit",
+    "complete.committed",
+    "original.before_remove",
+    "original.removed",
+];
+
+#[derive(Debug)]
+enum Action {
+    Kill,
+    Stop,
+    Fail,
+}
+
+#[derive(Debug)]
+struct Armed {
+    point: String,
+    action: Action,
+    at: u64,
+    hits: AtomicU64,
+}
+
+fn armed() -> Option<&'static Armed> {
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+    ARMED.get_or_init(|| std::env::var("HANDOVER_FAULT").ok().and_then(|text| parse(&text))).as_ref()
+}
+
+fn parse(text: &str) -> Option<Armed> {
+    let (point, rest) = text.split_once(':')?;
+    let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
+    let action = match action {
+        "kill" => Action::Kill,
+        "stop" => Action::Stop,
+        "error" => Action::Fail,
+        _ => return None,
+    };
+    Some(Armed { point: point.to_owned(), action, at: at.parse().ok()?, hits: AtomicU64::new(0) })
+}
+
+/// Passes a fault point. Does nothing unless a test armed it.
+///
+/// # Errors
+/// Where the test asked for an error here.
+pub fn point(name: &str) -> Result<()> {
+    debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
+    let Some(armed) = armed() else { return Ok(()) };
+    if armed.point != name || armed.hits.fetch_add(1, Ordering::SeqCst) + 1 != armed.at {
+        return Ok(());
+    }
+    match armed.action {
+        Action::Kill => raise("KILL"),
+        Action::Stop => raise("STOP"),
+        Action::Fail => {
+            return Err(Error::new(ErrorKind::Io, format!("a test made this step fail ({name})")));
+        }
+    }
+    Ok(())
+}
+
+/// Sends this process a signal by the system's own `kill`, so that this crate needs no system calls.
+fn raise(signal: &str) {
+    let _ = std::process::Command::new("kill")
+        .arg(format!("-{signal}"))
+        .arg(std::process::id().to_string())
+        .status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_from_its_text() {
+        let armed = parse("publish.linked:kill@3").unwrap();
+        assert_eq!((armed.point.as_str(), armed.at), ("publish.linked", 3));
+        assert!(parse("publish.linked:explode").is_none());
+    }
+}

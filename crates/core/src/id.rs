@@ -1,0 +1,76 @@
+//! Identifiers: deliveries are numbered, leases and holders are random.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A delivery's number, from the ledger's one sequence. Manifests carry it as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub i64);
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let digits = text.strip_prefix('#').unwrap_or(text);
+        match digits.parse::<i64>() {
+            Ok(number) if number > 0 => Ok(Self(number)),
+            _ => Err(Error::config(format!("{text:?} is not a delivery's number"))
+                .hint("`handover list` shows the numbers")),
+        }
+    }
+}
+
+/// Proof of a claim: 128 random bits in hex. Every later word about the delivery must carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LeaseToken(pub String);
+
+impl LeaseToken {
+    /// A new token, unlike any other.
+    pub fn random() -> Self {
+        Self(random_hex())
+    }
+}
+
+impl fmt::Display for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A process that claims: the name of the lock file it holds while it lives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HolderId(pub String);
+
+impl HolderId {
+    /// A new holder of this process: `{pid}-{random}`; the pid is for people, the lock file is the proof.
+    pub fn new(pid: u32) -> Self {
+        Self(format!("{pid}-{}", &random_hex()[..12]))
+    }
+}
+
+impl fmt::Display for HolderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// 128 random bits as 32 hex digits.
+///
+/// # Panics
+/// Where the operating system has no random numbers, which no supported one lacks.
+pub fn random_hex() -> String {
+    let mut bytes = [0u8; 16];
+    #[allow(clippy::expect_used)]
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,36 @@
+//! Every bound in one place. Sizes are in bytes, times in the unit that the name ends in.
+
+/// A retry is delayed by `BACKOFF_BASE_MS * 2^(attempt-1)`, with jitter, and never by more than [`BACKOFF_MAX_MS`].
+pub const BACKOFF_BASE_MS: u64 = 1_000;
+/// The longest delay before a retry: fifteen minutes.
+pub const BACKOFF_MAX_MS: u64 = 900_000;
+/// How often a delivery is given back because its holder died before it counts as failed.
+pub const RESCUES_MAX: u32 = 20;
+/// Retries of an app that does not say: four attempts in all.
+pub const RETRIES_DEFAULT: u32 = 3;
+/// How long a lease lasts unless `lease:` says otherwise.
+pub const LEASE_DEFAULT_MS: u64 = 60_000;
+/// How long a program may run unless `timeout:` says otherwise: one hour.
+pub const TIMEOUT_DEFAULT_MS: u64 = 3_600_000;
+/// How long running programs get to end by themselves after SIGTERM.
+pub const SHUTDOWN_GRACE_MS: u64 = 10_000;
+/// What of a program's stderr is kept with the delivery: its end.
+pub const STDERR_KEPT_BYTES: usize = 8 * 1024;
+/// The largest manifest that is read.
+pub const MANIFEST_MAX_BYTES: u64 = 1024 * 1024;
+/// The largest configuration that is read.
+pub const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest field of a table.
+pub const FIELD_MAX_BYTES: usize = 1024 * 1024;
+/// How long a file must have been left alone before it counts as complete, unless `settle:` says otherwise.
+pub const SETTLE_DEFAULT_MS: u64 = 1_000;
+/// How many arrivals are committed in one transaction.
+pub const ARRIVALS_BATCH: usize = 500;
+/// How many commands one transaction of the ledger's writer may take.
+pub const GROUP_COMMIT_MAX: usize = 1_000;
+/// How many files one round of syncs may serve.
+pub const PUBLISH_GROUP_MAX: usize = 64;
+/// The longest text of an error or note that the ledger keeps.
+pub const ERROR_TEXT_MAX_BYTES: usize = 16 * 1024;
+/// The longest name of an app or a type.
+pub const NAME_MAX_BYTES: usize = 64;
