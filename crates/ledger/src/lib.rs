@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The ledger: every delivery is a row, and this crate is the only place that changes one.
+//!
+//! [`Ledger`] is the contract that every backend keeps; the suite in `tests/conformance/` holds a backend to it.
+//! [`sqlite`] is the embedded one. SQL stands nowhere else in Handover.
+//!
+//! Invariants:
+//! - A delivery moves only along the arrows of [`handover_core::state`]; the tables refuse any other move.
+//! - Whoever ends a delivery shows the token of its claim; a stale token changes nothing.
+//! - A delivery's completion and the deliveries that follow from it are one transaction.
+//! - Every transition is in the audit log: who, when, from, to.
+//!
+//! On a crash: what was answered is on disk; what was not answered either happened whole or not at all.
+
+mod api;
+mod backoff;
+pub mod sqlite;
+
+pub use api::{
+    AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion, Failed, Failure, Filter, Held,
+    Ledger, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict,
+};
+pub use backoff::delay;

@@ -1,0 +1,457 @@
+//! The ledger's contract: what a backend can be asked, and what it promises.
+
+use async_trait::async_trait;
+use handover_core::{
+    AppName, Checksum, Delivery, DeliveryId, HolderId, Kind, LeaseToken, NewDelivery, Result, Status,
+    TypeName,
+};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Which of the two tables: records have one of their own, which other programs may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Queue {
+    /// `deliveries`: files and jobs.
+    Deliveries,
+    /// `data_staging`: records.
+    Records,
+}
+
+impl From<Kind> for Queue {
+    fn from(kind: Kind) -> Self {
+        if kind == Kind::Record { Queue::Records } else { Queue::Deliveries }
+    }
+}
+
+/// What became of a pushed delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It is in the ledger under this number.
+    New(DeliveryId),
+    /// One with the same dedup key was there already: this one.
+    Duplicate(DeliveryId),
+}
+
+impl Pushed {
+    /// The number, new or old.
+    pub fn id(self) -> DeliveryId {
+        let (Pushed::New(id) | Pushed::Duplicate(id)) = self;
+        id
+    }
+}
+
+/// Asks for work.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Which table.
+    pub queue: Queue,
+    /// The app that will do it.
+    pub app: String,
+    /// At most so many.
+    pub max: usize,
+    /// How long the lease lasts unless renewed.
+    pub lease: Duration,
+    /// The process that asks.
+    pub holder: HolderId,
+}
+
+/// A claim that somebody holds: the delivery and the token that proves it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Held {
+    /// Which table.
+    pub queue: Queue,
+    /// The delivery.
+    pub id: DeliveryId,
+    /// The proof.
+    pub token: LeaseToken,
+}
+
+/// Ends a delivery well, and hands over what came of it.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// What is completed.
+    pub held: Held,
+    /// What came of it: rows, outputs, notes, the end of stderr.
+    pub result: Value,
+    /// What follows, in the same transaction. Each gets this delivery as its parent unless it names one.
+    pub next: Vec<NewDelivery>,
+    /// The content of the file that an arrival turned out to have.
+    pub checksum: Option<Checksum>,
+}
+
+/// How a failure goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Tried again after a growing delay, until the attempts are used up.
+    Retry,
+    /// Tried again after a delay without using up an attempt.
+    Later,
+    /// Given up.
+    Final,
+}
+
+/// Ends an attempt badly.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What failed.
+    pub held: Held,
+    /// What went wrong, for people.
+    pub error: String,
+    /// How it goes on.
+    pub verdict: Verdict,
+    /// What came of it nevertheless: the end of stderr, the exit code, files in quarantine.
+    pub result: Option<Value>,
+    /// Files that were published nevertheless (a report, a quarantined file), as deliveries at the end of a flow.
+    pub next: Vec<NewDelivery>,
+}
+
+/// What a failure led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed {
+    /// Pending where it is tried again, else failed.
+    pub status: Status,
+    /// When it is tried again.
+    pub run_at: Option<Timestamp>,
+}
+
+/// A delivery that was taken from a lost holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescued {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Its app.
+    pub app: String,
+    /// Who had it.
+    pub holder: Option<HolderId>,
+    /// Pending again, or failed where it was rescued too often.
+    pub status: Status,
+}
+
+/// Asks for a file name. One output of a delivery (`slot`) has one name for ever.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// The delivery whose output it will be; none for a file that a person puts in.
+    pub maker: Option<DeliveryId>,
+    /// Which output: `out`, `rejected`, `report`, `quarantine`.
+    pub slot: String,
+    /// The folder with its date, relative to the data directory, such as `validated/2025-11-24`; or an export's
+    /// absolute path.
+    pub folder: String,
+    /// The app in the name.
+    pub app: AppName,
+    /// The type in the name.
+    pub type_name: TypeName,
+    /// The date in the name.
+    pub date: Date,
+    /// The sequence wanted: taken where it is free and above `floor`.
+    pub wanted: Option<u32>,
+    /// Every sequence up to this one is taken in the folder.
+    pub floor: u32,
+    /// A name of its own form instead of the convention's (exports only).
+    pub stem: Option<String>,
+}
+
+/// A name that nobody else gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The folder as it was asked for.
+    pub folder: String,
+    /// The name without extension.
+    pub stem: String,
+    /// The sequence in it.
+    pub sequence: u32,
+    /// The number set aside for the delivery that this file will be.
+    pub file_id: DeliveryId,
+    /// Whether it was made just now, so that a file of this name cannot be ours.
+    pub fresh: bool,
+}
+
+/// A row of the names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameRow {
+    /// The folder.
+    pub folder: String,
+    /// The name without extension.
+    pub stem: String,
+    /// The delivery whose output it is.
+    pub maker: Option<DeliveryId>,
+    /// Which output.
+    pub slot: String,
+    /// The delivery that the file is.
+    pub file_id: DeliveryId,
+}
+
+/// What makes one state of one original: a changed file is a new arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct ArrivalKey {
+    /// The importer.
+    pub app: String,
+    /// The original's path, as [`handover_core::path_text`].
+    pub path: String,
+    /// The device it is on.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub mtime: Timestamp,
+}
+
+/// A foreign file that is to be taken, or that was refused.
+#[derive(Debug, Clone)]
+pub struct NewArrival {
+    /// Which state of which file.
+    pub key: ArrivalKey,
+    /// The proof that it is complete.
+    pub proof: String,
+    /// The importer's delivery.
+    pub delivery: NewDelivery,
+    /// Where it is refused at once: why. The delivery is then born failed.
+    pub refused: Option<String>,
+}
+
+/// What became of a new arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// It has a delivery now.
+    New(DeliveryId),
+    /// This very state of the file was known: its delivery.
+    Known(DeliveryId),
+}
+
+/// A known arrival.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Arrival {
+    /// Which state of which file.
+    #[serde(flatten)]
+    pub key: ArrivalKey,
+    /// The importer's delivery.
+    pub delivery_id: DeliveryId,
+    /// The proof that it was complete.
+    pub proof: String,
+    /// Its content, once it has been read.
+    pub checksum: Option<String>,
+    /// When it was noticed.
+    pub arrived_at: Timestamp,
+}
+
+/// A line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// From which status; none at birth.
+    pub from: Option<Status>,
+    /// To which.
+    pub to: Status,
+    /// What was said of it.
+    pub note: Option<String>,
+}
+
+/// How many deliveries of an app stand where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AppCount {
+    /// The app that they go to; empty at the end of a flow.
+    pub app: String,
+    /// What they are.
+    pub kind: Kind,
+    /// Where they stand.
+    pub status: Status,
+    /// How many.
+    pub count: u64,
+}
+
+/// A paused app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// The app.
+    pub app: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who paused it.
+    pub by: String,
+}
+
+/// Which runs of a schedule were seen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleMark {
+    /// The app.
+    pub app: String,
+    /// The last time that was due and seen to.
+    pub last_due: Timestamp,
+}
+
+/// Which deliveries to list: all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Goes to this app.
+    pub app: Option<String>,
+    /// Stands here.
+    pub status: Option<Status>,
+    /// Is this.
+    pub kind: Option<Kind>,
+    /// Belongs to this flow.
+    pub flow: Option<String>,
+    /// Was handed over at or after this time.
+    pub since: Option<Timestamp>,
+    /// Ended before this time.
+    pub ended_before: Option<Timestamp>,
+    /// Its number is lower (for the next page).
+    pub before: Option<DeliveryId>,
+    /// Made from this delivery.
+    pub parent: Option<DeliveryId>,
+    /// A replay of this delivery.
+    pub replay_of: Option<DeliveryId>,
+    /// Reads the file at this path within the data directory.
+    pub path: Option<String>,
+    /// Also what is in the archive.
+    pub archived: bool,
+    /// At most so many; newest first.
+    pub limit: usize,
+}
+
+/// A ledger. Every method is one transaction; every answer is durable.
+///
+/// # Errors
+/// Each method fails with an I/O error where the ledger cannot be reached; other errors are said at the method.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// This ledger's own random identity, for ever.
+    fn identity(&self) -> &str;
+
+    /// Where it is, for people; no secrets.
+    fn location(&self) -> String;
+
+    /// Changes its value whenever there may be new work, whoever made it, in this process or another.
+    fn wake(&self) -> watch::Receiver<u64>;
+
+    // --- entering -----------------------------------------------------------------------------------------
+
+    /// Hands over. Without a target a delivery is born completed. A known dedup key gives the known delivery.
+    async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>>;
+
+    /// Commits arrivals: from then on each has its delivery, however often it is seen.
+    async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>>;
+
+    // --- working ------------------------------------------------------------------------------------------
+
+    /// Gives the holder work, highest priority first, then oldest; nothing of a paused app. All of one claim share
+    /// one token.
+    async fn claim(&self, claim: Claim) -> Result<Vec<Delivery>>;
+
+    /// Lengthens leases; returns those that are no longer held.
+    async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>>;
+
+    /// Whether this claim still stands.
+    async fn holds(&self, held: &Held) -> Result<bool>;
+
+    /// Completes and hands over what follows, in one transaction. Returns the numbers of what follows.
+    /// Fails with `Stale` where the claim no longer stands.
+    async fn complete(&self, completion: Completion) -> Result<Vec<DeliveryId>>;
+
+    /// Ends an attempt badly. Fails with `Stale` where the claim no longer stands.
+    async fn fail(&self, failure: Failure) -> Result<Failed>;
+
+    /// Gives work back untouched, without using up an attempt; returns how many were still held.
+    async fn release(&self, held: Vec<Held>) -> Result<usize>;
+
+    /// The processes that hold leases now.
+    async fn holders(&self) -> Result<Vec<HolderId>>;
+
+    /// Takes back what lost holders held, and what leases have run out, without using up an attempt.
+    async fn rescue(&self, actor: &str, lost: Vec<HolderId>) -> Result<Vec<Rescued>>;
+
+    // --- by hand ------------------------------------------------------------------------------------------
+
+    /// A failed delivery is tried again, with all its attempts. Fails with `IllegalTransition` for any other.
+    async fn retry(&self, actor: &str, id: DeliveryId) -> Result<()>;
+
+    /// Ends what has not ended. Fails with `IllegalTransition` for what has.
+    async fn cancel(&self, actor: &str, id: DeliveryId) -> Result<()>;
+
+    /// A new delivery from an old one's input, whatever became of it, archived too.
+    async fn replay(&self, actor: &str, id: DeliveryId) -> Result<DeliveryId>;
+
+    /// Nothing more of this app is claimed.
+    async fn pause(&self, actor: &str, app: &str) -> Result<()>;
+
+    /// Its work goes on. Returns whether it was paused.
+    async fn resume(&self, actor: &str, app: &str) -> Result<bool>;
+
+    /// What is paused.
+    async fn paused(&self) -> Result<Vec<Pause>>;
+
+    /// Brings a deleted delivery back. Returns whether it was deleted.
+    async fn restore(&self, actor: &str, id: DeliveryId) -> Result<bool>;
+
+    // --- names --------------------------------------------------------------------------------------------
+
+    /// Reserves a name, or gives the one that this output of this delivery has.
+    async fn reserve(&self, reserve: Reserve) -> Result<Reservation>;
+
+    /// Gives up a name under which nothing was published: it is free for nobody, but this output gets another.
+    async fn discard(&self, reservation: &Reservation) -> Result<()>;
+
+    /// Whose name it is.
+    async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>>;
+
+    /// The names of a delivery's outputs.
+    async fn names_of(&self, maker: DeliveryId) -> Result<Vec<NameRow>>;
+
+    // --- arrivals -----------------------------------------------------------------------------------------
+
+    /// Everything that this importer has seen, newest first.
+    async fn arrivals(&self, app: &str, limit: usize) -> Result<Vec<Arrival>>;
+
+    /// What is known of originals whose path is this, or ends in `/` and this; newest first.
+    async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>>;
+
+    /// Earlier arrivals of this importer with this content, oldest first, without this delivery's own.
+    async fn same_content(&self, app: &str, checksum: Checksum, except: DeliveryId) -> Result<Vec<Arrival>>;
+
+    // --- schedules ----------------------------------------------------------------------------------------
+
+    /// The last due time of an app's schedule that was seen to.
+    async fn schedule_mark(&self, app: &str) -> Result<Option<ScheduleMark>>;
+
+    /// Sees to a due time: pushes the delivery unless it, or a later time, was seen to already.
+    async fn schedule_due(
+        &self,
+        actor: &str,
+        mark: ScheduleMark,
+        push: Option<NewDelivery>,
+    ) -> Result<Option<DeliveryId>>;
+
+    // --- reading ------------------------------------------------------------------------------------------
+
+    /// One delivery, archived or not.
+    async fn get(&self, id: DeliveryId) -> Result<Option<Delivery>>;
+
+    /// Deliveries, newest first.
+    async fn list(&self, filter: Filter) -> Result<Vec<Delivery>>;
+
+    /// How many stand where; cheap however long the past.
+    async fn counts(&self) -> Result<Vec<AppCount>>;
+
+    /// The oldest delivery that an app could claim now.
+    async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;
+
+    /// When the next delayed delivery is due, or the next lease runs out, of those that lie in the future.
+    async fn next_due(&self) -> Result<Option<Timestamp>>;
+
+    /// A delivery's history.
+    async fn audit(&self, id: DeliveryId) -> Result<Vec<AuditEntry>>;
+
+    // --- archive ------------------------------------------------------------------------------------------
+
+    /// Moves ended deliveries to the archive. Returns how many. Fails with `IllegalTransition` for any that has not
+    /// ended, and moves none then.
+    async fn archive(&self, actor: &str, ids: Vec<DeliveryId>) -> Result<usize>;
+}

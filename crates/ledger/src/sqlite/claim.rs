@@ -1,0 +1,202 @@
+//! Claiming and leases. One claim query; whoever has not the token changes nothing.
+
+use super::error::sql;
+use super::row::{COLUMNS, delivery};
+use super::writer::Write;
+use crate::api::{Claim, Held, Queue, Rescued};
+use handover_core::clock::rfc3339;
+use handover_core::limits::RESCUES_MAX;
+use handover_core::{Delivery, DeliveryId, Error, HolderId, LeaseToken, Result, Status};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use std::time::Duration;
+
+/// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
+/// time, oldest first; nothing deleted, delayed or paused.
+fn candidates(queue: Queue) -> String {
+    let table = queue.table();
+    format!(
+        "SELECT id FROM {table} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+         AND (order_key IS NULL OR NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app \
+              AND e.order_key = d.order_key AND e.id < d.id AND e.status IN ('pending', 'processing'))) \
+         AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) \
+         ORDER BY priority DESC, id LIMIT ?3"
+    )
+}
+
+/// Whether a claim would find anything: asked before, so that an idle process does not write.
+pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<bool> {
+    connection
+        .prepare_cached(&candidates(claim.queue))
+        .and_then(|mut statement| statement.exists(params![claim.app, now, 1]))
+        .map_err(sql("look for work"))
+}
+
+pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
+    let until = rfc3339(later(write.at, claim.lease)?);
+    let text = format!(
+        "UPDATE {} SET status = 'processing', attempts = attempts + 1, lease_token = ?4, leased_by = ?5, lease_until = ?6, \
+         updated_at = ?2 WHERE id IN ({}) RETURNING {COLUMNS}",
+        claim.queue.table(),
+        candidates(claim.queue)
+    );
+    let token = LeaseToken::random();
+    let mut claimed = write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            let values = params![claim.app, write.now, claim.max as i64, token.0, claim.holder.0, until];
+            statement.query_map(values, delivery)?.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .map_err(sql("claim"))?;
+    claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
+    Ok(claimed)
+}
+
+fn later(at: Timestamp, by: Duration) -> Result<Timestamp> {
+    at.checked_add(by).map_err(|e| Error::config("the lease is too long").because(e))
+}
+
+pub(super) fn renew(write: &Write<'_>, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>> {
+    let until = rfc3339(later(write.at, lease)?);
+    let mut lost = Vec::new();
+    for claim in held {
+        let text = format!(
+            "UPDATE {} SET lease_until = ?3 WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+            claim.queue.table()
+        );
+        let changed = write
+            .sql
+            .prepare_cached(&text)
+            .and_then(|mut statement| statement.execute(params![claim.id.0, claim.token.0, until]))
+            .map_err(sql("renew a lease"))?;
+        if changed == 0 {
+            lost.push(claim);
+        }
+    }
+    Ok(lost)
+}
+
+/// Whether the claim stands.
+pub(super) fn holds(connection: &Connection, held: &Held) -> Result<bool> {
+    let text = format!(
+        "SELECT 1 FROM {} WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+        held.queue.table()
+    );
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.exists(params![held.id.0, held.token.0]))
+        .map_err(sql("check a lease"))
+}
+
+/// The error for a claim that no longer stands, with what became of the delivery.
+pub(super) fn stale(connection: &Connection, held: &Held) -> Error {
+    let text = format!("SELECT status, leased_by FROM {} WHERE id = ?1", held.queue.table());
+    let now = connection.query_row(&text, [held.id.0], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+    });
+    let what = match now {
+        Ok((status, Some(holder))) => format!("it is {status}, held by {holder}"),
+        Ok((status, None)) => format!("it is {status}"),
+        Err(_) => "it is not in the ledger any more".to_owned(),
+    };
+    Error::new(
+        handover_core::ErrorKind::Stale,
+        format!("the lease on delivery {} is no longer ours: {what}", held.id),
+    )
+    .hint("the work was done again elsewhere, or it was cancelled; nothing was changed")
+}
+
+/// Gives work back untouched.
+pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
+    let mut released = 0;
+    for claim in held {
+        let text = format!(
+            "UPDATE {} SET status = 'pending', attempts = max(attempts - 1, 0), lease_token = NULL, leased_by = NULL, \
+             lease_until = NULL, updated_at = ?3 WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+            claim.queue.table()
+        );
+        released += write
+            .sql
+            .prepare_cached(&text)
+            .and_then(|mut statement| statement.execute(params![claim.id.0, claim.token.0, write.now]))
+            .map_err(sql("give work back"))?;
+    }
+    Ok(released)
+}
+
+pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
+    let text = "SELECT leased_by FROM deliveries WHERE status = 'processing' AND leased_by IS NOT NULL UNION \
+                SELECT leased_by FROM data_staging WHERE status = 'processing' AND leased_by IS NOT NULL";
+    connection
+        .prepare_cached(text)
+        .and_then(|mut statement| statement.query_map([], |row| row.get(0).map(HolderId))?.collect())
+        .map_err(sql("list the holders"))
+}
+
+/// Whether a lease has run out: asked before, so that an idle process does not write.
+pub(super) fn any_expired(connection: &Connection, now: &str) -> Result<bool> {
+    let text = "SELECT 1 FROM deliveries WHERE status = 'processing' AND lease_until < ?1 UNION ALL \
+                SELECT 1 FROM data_staging WHERE status = 'processing' AND lease_until < ?1";
+    connection
+        .prepare_cached(text)
+        .and_then(|mut s| s.exists([now]))
+        .map_err(sql("look for leases that ran out"))
+}
+
+pub(super) fn rescue(write: &Write<'_>, lost: &[HolderId]) -> Result<Vec<Rescued>> {
+    let mut rescued = Vec::new();
+    for queue in [Queue::Deliveries, Queue::Records] {
+        for (id, app, holder, rescues) in to_rescue(write, queue, lost)? {
+            let gone = holder.as_ref().is_some_and(|h| lost.contains(h));
+            let why = if gone { "the process that worked on it ended" } else { "its lease ran out" };
+            let too_often = rescues + 1 >= RESCUES_MAX;
+            let status = if too_often { Status::Failed } else { Status::Pending };
+            let said = if too_often {
+                format!("given up: {why}, for the {}th time", rescues + 1)
+            } else {
+                why.to_owned()
+            };
+            let text = format!(
+                "UPDATE {} SET status = ?2, attempts = max(attempts - 1, 0), rescues = rescues + 1, lease_token = NULL, \
+                 leased_by = NULL, lease_until = NULL, updated_at = ?3, last_error = ?4, \
+                 processed_at = CASE ?2 WHEN 'failed' THEN ?3 END WHERE id = ?1",
+                queue.table()
+            );
+            write
+                .sql
+                .prepare_cached(&text)
+                .and_then(|mut statement| statement.execute(params![id.0, status.as_str(), write.now, said]))
+                .map_err(sql("rescue a delivery"))?;
+            rescued.push(Rescued { id, app, holder, status });
+        }
+    }
+    Ok(rescued)
+}
+
+type Lost = (DeliveryId, String, Option<HolderId>, u32);
+
+fn to_rescue(write: &Write<'_>, queue: Queue, lost: &[HolderId]) -> Result<Vec<Lost>> {
+    let names = serde_json::to_string(lost).unwrap_or_default();
+    let text = format!(
+        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {} WHERE status = 'processing' \
+         AND (lease_until < ?1 OR leased_by IN (SELECT value FROM json_each(?2)))",
+        queue.table()
+    );
+    write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            statement
+                .query_map(params![write.now, names], |row| {
+                    Ok((
+                        DeliveryId(row.get(0)?),
+                        row.get(1)?,
+                        row.get::<_, Option<String>>(2)?.map(HolderId),
+                        row.get(3)?,
+                    ))
+                })?
+                .collect()
+        })
+        .map_err(sql("look for lost work"))
+}

@@ -1,0 +1,101 @@
+//! Ending an attempt: well, with what follows, or badly. Both are one transaction with all that belongs to them.
+
+use super::claim::stale;
+use super::error::sql;
+use super::push::push;
+use super::writer::{Write, bounded};
+use crate::api::{Completion, Failed, Failure, Held, Verdict};
+use crate::backoff::delay;
+use handover_core::clock::rfc3339;
+use handover_core::{DeliveryId, NewDelivery, Result, Status};
+use rusqlite::{OptionalExtension as _, params};
+
+pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<DeliveryId>> {
+    let held = &completion.held;
+    let text = format!(
+        "UPDATE {} SET status = 'completed', processed_at = ?3, updated_at = ?3, result = ?4, last_error = NULL, \
+         lease_token = NULL, lease_until = NULL WHERE id = ?1 AND lease_token = ?2 AND status = 'processing' \
+         RETURNING coalesce(leased_by, 'handover')",
+        held.queue.table()
+    );
+    let actor: Option<String> = write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            let values = params![held.id.0, held.token.0, write.now, completion.result.to_string()];
+            // The statement runs to its end, or a row that it changed is not changed.
+            Ok(statement
+                .query_map(values, |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<String>>>()?
+                .pop())
+        })
+        .map_err(sql("complete a delivery"))?;
+    let Some(actor) = actor else { return Err(stale(write.sql, held)) };
+    if let Some(checksum) = completion.checksum {
+        write
+            .sql
+            .prepare_cached("UPDATE arrivals SET checksum = ?2 WHERE delivery_id = ?1")
+            .and_then(|mut statement| statement.execute(params![held.id.0, checksum.to_string()]))
+            .map_err(sql("note an arrival's content"))?;
+    }
+    push_next(write, &actor, held, completion.next)
+}
+
+fn push_next(write: &Write<'_>, actor: &str, held: &Held, next: Vec<NewDelivery>) -> Result<Vec<DeliveryId>> {
+    next.into_iter()
+        .map(|mut new| {
+            new.parent_id = new.parent_id.or(Some(held.id));
+            push(write, actor, &new).map(crate::api::Pushed::id)
+        })
+        .collect()
+}
+
+pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
+    let held = &failure.held;
+    let text = format!(
+        "SELECT attempts, max_attempts, snoozes, coalesce(leased_by, 'handover') FROM {} \
+         WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+        held.queue.table()
+    );
+    let row: Option<(u32, u32, u32, String)> = write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            let values = params![held.id.0, held.token.0];
+            statement.query_row(values, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).optional()
+        })
+        .map_err(sql("fail a delivery"))?;
+    let Some((attempts, max_attempts, snoozes, actor)) = row else { return Err(stale(write.sql, held)) };
+    let (attempts, snoozes, wait) = match failure.verdict {
+        Verdict::Final => (attempts, snoozes, None),
+        Verdict::Retry if attempts >= max_attempts => (attempts, snoozes, None),
+        Verdict::Retry => (attempts, snoozes, Some(delay(held.id.0, attempts))),
+        Verdict::Later => (attempts.saturating_sub(1), snoozes + 1, Some(delay(held.id.0, snoozes + 1))),
+    };
+    let run_at = wait.and_then(|wait| write.at.checked_add(wait).ok());
+    let status = if run_at.is_some() { Status::Pending } else { Status::Failed };
+    let text = format!(
+        "UPDATE {} SET status = ?2, attempts = ?3, snoozes = ?4, run_at = coalesce(?5, run_at), updated_at = ?6, \
+         last_error = ?7, result = coalesce(?8, result), lease_token = NULL, leased_by = NULL, lease_until = NULL, \
+         processed_at = CASE ?2 WHEN 'failed' THEN ?6 END WHERE id = ?1",
+        held.queue.table()
+    );
+    write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            statement.execute(params![
+                held.id.0,
+                status.as_str(),
+                attempts,
+                snoozes,
+                run_at.map(rfc3339),
+                write.now,
+                bounded(&failure.error),
+                failure.result.map(|r| r.to_string())
+            ])
+        })
+        .map_err(sql("fail a delivery"))?;
+    push_next(write, &actor, held, failure.next)?;
+    Ok(Failed { status, run_at })
+}

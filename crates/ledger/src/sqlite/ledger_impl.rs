@@ -1,0 +1,205 @@
+//! The contract, method by method: writes go to the writer, reads to a reader.
+
+use super::writer::Step;
+use super::{SqliteLedger, arrivals, by_hand, claim, finish, names, push, query, schedules};
+use crate::api::{
+    AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Failed, Failure, Filter, Held, Ledger,
+    NameRow, NewArrival, Pause, Pushed, Rescued, Reservation, Reserve, ScheduleMark,
+};
+use async_trait::async_trait;
+use handover_core::clock::rfc3339;
+use handover_core::{Checksum, Delivery, DeliveryId, HolderId, NewDelivery, Result};
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio::sync::watch;
+
+impl SqliteLedger {
+    fn now(&self) -> String {
+        rfc3339(self.clock.now())
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn location(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    fn wake(&self) -> watch::Receiver<u64> {
+        self.wake.subscribe()
+    }
+
+    async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>> {
+        let by = actor.to_owned();
+        self.writer
+            .run(Step::Other, actor, move |w| new.iter().map(|n| push::push(w, &by, n)).collect())
+            .await
+    }
+
+    async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>> {
+        let by = actor.to_owned();
+        self.writer.run(Step::Arrive, actor, move |w| arrivals::arrive(w, &by, &arrivals)).await
+    }
+
+    async fn claim(&self, request: Claim) -> Result<Vec<Delivery>> {
+        let (now, look) = (self.now(), request.clone());
+        if !self.readers.run(move |c| claim::any(c, &look, &now)).await? {
+            return Ok(Vec::new());
+        }
+        let actor = request.holder.0.clone();
+        self.writer.run(Step::Claim, &actor, move |w| claim::claim(w, &request)).await
+    }
+
+    async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>> {
+        if held.is_empty() {
+            return Ok(held);
+        }
+        self.writer.run(Step::Other, "handover", move |w| claim::renew(w, held, lease)).await
+    }
+
+    async fn holds(&self, held: &Held) -> Result<bool> {
+        let held = held.clone();
+        self.readers.run(move |c| claim::holds(c, &held)).await
+    }
+
+    async fn complete(&self, completion: Completion) -> Result<Vec<DeliveryId>> {
+        self.writer.run(Step::Complete, "handover", move |w| finish::complete(w, completion)).await
+    }
+
+    async fn fail(&self, failure: Failure) -> Result<Failed> {
+        self.writer.run(Step::Other, "handover", move |w| finish::fail(w, failure)).await
+    }
+
+    async fn release(&self, held: Vec<Held>) -> Result<usize> {
+        if held.is_empty() {
+            return Ok(0);
+        }
+        self.writer.run(Step::Other, "handover", move |w| claim::release(w, &held)).await
+    }
+
+    async fn holders(&self) -> Result<Vec<HolderId>> {
+        self.readers.run(claim::holders).await
+    }
+
+    async fn rescue(&self, actor: &str, lost: Vec<HolderId>) -> Result<Vec<Rescued>> {
+        let now = self.now();
+        if lost.is_empty() && !self.readers.run(move |c| claim::any_expired(c, &now)).await? {
+            return Ok(Vec::new());
+        }
+        self.writer.run(Step::Other, actor, move |w| claim::rescue(w, &lost)).await
+    }
+
+    async fn retry(&self, actor: &str, id: DeliveryId) -> Result<()> {
+        self.writer.run(Step::Other, actor, move |w| by_hand::retry(w, id)).await
+    }
+
+    async fn cancel(&self, actor: &str, id: DeliveryId) -> Result<()> {
+        let by = actor.to_owned();
+        self.writer.run(Step::Other, actor, move |w| by_hand::cancel(w, &by, id)).await
+    }
+
+    async fn replay(&self, actor: &str, id: DeliveryId) -> Result<DeliveryId> {
+        let by = actor.to_owned();
+        self.writer.run(Step::Other, actor, move |w| by_hand::replay(w, &by, id)).await
+    }
+
+    async fn pause(&self, actor: &str, app: &str) -> Result<()> {
+        let (by, app) = (actor.to_owned(), app.to_owned());
+        self.writer.run(Step::Other, actor, move |w| by_hand::pause(w, &by, &app)).await
+    }
+
+    async fn resume(&self, actor: &str, app: &str) -> Result<bool> {
+        let app = app.to_owned();
+        self.writer.run(Step::Other, actor, move |w| by_hand::resume(w, &app)).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Pause>> {
+        self.readers.run(query::paused).await
+    }
+
+    async fn restore(&self, actor: &str, id: DeliveryId) -> Result<bool> {
+        self.writer.run(Step::Other, actor, move |w| by_hand::restore(w, id)).await
+    }
+
+    async fn reserve(&self, reserve: Reserve) -> Result<Reservation> {
+        self.writer.run(Step::Reserve, "handover", move |w| names::reserve(w, &reserve)).await
+    }
+
+    async fn discard(&self, reservation: &Reservation) -> Result<()> {
+        let reservation = reservation.clone();
+        self.writer.run(Step::Reserve, "handover", move |w| names::discard(w, &reservation)).await
+    }
+
+    async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>> {
+        let (folder, stem) = (folder.to_owned(), stem.to_owned());
+        self.readers.run(move |c| names::name(c, &folder, &stem)).await
+    }
+
+    async fn names_of(&self, maker: DeliveryId) -> Result<Vec<NameRow>> {
+        self.readers.run(move |c| names::names_of(c, maker)).await
+    }
+
+    async fn arrivals(&self, app: &str, limit: usize) -> Result<Vec<Arrival>> {
+        let app = app.to_owned();
+        self.readers.run(move |c| arrivals::of_app(c, &app, limit)).await
+    }
+
+    async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>> {
+        let path = path.to_owned();
+        self.readers.run(move |c| arrivals::at(c, &path)).await
+    }
+
+    async fn same_content(&self, app: &str, checksum: Checksum, except: DeliveryId) -> Result<Vec<Arrival>> {
+        let app = app.to_owned();
+        self.readers.run(move |c| arrivals::same_content(c, &app, checksum, except)).await
+    }
+
+    async fn schedule_mark(&self, app: &str) -> Result<Option<ScheduleMark>> {
+        let app = app.to_owned();
+        self.readers.run(move |c| schedules::mark(c, &app)).await
+    }
+
+    async fn schedule_due(
+        &self,
+        actor: &str,
+        mark: ScheduleMark,
+        push: Option<NewDelivery>,
+    ) -> Result<Option<DeliveryId>> {
+        let by = actor.to_owned();
+        self.writer.run(Step::Other, actor, move |w| schedules::due(w, &by, &mark, push.as_ref())).await
+    }
+
+    async fn get(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        self.readers.run(move |c| query::get(c, id)).await
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Delivery>> {
+        self.readers.run(move |c| query::list(c, &filter)).await
+    }
+
+    async fn counts(&self) -> Result<Vec<AppCount>> {
+        self.readers.run(query::counts).await
+    }
+
+    async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| query::oldest_pending(c, &app, &now)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>> {
+        let now = self.now();
+        self.readers.run(move |c| query::next_due(c, &now)).await
+    }
+
+    async fn audit(&self, id: DeliveryId) -> Result<Vec<AuditEntry>> {
+        self.readers.run(move |c| query::audit(c, id)).await
+    }
+
+    async fn archive(&self, actor: &str, ids: Vec<DeliveryId>) -> Result<usize> {
+        self.writer.run(Step::Other, actor, move |w| by_hand::archive(w, &ids)).await
+    }
+}

@@ -1,0 +1,96 @@
+//! Migrations: numbered files, applied in order, each once, in one transaction.
+//!
+//! `PRAGMA user_version` holds the number of the last one applied. On a crash the transaction is gone and the next
+//! process begins again; two processes at once wait for each other at `BEGIN IMMEDIATE`.
+
+use super::error::sql;
+use handover_core::{Error, Result};
+use rusqlite::{Connection, params};
+
+/// One numbered file. `tables` says that it runs once for each of the state machine's tables.
+struct Migration {
+    number: u32,
+    text: &'static str,
+    tables: bool,
+}
+
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, text: include_str!("../../migrations/sqlite/0001_ledger.sql"), tables: false },
+    Migration { number: 2, text: include_str!("../../migrations/sqlite/0002_deliveries.sql"), tables: true },
+    Migration { number: 3, text: include_str!("../../migrations/sqlite/0003_archive.sql"), tables: false },
+];
+
+/// The newest schema this Handover knows.
+fn newest() -> u32 {
+    MIGRATIONS.last().map_or(0, |m| m.number)
+}
+
+/// Brings the schema up to date and returns the ledger's identity. With `migrate` false it only checks.
+///
+/// # Errors
+/// Where the ledger is newer than this Handover, or older and must not be migrated.
+pub(super) fn migrate(connection: &mut Connection, migrate: bool, now: &str) -> Result<String> {
+    let version = version(connection)?;
+    if version > newest() {
+        return Err(Error::config(format!(
+            "the ledger has schema {version}, and this Handover knows up to {}",
+            newest()
+        ))
+        .hint("a newer Handover has used it: update this one"));
+    }
+    if version < newest() {
+        if !migrate {
+            return Err(Error::config(format!(
+                "the ledger has schema {version}, and this Handover needs {}",
+                newest()
+            ))
+            .hint("`migrate: false` is set: let one `handover run` without it bring the schema up to date"));
+        }
+        apply(connection, now)?;
+    }
+    connection
+        .query_row("SELECT identity FROM ledger", [], |row| row.get(0))
+        .map_err(sql("read the ledger's identity"))
+}
+
+fn version(connection: &Connection) -> Result<u32> {
+    connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(sql("read the ledger's schema version"))
+}
+
+fn apply(connection: &mut Connection, now: &str) -> Result<()> {
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(sql("begin a migration"))?;
+    let version = version(&transaction)?;
+    for migration in MIGRATIONS.iter().filter(|m| m.number > version) {
+        let texts =
+            if migration.tables { per_table(migration.text) } else { vec![migration.text.to_owned()] };
+        for text in texts {
+            transaction.execute_batch(&text).map_err(sql("migrate the ledger"))?;
+        }
+    }
+    if version == 0 {
+        transaction
+            .execute("INSERT INTO ledger VALUES (?1, ?2)", params![handover_core::id::random_hex(), now])
+            .map_err(sql("name the ledger"))?;
+    }
+    transaction.pragma_update(None, "user_version", newest()).map_err(sql("note the schema version"))?;
+    transaction.commit().map_err(sql("commit a migration"))
+}
+
+fn per_table(text: &str) -> Vec<String> {
+    [
+        ("deliveries", "data_staging", "file", "idx_deliveries_"),
+        ("data_staging", "deliveries", "record", "idx_"),
+    ]
+    .into_iter()
+    .map(|(table, other, kind, index)| {
+        text.replace("{table}", table)
+            .replace("{other}", other)
+            .replace("{kind}", kind)
+            .replace("{index}", index)
+    })
+    .collect()
+}

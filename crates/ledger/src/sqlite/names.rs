@@ -1,0 +1,144 @@
+//! Names: reserved before they are written, given to one output of one delivery, never given again.
+
+use super::error::sql;
+use super::push::next_id;
+use super::writer::Write;
+use crate::api::{NameRow, Reservation, Reserve};
+use handover_core::{DeliveryId, Error, ErrorKind, FileName, Result};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservation> {
+    if let Some(mine) = mine(write, reserve)? {
+        return Ok(mine);
+    }
+    let sequence = free_sequence(write, reserve)?;
+    let stem = match &reserve.stem {
+        Some(stem) => stem.clone(),
+        None => stem(reserve, sequence),
+    };
+    let file_id = next_id(write)?;
+    let inserted = write
+        .sql
+        .prepare_cached(
+            "INSERT INTO names VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                reserve.folder,
+                stem,
+                reserve.maker.map(|m| m.0),
+                reserve.slot,
+                file_id.0,
+                reserve.app.as_str(),
+                reserve.type_name.as_str(),
+                reserve.date.to_string(),
+                sequence,
+                write.now
+            ])
+        })
+        .map_err(sql("reserve a name"))?;
+    if inserted == 0 {
+        return Err(Error::new(ErrorKind::Exists, "the name is taken by another delivery")
+            .on(format!("{}/{stem}", reserve.folder)));
+    }
+    Ok(Reservation { folder: reserve.folder.clone(), stem, sequence, file_id, fresh: true })
+}
+
+fn stem(reserve: &Reserve, sequence: u32) -> String {
+    let name = FileName {
+        app: reserve.app.clone(),
+        type_name: reserve.type_name.clone(),
+        date: reserve.date,
+        sequence,
+        ext: String::new(),
+    };
+    name.stem()
+}
+
+fn mine(write: &Write<'_>, reserve: &Reserve) -> Result<Option<Reservation>> {
+    let Some(maker) = reserve.maker else { return Ok(None) };
+    write
+        .sql
+        .prepare_cached(
+            "SELECT folder, stem, sequence, file_id FROM names WHERE delivery_id = ?1 AND slot = ?2",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![maker.0, reserve.slot], |row| {
+                    Ok(Reservation {
+                        folder: row.get(0)?,
+                        stem: row.get(1)?,
+                        sequence: row.get(2)?,
+                        file_id: DeliveryId(row.get(3)?),
+                        fresh: false,
+                    })
+                })
+                .optional()
+        })
+        .map_err(sql("look for a reserved name"))
+}
+
+/// The wanted sequence where it is free and above the floor, else the next after the larger of ledger and folder.
+fn free_sequence(write: &Write<'_>, reserve: &Reserve) -> Result<u32> {
+    let fail = sql("look for a free sequence");
+    if let Some(wanted) = reserve.wanted.filter(|w| *w > reserve.floor) {
+        let taken = write
+            .sql
+            .prepare_cached("SELECT 1 FROM names WHERE folder = ?1 AND stem = ?2")
+            .and_then(|mut statement| statement.exists(params![reserve.folder, stem(reserve, wanted)]))
+            .map_err(&fail)?;
+        if !taken {
+            return Ok(wanted);
+        }
+    }
+    let highest: u32 = write
+        .sql
+        .prepare_cached("SELECT coalesce(max(sequence), 0) FROM names WHERE folder = ?1 AND app = ?2 AND type = ?3 AND date = ?4")
+        .and_then(|mut statement| {
+            let values =
+                params![reserve.folder, reserve.app.as_str(), reserve.type_name.as_str(), reserve.date.to_string()];
+            statement.query_row(values, |row| row.get(0))
+        })
+        .map_err(&fail)?;
+    Ok(highest.max(reserve.floor) + 1)
+}
+
+/// Frees the output to take another name; the name itself stays taken.
+pub(super) fn discard(write: &Write<'_>, reservation: &Reservation) -> Result<()> {
+    write
+        .sql
+        .prepare_cached(
+            "UPDATE names SET delivery_id = NULL, slot = 'discarded' WHERE folder = ?1 AND stem = ?2",
+        )
+        .and_then(|mut statement| statement.execute(params![reservation.folder, reservation.stem]))
+        .map(|_| ())
+        .map_err(sql("give up a name"))
+}
+
+fn name_row(row: &Row<'_>) -> rusqlite::Result<NameRow> {
+    Ok(NameRow {
+        folder: row.get(0)?,
+        stem: row.get(1)?,
+        maker: row.get::<_, Option<i64>>(2)?.map(DeliveryId),
+        slot: row.get(3)?,
+        file_id: DeliveryId(row.get(4)?),
+    })
+}
+
+pub(super) fn name(connection: &Connection, folder: &str, stem: &str) -> Result<Option<NameRow>> {
+    connection
+        .prepare_cached(
+            "SELECT folder, stem, delivery_id, slot, file_id FROM names WHERE folder = ?1 AND stem = ?2",
+        )
+        .and_then(|mut statement| statement.query_row([folder, stem], name_row).optional())
+        .map_err(sql("look for a name"))
+}
+
+pub(super) fn names_of(connection: &Connection, maker: DeliveryId) -> Result<Vec<NameRow>> {
+    connection
+        .prepare_cached(
+            "SELECT folder, stem, delivery_id, slot, file_id FROM names WHERE delivery_id = ?1 ORDER BY slot",
+        )
+        .and_then(|mut statement| statement.query_map([maker.0], name_row)?.collect())
+        .map_err(sql("list a delivery's names"))
+}

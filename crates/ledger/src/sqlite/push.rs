@@ -1,0 +1,98 @@
+//! Entering: rows are made here and nowhere else.
+
+use super::error::sql;
+use super::writer::Write;
+use crate::api::{Pushed, Queue};
+use handover_core::clock::rfc3339;
+use handover_core::{DeliveryId, Error, NewDelivery, Result, Status};
+use rusqlite::{OptionalExtension as _, named_params, params};
+
+/// Sets a number aside: the tables share one sequence.
+pub(super) fn next_id(write: &Write<'_>) -> Result<DeliveryId> {
+    let fail = sql("set a number aside");
+    write
+        .sql
+        .prepare_cached("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name IN ('deliveries', 'data_staging') RETURNING seq")
+        .and_then(|mut statement| {
+            let numbers = statement.query_map([], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(DeliveryId(numbers.into_iter().max().unwrap_or(1)))
+        })
+        .map_err(fail)
+}
+
+/// Pushes one delivery. One with a number that is there already is the same delivery, as is one with the same key.
+pub(super) fn push(write: &Write<'_>, actor: &str, new: &NewDelivery) -> Result<Pushed> {
+    if new.max_attempts == 0 {
+        return Err(Error::config("a delivery needs at least one attempt"));
+    }
+    let queue = Queue::from(new.kind);
+    if let Some(known) = known(write, queue, new)? {
+        return Ok(Pushed::Duplicate(known));
+    }
+    let id = match new.id {
+        Some(id) => id,
+        None => next_id(write)?,
+    };
+    let status = if new.target_app.is_some() { Status::Pending } else { Status::Completed };
+    let statement = match queue {
+        Queue::Deliveries => INSERT_DELIVERY,
+        Queue::Records => INSERT_RECORD,
+    };
+    write
+        .sql
+        .prepare_cached(statement)
+        .and_then(|mut statement| {
+            statement.execute(named_params! {
+                ":id": id.0, ":kind": new.kind.as_str(), ":source": new.source_app, ":target": new.target_app,
+                ":data": new.data.to_string(), ":status": status.as_str(), ":now": write.now,
+                ":ended": (status == Status::Completed).then_some(&write.now), ":by": actor, ":flow": new.flow,
+                ":priority": new.priority, ":run_at": new.run_at.map_or_else(|| write.now.clone(), rfc3339),
+                ":max": new.max_attempts, ":dedup": new.dedup_key, ":order": new.order_key,
+                ":parent": new.parent_id.map(|p| p.0), ":replay": new.replay_of.map(|r| r.0), ":trace": new.trace,
+            })
+        })
+        .map_err(sql("push a delivery"))?;
+    Ok(Pushed::New(id))
+}
+
+macro_rules! insert {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ", $table, " (id, kind, source_app, target_app, data, status, created_at, processed_at, updated_at, \
+             created_by, flow, priority, run_at, max_attempts, dedup_key, order_key, parent_id, replay_of, trace) \
+             VALUES (:id, :kind, :source, :target, :data, :status, :now, :ended, :now, :by, :flow, :priority, :run_at, :max, \
+             :dedup, :order, :parent, :replay, :trace)"
+        )
+    };
+}
+const INSERT_DELIVERY: &str = insert!("deliveries");
+const INSERT_RECORD: &str = insert!("data_staging");
+
+fn known(write: &Write<'_>, queue: Queue, new: &NewDelivery) -> Result<Option<DeliveryId>> {
+    let fail = sql("look for a known delivery");
+    let one = |text: &str, values: &[&dyn rusqlite::ToSql]| {
+        write
+            .sql
+            .prepare_cached(text)
+            .and_then(|mut s| s.query_row(values, |row| row.get(0)).optional())
+            .map_err(&fail)
+    };
+    let mut found: Option<i64> = None;
+    if let Some(id) = new.id {
+        let text =
+            "SELECT id FROM v_deliveries WHERE id = ?1 UNION ALL SELECT id FROM data_archive WHERE id = ?1";
+        found = one(text, params![id.0])?;
+    }
+    if let (None, Some(key)) = (found, &new.dedup_key) {
+        let text = match queue {
+            Queue::Deliveries => {
+                "SELECT id FROM deliveries WHERE target_app IS ?1 AND dedup_key = ?2 UNION ALL SELECT id FROM data_archive WHERE target_app IS ?1 AND dedup_key = ?2"
+            }
+            Queue::Records => {
+                "SELECT id FROM data_staging WHERE target_app IS ?1 AND dedup_key = ?2 UNION ALL SELECT id FROM data_archive WHERE target_app IS ?1 AND dedup_key = ?2"
+            }
+        };
+        found = one(text, params![new.target_app, key])?;
+    }
+    Ok(found.map(DeliveryId))
+}

@@ -1,0 +1,152 @@
+//! Reading: one delivery, lists, counts, history. Nothing here writes.
+
+use super::error::sql;
+use super::row::{COLUMNS, delivery, parsed, time};
+use crate::api::{AppCount, AuditEntry, Filter, Pause};
+use handover_core::clock::rfc3339;
+use handover_core::{Delivery, DeliveryId, Result};
+use jiff::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+
+pub(super) fn get(connection: &Connection, id: DeliveryId) -> Result<Option<Delivery>> {
+    let text = ["deliveries", "data_staging", "data_archive"]
+        .map(|table| format!("SELECT {COLUMNS} FROM {table} WHERE id = ?1"))
+        .join(" UNION ALL ");
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.query_row([id.0], delivery).optional())
+        .map_err(sql("read a delivery"))
+}
+
+pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Delivery>> {
+    let (conditions, values) = conditions(filter);
+    let mut tables = vec!["deliveries", "data_staging"];
+    if filter.archived {
+        tables.push("data_archive");
+    }
+    let limit = filter.limit;
+    // Each table gives its own newest first, by its own index; only those few are merged.
+    let text = tables
+        .iter()
+        .map(|table| {
+            format!(
+                "SELECT * FROM (SELECT {COLUMNS} FROM {table} {conditions} ORDER BY id DESC LIMIT {limit})"
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ");
+    let text = format!("{text} ORDER BY id DESC LIMIT {limit}");
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.query_map(params_from_iter(values), delivery)?.collect())
+        .map_err(sql("list deliveries"))
+}
+
+/// The filter as SQL with numbered parameters, which all tables of a union share.
+fn conditions(filter: &Filter) -> (String, Vec<Value>) {
+    let text = |t: &Option<String>| t.clone().map(Value::Text);
+    let wanted: [(&str, Option<Value>); 10] = [
+        ("target_app = ", text(&filter.app)),
+        ("status = ", filter.status.map(|s| Value::Text(s.as_str().into()))),
+        ("kind = ", filter.kind.map(|k| Value::Text(k.as_str().into()))),
+        ("flow = ", text(&filter.flow)),
+        ("created_at >= ", filter.since.map(|t| Value::Text(rfc3339(t)))),
+        ("processed_at < ", filter.ended_before.map(|t| Value::Text(rfc3339(t)))),
+        ("id < ", filter.before.map(|id| Value::Integer(id.0))),
+        ("parent_id = ", filter.parent.map(|id| Value::Integer(id.0))),
+        ("replay_of = ", filter.replay_of.map(|id| Value::Integer(id.0))),
+        ("kind = 'file' AND json_extract(data, '$.path') = ", text(&filter.path)),
+    ];
+    let mut values = Vec::new();
+    let mut parts = Vec::new();
+    for (condition, value) in wanted {
+        if let Some(value) = value {
+            values.push(value);
+            parts.push(format!("{condition}?{}", values.len()));
+        }
+    }
+    let all = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
+    (all, values)
+}
+
+pub(super) fn counts(connection: &Connection) -> Result<Vec<AppCount>> {
+    connection
+        .prepare_cached("SELECT app, kind, status, n FROM tally WHERE n > 0 ORDER BY app, kind, status")
+        .and_then(|mut statement| {
+            statement
+                .query_map([], |row| {
+                    Ok(AppCount {
+                        app: row.get(0)?,
+                        kind: parsed(row, 1)?,
+                        status: parsed(row, 2)?,
+                        count: row.get::<_, i64>(3)? as u64,
+                    })
+                })?
+                .collect()
+        })
+        .map_err(sql("count deliveries"))
+}
+
+/// The smallest time that a query gives, if it gives one.
+fn smallest(
+    connection: &Connection,
+    text: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> Result<Option<Timestamp>> {
+    let found: Option<Option<String>> = connection
+        .prepare_cached(text)
+        .and_then(|mut statement| statement.query_row(values, |row| row.get(0)).optional())
+        .map_err(sql("look for the next time"))?;
+    Ok(found.flatten().and_then(|text| text.parse().ok()))
+}
+
+pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> Result<Option<Timestamp>> {
+    let text = "SELECT min(created_at) FROM v_deliveries WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL";
+    smallest(connection, text, &[&app, &now])
+}
+
+pub(super) fn next_due(connection: &Connection, now: &str) -> Result<Option<Timestamp>> {
+    let text = "SELECT min(t) FROM (\
+        SELECT min(run_at) AS t FROM deliveries WHERE status = 'pending' AND run_at > ?1 UNION ALL \
+        SELECT min(run_at) FROM data_staging WHERE status = 'pending' AND run_at > ?1 UNION ALL \
+        SELECT min(lease_until) FROM deliveries WHERE status = 'processing' UNION ALL \
+        SELECT min(lease_until) FROM data_staging WHERE status = 'processing')";
+    smallest(connection, text, &[&now])
+}
+
+pub(super) fn audit(connection: &Connection, id: DeliveryId) -> Result<Vec<AuditEntry>> {
+    connection
+        .prepare_cached(
+            "SELECT at, actor, from_status, to_status, note FROM v_audit WHERE delivery_id = ?1 ORDER BY id",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_map([id.0], |row| {
+                    Ok(AuditEntry {
+                        at: time(row, 0)?,
+                        actor: row.get(1)?,
+                        from: if row.get_ref(2)?.as_str_or_null()?.is_some() {
+                            Some(parsed(row, 2)?)
+                        } else {
+                            None
+                        },
+                        to: parsed(row, 3)?,
+                        note: row.get(4)?,
+                    })
+                })?
+                .collect()
+        })
+        .map_err(sql("read a delivery's history"))
+}
+
+pub(super) fn paused(connection: &Connection) -> Result<Vec<Pause>> {
+    connection
+        .prepare_cached("SELECT app, since, by FROM paused_apps ORDER BY app")
+        .and_then(|mut statement| {
+            statement
+                .query_map([], |row| Ok(Pause { app: row.get(0)?, since: time(row, 1)?, by: row.get(2)? }))?
+                .collect()
+        })
+        .map_err(sql("list the paused apps"))
+}
