@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The built-in apps: each is an ordinary console program too (`handover app NAME`).
+//!
+//! An app reads one input and writes one output, one stream of rejected rows and at most one report, through
+//! [`std::io`] alone: it knows nothing of folders, names, manifests or the ledger. Its configuration is compiled
+//! once and serves every file after that.
+//!
+//! Invariants:
+//! - **Row conservation**: rows in = rows out + rows rejected, checked at the end of every run.
+//! - A row that an app lets pass unchanged is passed byte for byte.
+//! - Memory does not grow with the input, but for what `unique` asks to be remembered.
+//!
+//! On a crash: nothing is lost, because nothing here is published; whoever runs the app throws the unfinished
+//! output away and runs it again.
+
+mod app;
+mod config;
+pub mod enricher;
+pub mod exporter;
+pub mod importer;
+mod registry;
+mod reject;
+mod rows;
+mod table;
+pub mod validator;
+
+pub use app::{AppIo, Outcome, RowApp};
+pub use config::{TextMap, parse_config};
+pub use enricher::Enricher;
+pub use exporter::Exporter;
+pub use importer::Importer;
+pub use registry::{BuiltIn, built_in};
+pub use validator::Validator;

@@ -7,7 +7,7 @@
 //! - [`error`]: one error type; each says what failed, on what, whether a retry helps and what to do.
 //! - [`clock`]: where the time comes from. [`limits`]: every bound in one place.
 //! - [`fault`]: the points at which a test may kill the process.
-//! - [`path_text`]: paths of any bytes as text, and back.
+//! - [`path_text`]: paths of any bytes as text, and back. [`units`]: durations and sizes as people write them.
 
 pub mod clock;
 pub mod delivery;
@@ -20,6 +20,7 @@ pub mod name;
 pub mod path_text;
 pub mod state;
 pub mod suggest;
+pub mod units;
 
 pub use clock::{Clock, SystemClock};
 pub use delivery::{Delivery, NewDelivery};

@@ -22,6 +22,8 @@ pub const MANIFEST_MAX_BYTES: u64 = 1024 * 1024;
 pub const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// The longest field of a table.
 pub const FIELD_MAX_BYTES: usize = 1024 * 1024;
+/// The longest row of a table, with its line end.
+pub const ROW_MAX_BYTES: usize = 16 * FIELD_MAX_BYTES;
 /// How long a file must have been left alone before it counts as complete, unless `settle:` says otherwise.
 pub const SETTLE_DEFAULT_MS: u64 = 1_000;
 /// How many arrivals are committed in one transaction.

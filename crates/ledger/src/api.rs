@@ -402,6 +402,9 @@ pub trait Ledger: Send + Sync {
     /// Whose name it is.
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>>;
 
+    /// The names in a folder that are settled: made by a delivery, or those of a file that has one.
+    async fn names_in(&self, folder: &str) -> Result<Vec<String>>;
+
     /// The names of a delivery's outputs.
     async fn names_of(&self, maker: DeliveryId) -> Result<Vec<NameRow>>;
 

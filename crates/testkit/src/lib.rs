@@ -1,1 +1,11 @@
-//! Placeholder.
+//! What tests share: a clock that a test turns by hand, and folders that vanish with the test.
+//!
+//! Nothing here is part of the product; everything may panic with a clear message, as tests do.
+
+mod clock;
+mod folder;
+mod random;
+
+pub use clock::FakeClock;
+pub use folder::Folder;
+pub use random::Random;

@@ -51,6 +51,8 @@ CREATE TABLE arrivals (
     id          INTEGER PRIMARY KEY,
     app         TEXT NOT NULL,
     path        TEXT NOT NULL,
+    -- The last part of the path.
+    name        TEXT NOT NULL,
     device      INTEGER NOT NULL,
     inode       INTEGER NOT NULL,
     size        INTEGER NOT NULL,
@@ -61,6 +63,8 @@ CREATE TABLE arrivals (
     arrived_at  TEXT NOT NULL,
     UNIQUE (path, app, device, inode, size, mtime)
 );
+CREATE INDEX idx_arrivals_app ON arrivals (app);
+CREATE INDEX idx_arrivals_name ON arrivals (name);
 CREATE INDEX idx_arrivals_content ON arrivals (checksum, app) WHERE checksum IS NOT NULL;
 CREATE INDEX idx_arrivals_delivery ON arrivals (delivery_id);
 

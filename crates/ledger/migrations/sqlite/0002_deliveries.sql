@@ -1,59 +1,85 @@
 -- The state machine's tables. The migrator runs this file twice, with {table} and {other} as `deliveries` and
--- `data_staging`, `{kind}` as the usual kind and {index} as the prefix of the table's indexes.
+-- `data_staging`, {kind} and {kinds} as the usual kind and all that are allowed, {index} as the prefix of the indexes.
+--
+-- Other programs open this file with an SQLite of their own: nothing here needs a newer one than 3.31 (2020).
 
 CREATE TABLE {table} (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     source_app   TEXT NOT NULL,
     target_app   TEXT,
-    data         TEXT NOT NULL CHECK (json_valid(data)),
+    data         TEXT NOT NULL CHECK (typeof(data) = 'text' AND json_valid(data)),
     status       TEXT NOT NULL DEFAULT 'pending'
                  CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'archived')),
     created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     processed_at TEXT,
-    kind         TEXT NOT NULL DEFAULT '{kind}' CHECK (kind IN ('record', 'file', 'job')),
+    kind         TEXT NOT NULL DEFAULT '{kind}' CHECK (kind IN ({kinds})),
     updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     created_by   TEXT,
     deleted_at   TEXT,
     flow         TEXT,
-    priority     INTEGER NOT NULL DEFAULT 0,
+    priority     INTEGER NOT NULL DEFAULT 0
+                 CHECK (typeof(priority) = 'integer' AND priority BETWEEN -2147483648 AND 2147483647),
     run_at       TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-    attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    max_attempts INTEGER NOT NULL DEFAULT 4 CHECK (max_attempts >= 1),
+    attempts     INTEGER NOT NULL DEFAULT 0
+                 CHECK (typeof(attempts) = 'integer' AND attempts BETWEEN 0 AND 4294967295),
+    max_attempts INTEGER NOT NULL DEFAULT 4
+                 CHECK (typeof(max_attempts) = 'integer' AND max_attempts BETWEEN 1 AND 4294967295),
     lease_token  TEXT,
     leased_by    TEXT,
     lease_until  TEXT,
     dedup_key    TEXT,
     order_key    TEXT,
-    parent_id    INTEGER,
-    replay_of    INTEGER,
+    parent_id    INTEGER CHECK (parent_id IS NULL OR typeof(parent_id) = 'integer'),
+    replay_of    INTEGER CHECK (replay_of IS NULL OR typeof(replay_of) = 'integer'),
     last_error   TEXT,
     trace        TEXT,
-    rescues      INTEGER NOT NULL DEFAULT 0,
-    snoozes      INTEGER NOT NULL DEFAULT 0,
+    rescues      INTEGER NOT NULL DEFAULT 0
+                 CHECK (typeof(rescues) = 'integer' AND rescues BETWEEN 0 AND 4294967295),
+    snoozes      INTEGER NOT NULL DEFAULT 0
+                 CHECK (typeof(snoozes) = 'integer' AND snoozes BETWEEN 0 AND 4294967295),
     result       TEXT CHECK (result IS NULL OR json_valid(result))
 );
 
-CREATE INDEX {index}status_created ON {table} (status, created_at);
-CREATE INDEX {index}target_app ON {table} (target_app, priority DESC, id) WHERE status = 'pending';
+-- The past is in none of these but {index}app and {index}ended, so that a long one costs the present nothing. The ORs
+-- are there because SQLite does not see that `status = 'failed'` lies in an IN.
+CREATE INDEX {index}status_created ON {table} (status, created_at)
+    WHERE status = 'pending' OR status = 'processing' OR status = 'failed';
+-- The claim query's order, and what it skips by.
+CREATE INDEX {index}target_app ON {table} (target_app, priority DESC, id, run_at) WHERE status = 'pending';
+CREATE INDEX {index}oldest ON {table} (target_app, created_at, run_at) WHERE status = 'pending';
 CREATE INDEX {index}due ON {table} (run_at) WHERE status = 'pending';
 CREATE INDEX {index}leases ON {table} (lease_until) WHERE status = 'processing';
-CREATE INDEX {index}order_key ON {table} (target_app, order_key, id)
-    WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
+CREATE INDEX {index}holders ON {table} (leased_by) WHERE status = 'processing';
+CREATE INDEX {index}order_key ON {table} (target_app, order_key, status, id)
+    WHERE order_key IS NOT NULL AND (status = 'pending' OR status = 'processing');
 CREATE UNIQUE INDEX {index}dedup ON {table} (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
 CREATE INDEX {index}parent ON {table} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {index}replay ON {table} (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX {index}path ON {table} (json_extract(data, '$.path')) WHERE kind = 'file';
+CREATE INDEX {index}app ON {table} (target_app);
+CREATE INDEX {index}ended ON {table} (processed_at) WHERE processed_at IS NOT NULL;
 
--- One sequence of ids: what one table gives out, the other may not.
+-- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
 CREATE TRIGGER {table}_sequence AFTER INSERT ON {table} BEGIN
     UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = '{other}';
 END;
 
+CREATE TRIGGER {table}_number AFTER INSERT ON {table} WHEN (SELECT name FROM actor) IS NULL BEGIN
+    SELECT RAISE(ABORT, 'this id is taken: leave it out, and the ledger gives the next')
+        WHERE EXISTS (SELECT 1 FROM {other} WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM data_archive WHERE id = NEW.id);
+END;
+
+CREATE TRIGGER {table}_renumber BEFORE UPDATE OF id ON {table} WHEN NEW.id <> OLD.id BEGIN
+    SELECT RAISE(ABORT, 'an id cannot be changed');
+END;
+
 CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
     INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT DO UPDATE SET n = n + 1;
-    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status)
-        VALUES (NEW.created_at, coalesce(NEW.created_by, (SELECT name FROM actor), 'sql'), NEW.id, NULL, NEW.status);
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
+        VALUES (CASE WHEN (SELECT name FROM actor) IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+                     ELSE NEW.created_at END,
+                coalesce(NEW.created_by, (SELECT name FROM actor), 'sql'), NEW.id, NULL, NEW.status, NEW.last_error);
 END;
 
 CREATE TRIGGER {table}_guard BEFORE UPDATE OF status ON {table}
@@ -67,17 +93,90 @@ BEGIN
     SELECT RAISE(ABORT, 'illegal transition: the state machine has no such arrow');
 END;
 
-CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <> OLD.status BEGIN
+CREATE TRIGGER {table}_counted AFTER UPDATE OF status, target_app, kind ON {table}
+WHEN NEW.status <> OLD.status OR NEW.target_app IS NOT OLD.target_app OR NEW.kind <> OLD.kind BEGIN
     UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
     INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT DO UPDATE SET n = n + 1;
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+END;
+
+-- Who acts: 'handover' is whoever held the lease; no name is a program with plain SQL. One of those that ends what
+-- it never claimed has claimed and ended it.
+CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <> OLD.status BEGIN
+    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status)
+        SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'sql', NEW.id, 'pending', 'processing'
+        WHERE OLD.status = 'pending' AND NEW.status = 'completed' AND (SELECT name FROM actor) IS NULL;
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
-        VALUES (CASE WHEN NEW.updated_at > OLD.updated_at THEN NEW.updated_at
-                     ELSE strftime('%Y-%m-%dT%H:%M:%fZ', 'now') END,
-                -- 'handover' is whoever held the lease; no name is a program with plain SQL.
-                CASE (SELECT name FROM actor) WHEN 'handover' THEN coalesce(OLD.leased_by, 'handover')
-                     ELSE coalesce((SELECT name FROM actor), 'sql') END, NEW.id, OLD.status, NEW.status,
-                CASE WHEN NEW.last_error IS NOT OLD.last_error THEN NEW.last_error END);
+        SELECT CASE WHEN name IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') ELSE NEW.updated_at END,
+               CASE name WHEN 'handover' THEN coalesce(OLD.leased_by, name) ELSE coalesce(name, 'sql') END,
+               NEW.id,
+               CASE WHEN name IS NULL AND OLD.status = 'pending' AND NEW.status = 'completed' THEN 'processing'
+                    ELSE OLD.status END,
+               NEW.status,
+               CASE WHEN NEW.last_error IS NOT OLD.last_error THEN NEW.last_error END
+        FROM actor;
+END;
+
+-- What Handover's own statements write themselves, a program with plain SQL need not know.
+CREATE TRIGGER {table}_stamp AFTER UPDATE OF status ON {table}
+WHEN NEW.status <> OLD.status AND (SELECT name FROM actor) IS NULL BEGIN
+    UPDATE {table} SET
+        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
+        processed_at = CASE WHEN NEW.status IN ('completed', 'failed')
+                                 THEN coalesce(NEW.processed_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+                            WHEN NEW.status = 'archived' THEN NEW.processed_at END
+        WHERE id = NEW.id;
+END;
+
+-- Times in another form, such as SQLite's own functions give, become ours, which sort as text; no time is refused.
+CREATE TRIGGER {table}_born_times AFTER INSERT ON {table}
+WHEN (SELECT name FROM actor) IS NULL AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
+    OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
+    OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
+    OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
+    OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
+    OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until))
+BEGIN
+    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
+        WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
+           OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
+           OR NEW.updated_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at) IS NULL
+           OR NEW.processed_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at) IS NULL
+           OR NEW.deleted_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at) IS NULL
+           OR NEW.lease_until IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until) IS NULL;
+    UPDATE {table} SET
+        created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
+        run_at = strftime('%Y-%m-%dT%H:%M:%fZ', run_at),
+        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', updated_at),
+        processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at),
+        deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ', deleted_at),
+        lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', lease_until)
+        WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER {table}_times AFTER UPDATE OF created_at, run_at, updated_at, processed_at, deleted_at, lease_until ON {table}
+WHEN (SELECT name FROM actor) IS NULL AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
+    OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
+    OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
+    OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
+    OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
+    OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until))
+BEGIN
+    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
+        WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
+           OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
+           OR NEW.updated_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at) IS NULL
+           OR NEW.processed_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at) IS NULL
+           OR NEW.deleted_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at) IS NULL
+           OR NEW.lease_until IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until) IS NULL;
+    UPDATE {table} SET
+        created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
+        run_at = strftime('%Y-%m-%dT%H:%M:%fZ', run_at),
+        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', updated_at),
+        processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at),
+        deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ', deleted_at),
+        lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', lease_until)
+        WHERE id = NEW.id;
 END;
 
 CREATE TRIGGER {table}_gone AFTER DELETE ON {table} BEGIN

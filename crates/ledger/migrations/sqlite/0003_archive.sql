@@ -10,12 +10,19 @@ CREATE TABLE data_archive (
     archived_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 CREATE INDEX idx_archive_parent ON data_archive (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX idx_archive_replay ON data_archive (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX idx_archive_path ON data_archive (json_extract(data, '$.path')) WHERE kind = 'file';
-CREATE UNIQUE INDEX idx_archive_dedup ON data_archive (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
+CREATE INDEX idx_archive_app ON data_archive (target_app);
+-- Not unique: a record and a file may bear the same key, and so may a record that came by plain SQL after this one.
+CREATE INDEX idx_archive_dedup ON data_archive (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
 
 CREATE TRIGGER data_archive_born AFTER INSERT ON data_archive BEGIN
     INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, 'archived', 1)
-        ON CONFLICT DO UPDATE SET n = n + 1;
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER data_archive_gone AFTER DELETE ON data_archive BEGIN
+    UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = 'archived';
 END;
 
 CREATE VIEW v_deliveries AS

@@ -1,9 +1,9 @@
 //! Arrivals: each state of each original is committed once, before it is taken.
 
 use super::error::sql;
-use super::push::push;
+use super::push::{push, push_failed};
 use super::row::time;
-use super::writer::{Write, bounded};
+use super::writer::Write;
 use crate::api::{Arrival, ArrivalKey, Arrived, NewArrival};
 use handover_core::{Checksum, DeliveryId, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -27,12 +27,15 @@ fn one(write: &Write<'_>, actor: &str, arrival: &NewArrival) -> Result<Arrived> 
     if let Some(id) = known {
         return Ok(Arrived::Known(DeliveryId(id)));
     }
-    let id = push(write, actor, &arrival.delivery)?.id();
+    let id = match &arrival.refused {
+        Some(why) => push_failed(write, actor, &arrival.delivery, why)?.id(),
+        None => push(write, actor, &arrival.delivery)?.id(),
+    };
     write
         .sql
         .prepare_cached(
-            "INSERT INTO arrivals (app, path, device, inode, size, mtime, delivery_id, proof, arrived_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO arrivals (app, path, device, inode, size, mtime, delivery_id, proof, arrived_at, name) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -44,18 +47,16 @@ fn one(write: &Write<'_>, actor: &str, arrival: &NewArrival) -> Result<Arrived> 
                 key.mtime.to_string(),
                 id.0,
                 arrival.proof,
-                write.now
+                write.now,
+                last_part(&key.path)
             ])
         })
         .map_err(sql("commit an arrival"))?;
-    if let Some(why) = &arrival.refused {
-        write
-            .sql
-            .prepare_cached("UPDATE deliveries SET status = 'failed', processed_at = ?2, updated_at = ?2, last_error = ?3 WHERE id = ?1")
-            .and_then(|mut statement| statement.execute(params![id.0, write.now, bounded(why)]))
-            .map_err(sql("refuse an arrival"))?;
-    }
     Ok(Arrived::New(id))
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 const COLUMNS: &str = "app, path, device, inode, size, mtime, delivery_id, proof, checksum, arrived_at";
@@ -85,7 +86,11 @@ fn select(connection: &Connection, rest: &str, values: &[&dyn rusqlite::ToSql]) 
 }
 
 pub(super) fn of_app(connection: &Connection, app: &str, limit: usize) -> Result<Vec<Arrival>> {
-    select(connection, "WHERE app = ?1 ORDER BY id DESC LIMIT ?2", params![app, limit as i64])
+    select(
+        connection,
+        "WHERE app = ?1 ORDER BY id DESC LIMIT ?2",
+        params![app, i64::try_from(limit).unwrap_or(i64::MAX)],
+    )
 }
 
 pub(super) fn at(connection: &Connection, path: &str) -> Result<Vec<Arrival>> {
@@ -95,8 +100,8 @@ pub(super) fn at(connection: &Connection, path: &str) -> Result<Vec<Arrival>> {
     }
     select(
         connection,
-        "WHERE substr(path, -length(?1) - 1) = '/' || ?1 ORDER BY id DESC LIMIT 100",
-        params![path],
+        "WHERE name = ?2 AND substr(path, -length(?1) - 1) = '/' || ?1 ORDER BY id DESC LIMIT 100",
+        params![path, last_part(path)],
     )
 }
 

@@ -1,8 +1,9 @@
 //! Claiming and leases. One claim query; whoever has not the token changes nothing.
 
 use super::error::sql;
-use super::row::{COLUMNS, delivery};
-use super::writer::Write;
+use super::query::get;
+use super::row::{COLUMNS, checked};
+use super::writer::{Write, bounded};
 use crate::api::{Claim, Held, Queue, Rescued};
 use handover_core::clock::rfc3339;
 use handover_core::limits::RESCUES_MAX;
@@ -12,13 +13,16 @@ use rusqlite::{Connection, params};
 use std::time::Duration;
 
 /// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
-/// time, oldest first; nothing deleted, delayed or paused.
-fn candidates(queue: Queue) -> String {
+/// time, oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
+pub(super) fn candidates(queue: Queue) -> String {
     let table = queue.table();
     format!(
         "SELECT id FROM {table} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
-         AND (order_key IS NULL OR NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app \
-              AND e.order_key = d.order_key AND e.id < d.id AND e.status IN ('pending', 'processing'))) \
+         AND (order_key IS NULL OR (\
+              NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
+                          AND e.status = 'processing') \
+              AND NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
+                          AND e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))) \
          AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) \
          ORDER BY priority DESC, id LIMIT ?3"
     )
@@ -34,23 +38,63 @@ pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<b
 
 pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
     let until = rfc3339(later(write.at, claim.lease)?);
+    let token = LeaseToken::random();
+    let mut claimed = Vec::new();
+    loop {
+        let found = take(write, claim, &token, &until, claim.max - claimed.len())?;
+        let mut unreadable = 0;
+        for (delivery, why) in found {
+            match why {
+                None => claimed.push(delivery),
+                Some(why) => {
+                    refuse(write, claim.queue, delivery.id, &why)?;
+                    unreadable += 1;
+                }
+            }
+        }
+        // What takes the place of those that were refused.
+        if unreadable == 0 || claimed.len() >= claim.max {
+            break;
+        }
+    }
+    claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
+    Ok(claimed)
+}
+
+type Found = (Delivery, Option<String>);
+
+fn take(write: &Write<'_>, claim: &Claim, token: &LeaseToken, until: &str, max: usize) -> Result<Vec<Found>> {
     let text = format!(
         "UPDATE {} SET status = 'processing', attempts = attempts + 1, lease_token = ?4, leased_by = ?5, lease_until = ?6, \
          updated_at = ?2 WHERE id IN ({}) RETURNING {COLUMNS}",
         claim.queue.table(),
         candidates(claim.queue)
     );
-    let token = LeaseToken::random();
-    let mut claimed = write
+    write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
-            let values = params![claim.app, write.now, claim.max as i64, token.0, claim.holder.0, until];
-            statement.query_map(values, delivery)?.collect::<rusqlite::Result<Vec<_>>>()
+            let max = i64::try_from(max).unwrap_or(i64::MAX);
+            let values = params![claim.app, write.now, max, token.0, claim.holder.0, until];
+            statement.query_map(values, checked)?.collect()
         })
-        .map_err(sql("claim"))?;
-    claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
-    Ok(claimed)
+        .map_err(sql("claim"))
+}
+
+/// Gives up a record that another program wrote as JSON that SQLite takes and we cannot parse.
+fn refuse(write: &Write<'_>, queue: Queue, id: DeliveryId, why: &str) -> Result<()> {
+    let text = format!(
+        "UPDATE {} SET status = 'failed', processed_at = ?2, updated_at = ?2, last_error = ?3, lease_token = NULL, \
+         leased_by = NULL, lease_until = NULL WHERE id = ?1",
+        queue.table()
+    );
+    let why = bounded(&format!("its data cannot be read: {why}"));
+    write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.execute(params![id.0, write.now, why]))
+        .map(|_| ())
+        .map_err(sql("refuse a record"))
 }
 
 fn later(at: Timestamp, by: Duration) -> Result<Timestamp> {
@@ -91,14 +135,14 @@ pub(super) fn holds(connection: &Connection, held: &Held) -> Result<bool> {
 
 /// The error for a claim that no longer stands, with what became of the delivery.
 pub(super) fn stale(connection: &Connection, held: &Held) -> Error {
-    let text = format!("SELECT status, leased_by FROM {} WHERE id = ?1", held.queue.table());
-    let now = connection.query_row(&text, [held.id.0], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
-    });
-    let what = match now {
-        Ok((status, Some(holder))) => format!("it is {status}, held by {holder}"),
-        Ok((status, None)) => format!("it is {status}"),
-        Err(_) => "it is not in the ledger any more".to_owned(),
+    let what = match get(connection, held.id) {
+        Ok(Some(now)) => match (now.status, now.leased_by) {
+            (Status::Processing, Some(holder)) => format!("it is processing, held by {holder}"),
+            (Status::Completed, Some(holder)) => format!("it is completed, by {holder}"),
+            (status, _) => format!("it is {status}"),
+        },
+        Ok(None) => "it is not in this ledger".to_owned(),
+        Err(error) => return error,
     };
     Error::new(
         handover_core::ErrorKind::Stale,
@@ -134,26 +178,45 @@ pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
         .map_err(sql("list the holders"))
 }
 
-/// Whether a lease has run out: asked before, so that an idle process does not write.
-pub(super) fn any_expired(connection: &Connection, now: &str) -> Result<bool> {
-    let text = "SELECT 1 FROM deliveries WHERE status = 'processing' AND lease_until < ?1 UNION ALL \
-                SELECT 1 FROM data_staging WHERE status = 'processing' AND lease_until < ?1";
-    connection
-        .prepare_cached(text)
-        .and_then(|mut s| s.exists([now]))
-        .map_err(sql("look for leases that ran out"))
+/// What a rescue takes: leases that have run out, and all of the holders in the JSON array `?2`.
+pub(super) fn to_rescue(queue: Queue) -> String {
+    format!(
+        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {} WHERE status = 'processing' \
+         AND (lease_until <= ?1 OR leased_by IN (SELECT value FROM json_each(?2)))",
+        queue.table()
+    )
+}
+
+fn as_json(holders: &[HolderId]) -> Result<String> {
+    serde_json::to_string(holders)
+        .map_err(|e| Error::internal("holders cannot be written as JSON").because(e))
+}
+
+/// Whether a rescue would find anything: asked before, so that an idle process does not write.
+pub(super) fn any_lost(connection: &Connection, lost: &[HolderId], now: &str) -> Result<bool> {
+    let lost = as_json(lost)?;
+    for queue in [Queue::Deliveries, Queue::Records] {
+        let found = connection
+            .prepare_cached(&to_rescue(queue))
+            .and_then(|mut statement| statement.exists(params![now, lost]))
+            .map_err(sql("look for lost work"))?;
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(super) fn rescue(write: &Write<'_>, lost: &[HolderId]) -> Result<Vec<Rescued>> {
     let mut rescued = Vec::new();
     for queue in [Queue::Deliveries, Queue::Records] {
-        for (id, app, holder, rescues) in to_rescue(write, queue, lost)? {
+        for (id, app, holder, rescues) in lost_work(write, queue, lost)? {
             let gone = holder.as_ref().is_some_and(|h| lost.contains(h));
             let why = if gone { "the process that worked on it ended" } else { "its lease ran out" };
-            let too_often = rescues + 1 >= RESCUES_MAX;
+            let too_often = rescues >= RESCUES_MAX;
             let status = if too_often { Status::Failed } else { Status::Pending };
             let said = if too_often {
-                format!("given up: {why}, for the {}th time", rescues + 1)
+                format!("given up after {rescues} rescues: {why} once more")
             } else {
                 why.to_owned()
             };
@@ -176,19 +239,14 @@ pub(super) fn rescue(write: &Write<'_>, lost: &[HolderId]) -> Result<Vec<Rescued
 
 type Lost = (DeliveryId, String, Option<HolderId>, u32);
 
-fn to_rescue(write: &Write<'_>, queue: Queue, lost: &[HolderId]) -> Result<Vec<Lost>> {
-    let names = serde_json::to_string(lost).unwrap_or_default();
-    let text = format!(
-        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {} WHERE status = 'processing' \
-         AND (lease_until < ?1 OR leased_by IN (SELECT value FROM json_each(?2)))",
-        queue.table()
-    );
+fn lost_work(write: &Write<'_>, queue: Queue, lost: &[HolderId]) -> Result<Vec<Lost>> {
+    let lost = as_json(lost)?;
     write
         .sql
-        .prepare_cached(&text)
+        .prepare_cached(&to_rescue(queue))
         .and_then(|mut statement| {
             statement
-                .query_map(params![write.now, names], |row| {
+                .query_map(params![write.now, lost], |row| {
                     Ok((
                         DeliveryId(row.get(0)?),
                         row.get(1)?,

@@ -14,16 +14,23 @@ pub(super) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
                 ErrorKind::Denied,
                 Some("give the user that runs handover the right to write the ledger and its folder"),
             ),
-            Some(ErrorCode::CannotOpen) => {
-                (ErrorKind::Denied, Some("check that the folder exists and may be written"))
-            }
+            Some(ErrorCode::CannotOpen) => (
+                ErrorKind::Denied,
+                Some("check that the user that runs handover may read and write the file and its folder"),
+            ),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 (ErrorKind::Io, Some("another program keeps the ledger locked: end its transaction"))
             }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+            Some(ErrorCode::NotADatabase) => (
+                ErrorKind::Config,
+                Some(
+                    "another file stands where the ledger should be: move it away, or restore the ledger from a backup",
+                ),
+            ),
+            Some(ErrorCode::DatabaseCorrupt) => (
                 ErrorKind::Io,
                 Some(
-                    "the ledger's file is damaged: restore it from a backup, the data directory is not touched",
+                    "the ledger's file is damaged: restore it from a backup; the data files are not touched",
                 ),
             ),
             Some(ErrorCode::ConstraintViolation) if error.to_string().contains("illegal transition") => {
@@ -31,10 +38,19 @@ pub(super) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
             }
             _ => (ErrorKind::Io, None),
         };
-        let ours = Error::new(kind, format!("cannot {doing} in the ledger")).because(error);
+        let ours = Error::new(kind, format!("the ledger cannot {doing}")).because(error);
         match hint {
             Some(hint) => ours.hint(hint),
             None => ours,
         }
+    }
+}
+
+/// The same error once more: one commit's failure is told to everyone in its group.
+pub(super) fn again(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.to_string());
+    match error.hint_text() {
+        Some(hint) => copy.hint(hint),
+        None => copy,
     }
 }

@@ -58,7 +58,7 @@ impl Ledger for SqliteLedger {
         if held.is_empty() {
             return Ok(held);
         }
-        self.writer.run(Step::Other, "handover", move |w| claim::renew(w, held, lease)).await
+        self.writer.run(Step::Quiet, "handover", move |w| claim::renew(w, held, lease)).await
     }
 
     async fn holds(&self, held: &Held) -> Result<bool> {
@@ -86,8 +86,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn rescue(&self, actor: &str, lost: Vec<HolderId>) -> Result<Vec<Rescued>> {
-        let now = self.now();
-        if lost.is_empty() && !self.readers.run(move |c| claim::any_expired(c, &now)).await? {
+        let (now, look) = (self.now(), lost.clone());
+        if !self.readers.run(move |c| claim::any_lost(c, &look, &now)).await? {
             return Ok(Vec::new());
         }
         self.writer.run(Step::Other, actor, move |w| claim::rescue(w, &lost)).await
@@ -109,7 +109,7 @@ impl Ledger for SqliteLedger {
 
     async fn pause(&self, actor: &str, app: &str) -> Result<()> {
         let (by, app) = (actor.to_owned(), app.to_owned());
-        self.writer.run(Step::Other, actor, move |w| by_hand::pause(w, &by, &app)).await
+        self.writer.run(Step::Quiet, actor, move |w| by_hand::pause(w, &by, &app)).await
     }
 
     async fn resume(&self, actor: &str, app: &str) -> Result<bool> {
@@ -137,6 +137,11 @@ impl Ledger for SqliteLedger {
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>> {
         let (folder, stem) = (folder.to_owned(), stem.to_owned());
         self.readers.run(move |c| names::name(c, &folder, &stem)).await
+    }
+
+    async fn names_in(&self, folder: &str) -> Result<Vec<String>> {
+        let folder = folder.to_owned();
+        self.readers.run(move |c| names::names_in(c, &folder)).await
     }
 
     async fn names_of(&self, maker: DeliveryId) -> Result<Vec<NameRow>> {

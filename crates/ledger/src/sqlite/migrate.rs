@@ -1,7 +1,8 @@
 //! Migrations: numbered files, applied in order, each once, in one transaction.
 //!
-//! `PRAGMA user_version` holds the number of the last one applied. On a crash the transaction is gone and the next
-//! process begins again; two processes at once wait for each other at `BEGIN IMMEDIATE`.
+//! `PRAGMA user_version` holds the number of the last one applied, `PRAGMA application_id` says that the file is a
+//! ledger, so that another program's database is never taken for an empty one. On a crash the transaction is gone
+//! and the next process begins again; two processes at once wait for each other at `BEGIN IMMEDIATE`.
 
 use super::error::sql;
 use handover_core::{Error, Result};
@@ -20,6 +21,9 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, text: include_str!("../../migrations/sqlite/0003_archive.sql"), tables: false },
 ];
 
+/// Marks the file as a ledger: "HAND" in ASCII.
+const APPLICATION: i32 = 0x4841_4e44;
+
 /// The newest schema this Handover knows.
 fn newest() -> u32 {
     MIGRATIONS.last().map_or(0, |m| m.number)
@@ -31,6 +35,7 @@ fn newest() -> u32 {
 /// Where the ledger is newer than this Handover, or older and must not be migrated.
 pub(super) fn migrate(connection: &mut Connection, migrate: bool, now: &str) -> Result<String> {
     let version = version(connection)?;
+    check_ours(connection)?;
     if version > newest() {
         return Err(Error::config(format!(
             "the ledger has schema {version}, and this Handover knows up to {}",
@@ -50,13 +55,25 @@ pub(super) fn migrate(connection: &mut Connection, migrate: bool, now: &str) -> 
     }
     connection
         .query_row("SELECT identity FROM ledger", [], |row| row.get(0))
-        .map_err(sql("read the ledger's identity"))
+        .map_err(sql("read its identity"))
 }
 
 fn version(connection: &Connection) -> Result<u32> {
-    connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(sql("read the ledger's schema version"))
+    number(connection, "PRAGMA user_version").map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+fn number(connection: &Connection, text: &str) -> Result<i64> {
+    connection.query_row(text, [], |row| row.get(0)).map_err(sql("read the schema's version"))
+}
+
+/// Refuses a database that has tables and is no ledger.
+fn check_ours(connection: &Connection) -> Result<()> {
+    let ours = number(connection, "PRAGMA application_id")? == i64::from(APPLICATION);
+    if ours || number(connection, "SELECT count(*) FROM sqlite_master")? == 0 {
+        return Ok(());
+    }
+    Err(Error::config("this is another program's database, not a ledger")
+        .hint("give the ledger a file of its own: `ledger:` in handover.yaml names it"))
 }
 
 fn apply(connection: &mut Connection, now: &str) -> Result<()> {
@@ -64,32 +81,37 @@ fn apply(connection: &mut Connection, now: &str) -> Result<()> {
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(sql("begin a migration"))?;
     let version = version(&transaction)?;
+    check_ours(&transaction)?;
     for migration in MIGRATIONS.iter().filter(|m| m.number > version) {
         let texts =
             if migration.tables { per_table(migration.text) } else { vec![migration.text.to_owned()] };
         for text in texts {
-            transaction.execute_batch(&text).map_err(sql("migrate the ledger"))?;
+            transaction.execute_batch(&text).map_err(sql("bring the schema up to date"))?;
         }
     }
     if version == 0 {
         transaction
             .execute("INSERT INTO ledger VALUES (?1, ?2)", params![handover_core::id::random_hex(), now])
-            .map_err(sql("name the ledger"))?;
+            .map_err(sql("give an identity"))?;
     }
-    transaction.pragma_update(None, "user_version", newest()).map_err(sql("note the schema version"))?;
+    transaction
+        .pragma_update(None, "application_id", APPLICATION)
+        .and_then(|()| transaction.pragma_update(None, "user_version", newest()))
+        .map_err(sql("note the schema's version"))?;
     transaction.commit().map_err(sql("commit a migration"))
 }
 
 fn per_table(text: &str) -> Vec<String> {
     [
-        ("deliveries", "data_staging", "file", "idx_deliveries_"),
-        ("data_staging", "deliveries", "record", "idx_"),
+        ("deliveries", "data_staging", "file", "'file', 'job'", "idx_deliveries_"),
+        ("data_staging", "deliveries", "record", "'record'", "idx_"),
     ]
     .into_iter()
-    .map(|(table, other, kind, index)| {
+    .map(|(table, other, kind, kinds, index)| {
         text.replace("{table}", table)
             .replace("{other}", other)
             .replace("{kind}", kind)
+            .replace("{kinds}", kinds)
             .replace("{index}", index)
     })
     .collect()

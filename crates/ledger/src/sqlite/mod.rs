@@ -12,7 +12,11 @@ mod error;
 mod finish;
 mod ledger_impl;
 mod migrate;
+mod mount;
 mod names;
+mod open;
+#[cfg(test)]
+mod plans;
 mod push;
 mod query;
 mod reader;
@@ -21,18 +25,14 @@ mod schedules;
 mod wake;
 mod writer;
 
-use error::sql;
-use handover_core::{Clock, Result};
+use handover_core::{Clock, Error, Result};
+use open::connect;
 use reader::Readers;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use writer::Writer;
-
-/// How long a command waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(30);
 
 /// The embedded ledger.
 pub struct SqliteLedger {
@@ -42,8 +42,7 @@ pub struct SqliteLedger {
     identity: String,
     file: PathBuf,
     clock: Arc<dyn Clock>,
-    events: bool,
-    _alive: Arc<()>,
+    watching: wake::Watching,
 }
 
 impl SqliteLedger {
@@ -51,16 +50,17 @@ impl SqliteLedger {
     /// `migrate` is false. The folder must exist.
     ///
     /// # Errors
-    /// Where the file cannot be opened or written, is no ledger, or has another version's schema.
+    /// Where the file cannot be opened or written, is no ledger, has another version's schema, or is on a network
+    /// mount.
     pub fn open(file: &Path, migrate: bool, clock: Arc<dyn Clock>) -> Result<Self> {
-        let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
-            .map_err(|e| e.on(file.display()))?;
+        open::check_place(file, migrate)?;
+        let mut connection =
+            connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         let now = handover_core::clock::rfc3339(clock.now());
         let identity = migrate::migrate(&mut connection, migrate, &now).map_err(|e| e.on(file.display()))?;
         let wake = Arc::new(watch::Sender::new(0));
-        let alive = Arc::new(());
         let writer = Writer::start(connection, clock.clone(), wake.clone())?;
-        let events = wake::start(writer.clone(), file, Arc::downgrade(&alive))?;
+        let watching = wake::start(writer.clone(), file)?;
         Ok(Self {
             writer,
             readers: Readers::new(file),
@@ -68,8 +68,7 @@ impl SqliteLedger {
             identity,
             file: file.to_owned(),
             clock,
-            events,
-            _alive: alive,
+            watching,
         })
     }
 
@@ -79,7 +78,7 @@ impl SqliteLedger {
     /// As [`Self::open`], and where there is no such file.
     pub fn open_existing(file: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         if !file.exists() {
-            return Err(handover_core::Error::not_found("there is no ledger yet")
+            return Err(Error::not_found("there is no ledger yet")
                 .on(file.display())
                 .hint("`handover run` makes it when it first starts"));
         }
@@ -88,23 +87,6 @@ impl SqliteLedger {
 
     /// Whether the system tells of other processes' commits; otherwise the ledger looks ten times a second.
     pub fn events_delivered(&self) -> bool {
-        self.events
+        self.watching.events
     }
-}
-
-/// A connection with the settings that every one of ours has.
-fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
-    let connection = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(sql("open the file"))?;
-    connection.busy_timeout(BUSY).map_err(sql("open the file"))?;
-    connection.pragma_update(None, "journal_mode", "wal").map_err(sql("switch to write-ahead logging"))?;
-    for (name, value) in [("synchronous", "full"), ("temp_store", "memory")] {
-        connection.pragma_update(None, name, value).map_err(sql("open the file"))?;
-    }
-    for (name, value) in [("cache_size", -32_768), ("mmap_size", 268_435_456), ("wal_autocheckpoint", 4_000)]
-    {
-        connection.pragma_update(None, name, value).map_err(sql("open the file"))?;
-    }
-    connection.set_prepared_statement_cache_capacity(128);
-    Ok(connection)
 }

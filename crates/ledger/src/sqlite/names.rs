@@ -100,7 +100,11 @@ fn free_sequence(write: &Write<'_>, reserve: &Reserve) -> Result<u32> {
             statement.query_row(values, |row| row.get(0))
         })
         .map_err(&fail)?;
-    Ok(highest.max(reserve.floor) + 1)
+    highest.max(reserve.floor).checked_add(1).ok_or_else(|| {
+        Error::new(ErrorKind::Exists, "there is no higher sequence left for a name")
+            .on(format!("{}/{}", reserve.folder, stem(reserve, u32::MAX)))
+            .hint("move the file with the highest sequence out of the folder, or use another type")
+    })
 }
 
 /// Frees the output to take another name; the name itself stays taken.
@@ -132,6 +136,16 @@ pub(super) fn name(connection: &Connection, folder: &str, stem: &str) -> Result<
         )
         .and_then(|mut statement| statement.query_row([folder, stem], name_row).optional())
         .map_err(sql("look for a name"))
+}
+
+pub(super) fn names_in(connection: &Connection, folder: &str) -> Result<Vec<String>> {
+    let text = "SELECT stem FROM names WHERE folder = ?1 AND (delivery_id IS NOT NULL \
+                OR EXISTS (SELECT 1 FROM deliveries WHERE id = file_id) \
+                OR EXISTS (SELECT 1 FROM data_archive WHERE id = file_id))";
+    connection
+        .prepare_cached(text)
+        .and_then(|mut statement| statement.query_map([folder], |row| row.get(0))?.collect())
+        .map_err(sql("list the names in a folder"))
 }
 
 pub(super) fn names_of(connection: &Connection, maker: DeliveryId) -> Result<Vec<NameRow>> {

@@ -1,7 +1,7 @@
 //! Entering: rows are made here and nowhere else.
 
 use super::error::sql;
-use super::writer::Write;
+use super::writer::{Write, bounded};
 use crate::api::{Pushed, Queue};
 use handover_core::clock::rfc3339;
 use handover_core::{DeliveryId, Error, NewDelivery, Result, Status};
@@ -22,6 +22,22 @@ pub(super) fn next_id(write: &Write<'_>) -> Result<DeliveryId> {
 
 /// Pushes one delivery. One with a number that is there already is the same delivery, as is one with the same key.
 pub(super) fn push(write: &Write<'_>, actor: &str, new: &NewDelivery) -> Result<Pushed> {
+    let born = if new.target_app.is_some() { Status::Pending } else { Status::Completed };
+    born_as(write, actor, new, born, None)
+}
+
+/// Pushes one delivery that has failed already, for this reason.
+pub(super) fn push_failed(write: &Write<'_>, actor: &str, new: &NewDelivery, why: &str) -> Result<Pushed> {
+    born_as(write, actor, new, Status::Failed, Some(bounded(why)))
+}
+
+fn born_as(
+    write: &Write<'_>,
+    actor: &str,
+    new: &NewDelivery,
+    status: Status,
+    error: Option<String>,
+) -> Result<Pushed> {
     if new.max_attempts == 0 {
         return Err(Error::config("a delivery needs at least one attempt"));
     }
@@ -33,7 +49,6 @@ pub(super) fn push(write: &Write<'_>, actor: &str, new: &NewDelivery) -> Result<
         Some(id) => id,
         None => next_id(write)?,
     };
-    let status = if new.target_app.is_some() { Status::Pending } else { Status::Completed };
     let statement = match queue {
         Queue::Deliveries => INSERT_DELIVERY,
         Queue::Records => INSERT_RECORD,
@@ -45,10 +60,11 @@ pub(super) fn push(write: &Write<'_>, actor: &str, new: &NewDelivery) -> Result<
             statement.execute(named_params! {
                 ":id": id.0, ":kind": new.kind.as_str(), ":source": new.source_app, ":target": new.target_app,
                 ":data": new.data.to_string(), ":status": status.as_str(), ":now": write.now,
-                ":ended": (status == Status::Completed).then_some(&write.now), ":by": actor, ":flow": new.flow,
+                ":ended": (status != Status::Pending).then_some(&write.now), ":by": actor, ":flow": new.flow,
                 ":priority": new.priority, ":run_at": new.run_at.map_or_else(|| write.now.clone(), rfc3339),
                 ":max": new.max_attempts, ":dedup": new.dedup_key, ":order": new.order_key,
                 ":parent": new.parent_id.map(|p| p.0), ":replay": new.replay_of.map(|r| r.0), ":trace": new.trace,
+                ":error": error,
             })
         })
         .map_err(sql("push a delivery"))?;
@@ -59,9 +75,9 @@ macro_rules! insert {
     ($table:literal) => {
         concat!(
             "INSERT INTO ", $table, " (id, kind, source_app, target_app, data, status, created_at, processed_at, updated_at, \
-             created_by, flow, priority, run_at, max_attempts, dedup_key, order_key, parent_id, replay_of, trace) \
+             created_by, flow, priority, run_at, max_attempts, dedup_key, order_key, parent_id, replay_of, trace, last_error) \
              VALUES (:id, :kind, :source, :target, :data, :status, :now, :ended, :now, :by, :flow, :priority, :run_at, :max, \
-             :dedup, :order, :parent, :replay, :trace)"
+             :dedup, :order, :parent, :replay, :trace, :error)"
         )
     };
 }
@@ -85,14 +101,25 @@ fn known(write: &Write<'_>, queue: Queue, new: &NewDelivery) -> Result<Option<De
     }
     if let (None, Some(key)) = (found, &new.dedup_key) {
         let text = match queue {
-            Queue::Deliveries => {
-                "SELECT id FROM deliveries WHERE target_app IS ?1 AND dedup_key = ?2 UNION ALL SELECT id FROM data_archive WHERE target_app IS ?1 AND dedup_key = ?2"
-            }
-            Queue::Records => {
-                "SELECT id FROM data_staging WHERE target_app IS ?1 AND dedup_key = ?2 UNION ALL SELECT id FROM data_archive WHERE target_app IS ?1 AND dedup_key = ?2"
-            }
+            Queue::Deliveries => same_key!("deliveries", "<>"),
+            Queue::Records => same_key!("data_staging", "="),
         };
         found = one(text, params![new.target_app, key])?;
     }
     Ok(found.map(DeliveryId))
 }
+
+/// The delivery of one table, or of its part of the archive, with this key to this app.
+macro_rules! same_key {
+    ($table:literal, $record:literal) => {
+        concat!(
+            "SELECT id FROM ",
+            $table,
+            " WHERE target_app IS ?1 AND dedup_key = ?2 UNION ALL \
+             SELECT id FROM data_archive WHERE target_app IS ?1 AND dedup_key = ?2 AND kind ",
+            $record,
+            " 'record' LIMIT 1"
+        )
+    };
+}
+use same_key;

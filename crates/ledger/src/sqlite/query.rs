@@ -4,7 +4,7 @@ use super::error::sql;
 use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause};
 use handover_core::clock::rfc3339;
-use handover_core::{Delivery, DeliveryId, Result};
+use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
@@ -20,12 +20,22 @@ pub(super) fn get(connection: &Connection, id: DeliveryId) -> Result<Option<Deli
 }
 
 pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Delivery>> {
-    let (conditions, values) = conditions(filter);
+    let (text, values) = list_query(filter);
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.query_map(params_from_iter(values), delivery)?.collect())
+        .map_err(sql("list deliveries"))
+}
+
+/// The query of a list and its values. What has status `archived` is in the archive, asked for or not.
+pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
+    let (conditions, mut values) = conditions(filter);
+    values.push(Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
+    let limit = format!("?{}", values.len());
     let mut tables = vec!["deliveries", "data_staging"];
-    if filter.archived {
+    if filter.archived || filter.status == Some(Status::Archived) {
         tables.push("data_archive");
     }
-    let limit = filter.limit;
     // Each table gives its own newest first, by its own index; only those few are merged.
     let text = tables
         .iter()
@@ -36,19 +46,14 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Deliv
         })
         .collect::<Vec<_>>()
         .join(" UNION ALL ");
-    let text = format!("{text} ORDER BY id DESC LIMIT {limit}");
-    connection
-        .prepare_cached(&text)
-        .and_then(|mut statement| statement.query_map(params_from_iter(values), delivery)?.collect())
-        .map_err(sql("list deliveries"))
+    (format!("{text} ORDER BY id DESC LIMIT {limit}"), values)
 }
 
 /// The filter as SQL with numbered parameters, which all tables of a union share.
 fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     let text = |t: &Option<String>| t.clone().map(Value::Text);
-    let wanted: [(&str, Option<Value>); 10] = [
+    let wanted: [(&str, Option<Value>); 9] = [
         ("target_app = ", text(&filter.app)),
-        ("status = ", filter.status.map(|s| Value::Text(s.as_str().into()))),
         ("kind = ", filter.kind.map(|k| Value::Text(k.as_str().into()))),
         ("flow = ", text(&filter.flow)),
         ("created_at >= ", filter.since.map(|t| Value::Text(rfc3339(t)))),
@@ -60,6 +65,8 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     ];
     let mut values = Vec::new();
     let mut parts = Vec::new();
+    // Written out, or SQLite could not see that an index of some statuses serves.
+    parts.extend(filter.status.map(|status| format!("status = '{status}'")));
     for (condition, value) in wanted {
         if let Some(value) = value {
             values.push(value);
@@ -72,7 +79,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
 
 pub(super) fn counts(connection: &Connection) -> Result<Vec<AppCount>> {
     connection
-        .prepare_cached("SELECT app, kind, status, n FROM tally WHERE n > 0 ORDER BY app, kind, status")
+        .prepare_cached(COUNTS)
         .and_then(|mut statement| {
             statement
                 .query_map([], |row| {
@@ -101,18 +108,34 @@ fn smallest(
     Ok(found.flatten().and_then(|text| text.parse().ok()))
 }
 
+macro_rules! oldest {
+    ($table:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT created_at AS t FROM ",
+            $table,
+            " WHERE status = 'pending' AND target_app = ?1 \
+             AND run_at <= ?2 AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
+        )
+    };
+}
+pub(super) const OLDEST_PENDING: &str =
+    concat!("SELECT min(t) FROM (", oldest!("deliveries"), " UNION ALL ", oldest!("data_staging"), ")");
+
+pub(super) const NEXT_DUE: &str = "SELECT min(t) FROM (\
+        SELECT min(run_at) AS t FROM deliveries WHERE status = 'pending' AND run_at > ?1 UNION ALL \
+        SELECT min(run_at) FROM data_staging WHERE status = 'pending' AND run_at > ?1 UNION ALL \
+        SELECT min(lease_until) FROM deliveries WHERE status = 'processing' AND lease_until > ?1 UNION ALL \
+        SELECT min(lease_until) FROM data_staging WHERE status = 'processing' AND lease_until > ?1)";
+
+pub(super) const COUNTS: &str =
+    "SELECT app, kind, status, n FROM tally WHERE n > 0 ORDER BY app, kind, status";
+
 pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> Result<Option<Timestamp>> {
-    let text = "SELECT min(created_at) FROM v_deliveries WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL";
-    smallest(connection, text, &[&app, &now])
+    smallest(connection, OLDEST_PENDING, &[&app, &now])
 }
 
 pub(super) fn next_due(connection: &Connection, now: &str) -> Result<Option<Timestamp>> {
-    let text = "SELECT min(t) FROM (\
-        SELECT min(run_at) AS t FROM deliveries WHERE status = 'pending' AND run_at > ?1 UNION ALL \
-        SELECT min(run_at) FROM data_staging WHERE status = 'pending' AND run_at > ?1 UNION ALL \
-        SELECT min(lease_until) FROM deliveries WHERE status = 'processing' UNION ALL \
-        SELECT min(lease_until) FROM data_staging WHERE status = 'processing')";
-    smallest(connection, text, &[&now])
+    smallest(connection, NEXT_DUE, &[&now])
 }
 
 pub(super) fn audit(connection: &Connection, id: DeliveryId) -> Result<Vec<AuditEntry>> {

@@ -6,6 +6,9 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// How many idle connections are kept; more are opened where more ask at once, and closed again.
+const KEPT: usize = 4;
+
 /// The idle reading connections of one ledger.
 #[derive(Clone)]
 pub(super) struct Readers {
@@ -33,11 +36,19 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => super::connect(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            None => self.open()?,
         };
-        connection.pragma_update(None, "query_only", true).map_err(sql("open a reader"))?;
         let result = query(&connection);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
         result
+    }
+
+    fn open(&self) -> Result<Connection> {
+        let connection = super::connect(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true).map_err(sql("open a reader"))?;
+        Ok(connection)
     }
 }

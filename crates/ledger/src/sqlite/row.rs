@@ -1,10 +1,15 @@
 //! A row as a delivery, and the texts in which SQLite keeps times and tables.
+//!
+//! Other programs write rows too. Whatever they write can be read: the tables refuse what is no time, number or
+//! JSON, text that is not UTF-8 is shown with replacement characters, and JSON that SQLite takes and we cannot parse
+//! (nested too deeply, a number out of range) is shown as text and never handed to an app.
 
 use crate::api::Queue;
 use handover_core::{Delivery, DeliveryId, HolderId, LeaseToken};
 use jiff::Timestamp;
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
+use serde_json::Value;
 
 /// The columns of a delivery, in the order that [`delivery`] reads.
 pub(super) const COLUMNS: &str = "id, kind, source_app, target_app, data, status, created_at, processed_at, updated_at, \
@@ -23,40 +28,57 @@ impl Queue {
 
 /// Reads a delivery from the columns of [`COLUMNS`].
 pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    Ok(Delivery {
+    checked(row).map(|(delivery, _)| delivery)
+}
+
+/// The same, and why its data cannot be handed to an app, where that is so.
+pub(super) fn checked(row: &Row<'_>) -> rusqlite::Result<(Delivery, Option<String>)> {
+    let (data, unreadable) = json(row, 4)?;
+    let delivery = Delivery {
         id: DeliveryId(row.get(0)?),
         kind: parsed(row, 1)?,
-        source_app: row.get(2)?,
-        target_app: row.get(3)?,
-        data: json(row, 4)?.unwrap_or_default(),
+        source_app: text(row, 2)?.unwrap_or_default(),
+        target_app: text(row, 3)?,
+        data: data.unwrap_or_default(),
         status: parsed(row, 5)?,
         created_at: time(row, 6)?,
         processed_at: time_or_none(row, 7)?,
         updated_at: time(row, 8)?,
-        created_by: row.get(9)?,
+        created_by: text(row, 9)?,
         deleted_at: time_or_none(row, 10)?,
-        flow: row.get(11)?,
+        flow: text(row, 11)?,
         priority: row.get(12)?,
         run_at: time(row, 13)?,
         attempts: row.get(14)?,
         max_attempts: row.get(15)?,
-        lease_token: row.get::<_, Option<String>>(16)?.map(LeaseToken),
-        leased_by: row.get::<_, Option<String>>(17)?.map(HolderId),
+        lease_token: text(row, 16)?.map(LeaseToken),
+        leased_by: text(row, 17)?.map(HolderId),
         lease_until: time_or_none(row, 18)?,
-        dedup_key: row.get(19)?,
-        order_key: row.get(20)?,
+        dedup_key: text(row, 19)?,
+        order_key: text(row, 20)?,
         parent_id: row.get::<_, Option<i64>>(21)?.map(DeliveryId),
         replay_of: row.get::<_, Option<i64>>(22)?.map(DeliveryId),
-        last_error: row.get(23)?,
-        trace: row.get(24)?,
+        last_error: text(row, 23)?,
+        trace: text(row, 24)?,
         rescues: row.get(25)?,
         snoozes: row.get(26)?,
-        result: json(row, 27)?,
-    })
+        result: json(row, 27)?.0,
+    };
+    Ok((delivery, unreadable))
 }
 
 fn broken(column: usize, why: impl std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.to_string().into())
+}
+
+/// A text column; what is not UTF-8 in it is replaced.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => None,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+    })
 }
 
 /// A text column parsed as one of our types.
@@ -80,9 +102,11 @@ pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Opt
     }
 }
 
-fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<serde_json::Value>> {
-    match row.get_ref(column)?.as_str_or_null()? {
-        Some(text) => serde_json::from_str(text).map(Some).map_err(|e| broken(column, e)),
-        None => Ok(None),
-    }
+/// A JSON column; as text, and with the reason, where it cannot be parsed.
+fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Value>, Option<String>)> {
+    let Some(text) = text(row, column)? else { return Ok((None, None)) };
+    Ok(match serde_json::from_str(&text) {
+        Ok(value) => (Some(value), None),
+        Err(error) => (Some(Value::String(text)), Some(error.to_string())),
+    })
 }

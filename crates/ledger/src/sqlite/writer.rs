@@ -1,14 +1,16 @@
 //! The one writer: a thread that takes commands from a queue and commits them in groups.
 //!
 //! Invariants: all writes of this process go through it; a command runs in a savepoint of its own, so that one that
-//! fails takes nothing with it; a caller hears of its command only after the group's commit is on disk.
+//! fails takes nothing with it; a caller hears of its command only after the group's commit is on disk, or of the
+//! error that undid the group; a group that changed no row is not committed, so that nobody is woken by it.
 //!
 //! On a crash the group is gone whole, and nobody was told otherwise.
 
-use super::error::sql;
+use super::error::{again, sql};
 use handover_core::limits::{ERROR_TEXT_MAX_BYTES, GROUP_COMMIT_MAX};
 use handover_core::{Clock, Error, ErrorKind, Result, fault};
 use rusqlite::Connection;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use tokio::sync::{oneshot, watch};
 
@@ -29,6 +31,8 @@ pub(super) enum Step {
     Claim,
     Reserve,
     Complete,
+    /// Makes no new work.
+    Quiet,
     Other,
 }
 
@@ -38,7 +42,7 @@ impl Step {
             Step::Arrive => Some("arrive.before_commit"),
             Step::Claim => Some("claim.before_commit"),
             Step::Complete => Some("complete.before_commit"),
-            Step::Reserve | Step::Other => None,
+            Step::Reserve | Step::Quiet | Step::Other => None,
         }
     }
 
@@ -48,16 +52,24 @@ impl Step {
             Step::Claim => Some("claim.committed"),
             Step::Reserve => Some("reserve.committed"),
             Step::Complete => Some("complete.committed"),
-            Step::Other => None,
+            Step::Quiet | Step::Other => None,
         }
     }
+
+    fn wakes(self) -> bool {
+        matches!(self, Step::Arrive | Step::Complete | Step::Other)
+    }
 }
+
+type Run = Box<dyn FnOnce(Option<&Write<'_>>) -> Reply + Send>;
+type Tell = Box<dyn FnOnce(Option<&Error>) + Send>;
 
 /// A queued command.
 struct Queued {
     step: Step,
     actor: String,
-    run: Box<dyn FnOnce(&Write<'_>) -> Reply + Send>,
+    /// Without a transaction, where none could be begun, it only makes the reply.
+    run: Run,
 }
 
 /// What the queue carries.
@@ -67,13 +79,22 @@ enum Message {
     Look,
 }
 
-/// Tells the caller what came of it, given what came of the commit. Says whether there may be new work.
-type Reply = (bool, Box<dyn FnOnce(Option<&Error>) + Send>);
+/// What a command led to.
+struct Reply {
+    /// Whether there may be new work.
+    wakes: bool,
+    /// The error, where it took the whole transaction with it, as a full disk does.
+    undone: Option<Error>,
+    /// Tells the caller, given what came of the commit.
+    tell: Tell,
+}
 
 /// The queue's end that commands are put into. The thread ends when the last of them is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    /// Whether a look is queued already.
+    looking: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -84,11 +105,13 @@ impl Writer {
         wake: Arc<watch::Sender<u64>>,
     ) -> Result<Self> {
         let (queue, commands) = mpsc::channel();
+        let looking = Arc::new(AtomicBool::new(false));
+        let look = looking.clone();
         std::thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || serve(&connection, &commands, clock.as_ref(), &wake))
+            .spawn(move || serve(&connection, &commands, clock.as_ref(), &wake, &look))
             .map_err(|e| Error::io("start the ledger's writer", "thread", e))?;
-        Ok(Self { queue })
+        Ok(Self { queue, looking })
     }
 
     /// Runs a command and waits until it is on disk.
@@ -99,17 +122,19 @@ impl Writer {
         command: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel::<Result<T>>();
-        let run = Box::new(move |write: &Write<'_>| -> Reply {
-            let result = in_savepoint(write, command);
-            let wakes = result.is_ok() && step != Step::Claim && step != Step::Reserve;
-            let reply = move |lost: Option<&Error>| {
-                let result = match lost {
-                    Some(error) => Err(Error::new(error.kind(), error.to_string())),
-                    None => result,
-                };
-                let _ = answer.send(result);
+        let run = Box::new(move |write: Option<&Write<'_>>| -> Reply {
+            let result = match write {
+                Some(write) => in_savepoint(write, command),
+                None => Err(Error::internal("the ledger's writer did not run a command")),
             };
-            (wakes, Box::new(reply))
+            let gone = write.is_some_and(|write| write.sql.is_autocommit());
+            Reply {
+                wakes: result.is_ok() && step.wakes(),
+                undone: result.as_ref().err().filter(|_| gone).map(again),
+                tell: Box::new(move |undone| {
+                    let _ = answer.send(undone.map_or(result, |error| Err(again(error))));
+                }),
+            }
         });
         let gone = || Error::new(ErrorKind::Cancelled, "the ledger is closed");
         self.queue
@@ -120,16 +145,25 @@ impl Writer {
 
     /// Has the writer look whether another process has committed. False where the writer is gone.
     pub(super) fn look(&self) -> bool {
-        self.queue.send(Message::Look).is_ok()
+        self.looking.swap(true, Ordering::SeqCst) || self.queue.send(Message::Look).is_ok()
     }
 }
 
 fn in_savepoint<T>(write: &Write<'_>, command: impl FnOnce(&Write<'_>) -> Result<T>) -> Result<T> {
-    write.sql.execute_batch("SAVEPOINT command").map_err(sql("begin a command"))?;
+    execute(write.sql, "SAVEPOINT command").map_err(sql("begin a command"))?;
     let result = command(write);
-    let end = if result.is_ok() { "RELEASE command" } else { "ROLLBACK TO command; RELEASE command" };
-    write.sql.execute_batch(end).map_err(sql("end a command"))?;
+    if result.is_ok() {
+        execute(write.sql, "RELEASE command").map_err(sql("end a command"))?;
+    } else if !write.sql.is_autocommit() {
+        execute(write.sql, "ROLLBACK TO command")
+            .and_then(|()| execute(write.sql, "RELEASE command"))
+            .map_err(sql("undo a command"))?;
+    }
     result
+}
+
+fn execute(connection: &Connection, text: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(text)?.execute([]).map(|_| ())
 }
 
 fn serve(
@@ -137,6 +171,7 @@ fn serve(
     messages: &mpsc::Receiver<Message>,
     clock: &dyn Clock,
     wake: &watch::Sender<u64>,
+    looking: &AtomicBool,
 ) {
     let mut seen = data_version(connection);
     while let Ok(first) = messages.recv() {
@@ -152,6 +187,7 @@ fn serve(
             commit_group(connection, group, clock, wake);
         }
         if look {
+            looking.store(false, Ordering::SeqCst);
             let now = data_version(connection);
             if now != seen {
                 seen = now;
@@ -166,41 +202,69 @@ fn data_version(connection: &Connection) -> Option<i64> {
 }
 
 fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, wake: &watch::Sender<u64>) {
-    let steps: Vec<Step> = group.iter().map(|q| q.step).collect();
-    let mut replies = Vec::with_capacity(group.len());
-    let mut wakes = false;
-    let outcome =
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(sql("begin a transaction")).and_then(|()| {
-            let at = clock.now();
-            let write = Write { sql: connection, now: handover_core::clock::rfc3339(at), at };
-            let mut actor = String::new();
-            for queued in group {
-                if queued.actor != actor {
-                    actor.clone_from(&queued.actor);
-                    set_actor(connection, Some(&actor))?;
-                }
-                let (may_wake, reply) = (queued.run)(&write);
-                wakes |= may_wake;
-                replies.push(reply);
-            }
-            set_actor(connection, None)?;
+    let steps: Vec<Step> = group.iter().map(|queued| queued.step).collect();
+    let mut group = group.into_iter();
+    let mut replies = Vec::with_capacity(steps.len());
+    let outcome = in_transaction(connection, clock, &mut group, &mut replies).and_then(|changed| {
+        if changed {
             steps.iter().filter_map(|s| s.before()).try_for_each(fault::point)?;
-            connection.execute_batch("COMMIT").map_err(sql("commit"))
-        });
+            execute(connection, "COMMIT").map_err(sql("commit"))?;
+        } else {
+            execute(connection, "ROLLBACK").map_err(sql("end a transaction"))?;
+        }
+        Ok(changed)
+    });
+    replies.extend(group.map(|queued| (queued.run)(None)));
     match outcome {
-        Ok(()) => {
-            // A fault after the commit can only kill: what is on disk is on disk.
-            let _ = steps.iter().filter_map(|s| s.after()).try_for_each(fault::point);
-            replies.into_iter().for_each(|reply| reply(None));
+        Ok(changed) => {
+            if changed {
+                // A fault after the commit can only kill: what is on disk is on disk.
+                let _ = steps.iter().filter_map(|s| s.after()).try_for_each(fault::point);
+            }
+            let wakes = changed && replies.iter().any(|reply| reply.wakes);
+            replies.into_iter().for_each(|reply| (reply.tell)(None));
             if wakes {
                 wake.send_modify(|n| *n += 1);
             }
         }
         Err(error) => {
-            let _ = connection.execute_batch("ROLLBACK");
-            replies.into_iter().for_each(|reply| reply(Some(&error)));
+            if !connection.is_autocommit() {
+                let _ = execute(connection, "ROLLBACK");
+            }
+            replies.into_iter().for_each(|reply| (reply.tell)(Some(&error)));
         }
     }
+}
+
+/// Begins a transaction and runs the commands in it. Returns whether they changed anything.
+fn in_transaction(
+    connection: &Connection,
+    clock: &dyn Clock,
+    group: &mut impl Iterator<Item = Queued>,
+    replies: &mut Vec<Reply>,
+) -> Result<bool> {
+    execute(connection, "BEGIN IMMEDIATE").map_err(sql("begin a transaction"))?;
+    let at = clock.now();
+    let write = Write { sql: connection, now: handover_core::clock::rfc3339(at), at };
+    let before = connection.total_changes();
+    let mut actors = 0;
+    let mut actor = None;
+    for queued in group {
+        if actor.as_ref() != Some(&queued.actor) {
+            set_actor(connection, Some(&queued.actor))?;
+            actor = Some(queued.actor);
+            actors += 1;
+        }
+        let reply = (queued.run)(Some(&write));
+        let undone = reply.undone.as_ref().map(again);
+        replies.push(reply);
+        if let Some(error) = undone {
+            return Err(error);
+        }
+    }
+    let changed = connection.total_changes() - before > actors;
+    set_actor(connection, None)?;
+    Ok(changed)
 }
 
 fn set_actor(connection: &Connection, actor: Option<&str>) -> Result<()> {

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Small files: FILES files of 1 KB, each through one console program (`cat`), handed over durably.
+#
+#   bench/small_files.sh [--peer-only]
+#
+# A, the peer: `xargs -P 2`, one shell line a file that does cat, sha256sum, sync (of that file) and mv.
+# B, ours: file-importer -> cat with `handover run --once`; every file is published twice, as imported and as the
+#    program's output, each with its manifest.
+# A and B alternate. Prints JSON lines, the last one with the medians and the ratio of each round (B / A in files a
+# second). Every output of every round is compared with its input by SHA-256, outside the measured time.
+#
+# FILES=10000 ROUNDS=5 are the defaults; see lib.sh for BENCH_DIR and HANDOVER.
+
+# shellcheck source=bench/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+files=${FILES:-10000} rounds=${ROUNDS:-5}
+need python3 xargs sha256sum sync
+make_work
+[ "${1:-}" = --peer-only ] || find_handover
+
+peer() {
+    # shellcheck disable=SC2016 # the inner shell expands these
+    find "$work/inputs" -type f -print0 |
+        xargs -0 -P 2 -n 1 sh -c '
+            name=${1##*/}
+            cat "$1" >"$0/.$name" &&
+            sha256sum "$0/.$name" >"$0/$name.sha256" &&
+            sync "$0/.$name" &&
+            mv "$0/.$name" "$0/$name"' "$work/out"
+}
+
+report() { # report ROUND WHO
+    printf '{"bench":"small_files","round":%d,"who":"%s","files":%d,"seconds":%s,"files_per_second":%s}\n' \
+        "$1" "$2" "$files" "$took" "$(awk -v n="$files" -v s="$took" 'BEGIN { printf "%.1f", n / s }')" |
+        tee -a "$work/results"
+}
+
+python3 "$tools" machine "$work"
+python3 "$tools" limits "$work"
+python3 "$tools" files "$work/inputs" "$files"
+for ((round = 1; round <= rounds; round++)); do
+    mkdir "$work/out"
+    sync
+    seconds peer
+    python3 "$tools" check "$work/inputs" "$work/out"
+    report "$round" peer
+    rm -rf "$work/out"
+
+    [ "${1:-}" != --peer-only ] || continue
+    small_project "$work/ours"
+    small_ours "$work/ours" "$work/inputs"
+    report "$round" ours
+    rm -rf "$work/ours"
+done
+python3 "$tools" summary small_files files_per_second ours peer <"$work/results"

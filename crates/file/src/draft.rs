@@ -1,0 +1,323 @@
+//! A draft: a file that is being written and that nobody sees yet. Finished, it is [`Written`] and can be
+//! published.
+//!
+//! Invariants: bytes are written, hashed and counted in one pass; a draft has the permissions of any new file
+//! (0666 less the umask), never those of a secret one; dropping a draft or a `Written` that was not published
+//! removes the file. After a crash the file stays under its holder's name until [`crate::lock::sweep`] finds
+//! that holder dead.
+//!
+//! A program may write a draft instead of us, through its standard output ([`Draft::stdio`]) or at its path
+//! ([`Draft::path`]), and may do there what programs do: replace it by rename, delete it, link it. What it left
+//! is judged by [`Draft::measure`].
+
+use crate::layout::DataDir;
+use crate::measure::{Measure, Measured};
+use crate::place::{create_dirs, io_error, is_same, open_regular, show};
+use crate::temp::{TempNames, TempPath, holder_is_plain};
+use handover_core::{Checksum, Error, ErrorKind, HolderId, Result};
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::OnceLock;
+
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// The permissions that a new file gets here (0666 less the umask), learnt from the first one made.
+static NEW_FILE_MODE: OnceLock<u32> = OnceLock::new();
+
+/// Creates a file that is not there yet, to read and write, with the usual permissions.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(path)?;
+    if NEW_FILE_MODE.get().is_none() {
+        let _ = NEW_FILE_MODE.set(file.metadata()?.mode() & 0o777);
+    }
+    Ok(file)
+}
+
+/// A file that is being written. [`Write`] buffers, hashes and counts.
+#[derive(Debug)]
+pub struct Draft {
+    temp: TempPath,
+    names: TempNames,
+    ext: String,
+    /// None while the file has not been made.
+    file: Option<File>,
+    buffer: Vec<u8>,
+    measure: Measure,
+    broken: bool,
+}
+
+/// A draft that is finished: what it holds is known. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Written {
+    /// Size in bytes.
+    pub file_size: u64,
+    /// SHA-256.
+    pub checksum: Checksum,
+    /// Rows, where the extension says what a row is.
+    pub row_count: Option<u64>,
+    pub(crate) temp: TempPath,
+    pub(crate) names: TempNames,
+    pub(crate) file: File,
+    ext: String,
+}
+
+impl DataDir {
+    /// A new draft in `.handover/tmp`; `ext` is the extension that its file will have.
+    ///
+    /// # Errors
+    /// Where the file cannot be created; [`ErrorKind::NotYet`] where the disk is full.
+    pub fn draft(&self, holder: &HolderId, ext: &str) -> Result<Draft> {
+        let mut draft = self.draft_path(holder, ext)?;
+        draft.create()?;
+        Ok(draft)
+    }
+
+    /// A draft whose file is not made: a path for a program that wants to create its output itself. If it
+    /// creates none, the draft is an empty file.
+    ///
+    /// # Errors
+    /// Where the holder's name cannot stand in a file's name.
+    pub fn draft_path(&self, holder: &HolderId, ext: &str) -> Result<Draft> {
+        Draft::named(TempNames::apart(self.tmp_dir(), holder), ext)
+    }
+}
+
+impl Draft {
+    /// A new draft in the folder where it will be published, under a dot name: for a folder on another file
+    /// system than the data directory. The folder is created where it is missing.
+    ///
+    /// # Errors
+    /// Where the folder or the file cannot be created; [`ErrorKind::NotYet`] where the disk is full.
+    pub fn beside(dir: &Path, holder: &HolderId, ext: &str) -> Result<Draft> {
+        create_dirs(dir)?;
+        let mut draft = Self::named(TempNames::beside(dir, holder), ext)?;
+        draft.create()?;
+        Ok(draft)
+    }
+
+    pub(crate) fn named(names: TempNames, ext: &str) -> Result<Self> {
+        if !holder_is_plain(names.holder()) {
+            return Err(Error::internal(format!("{:?} cannot be a holder's name", names.holder().0)));
+        }
+        handover_core::name::check_ext(ext)?;
+        Ok(Self {
+            temp: names.next(ext),
+            names,
+            ext: ext.to_owned(),
+            file: None,
+            buffer: Vec::new(),
+            measure: Measure::new(ext),
+            broken: false,
+        })
+    }
+
+    fn create(&mut self) -> Result<()> {
+        let file = create_file(self.path()).map_err(|e| io_error("create", self.path(), e))?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// The extension it was made for.
+    pub fn ext(&self) -> &str {
+        &self.ext
+    }
+
+    /// How many bytes were written through it so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.measure.file_size() + self.buffer.len() as u64
+    }
+
+    /// The file, for a child process to use as its standard output.
+    ///
+    /// # Errors
+    /// Where the file cannot be made or its handle cannot be copied.
+    pub fn stdio(&mut self) -> Result<File> {
+        if self.file.is_none() {
+            self.create()?;
+        }
+        match &self.file {
+            Some(file) => file.try_clone().map_err(|e| io_error("open again", self.path(), e)),
+            None => Err(Error::internal("a draft has no file")),
+        }
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let put = self.put(&buffer);
+        self.buffer = buffer;
+        self.buffer.clear();
+        put
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        if self.file.is_none() {
+            self.file = Some(create_file(self.temp.path())?);
+        }
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes).inspect_err(|_| self.broken = true)?;
+        }
+        self.measure.push(bytes);
+        Ok(())
+    }
+
+    /// Ends what was written through the draft. What it holds is on the disk only when it is published.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotYet`] where the disk is full; [`ErrorKind::Internal`] where somebody else wrote the file.
+    pub fn finish(mut self) -> Result<Written> {
+        self.spill().map_err(|e| io_error("write", self.path(), e))?;
+        if self.file.is_none() {
+            self.create()?;
+        }
+        let Some(file) = self.file.take() else { return Err(Error::internal("a draft has no file")) };
+        let meta = file.metadata().map_err(|e| io_error("look at", self.path(), e))?;
+        let measured = self.measure.clone().finish();
+        if meta.len() != measured.file_size || !is_same(self.path(), &file) {
+            return Err(Error::internal("somebody else has written a draft of ours").on(show(self.path())));
+        }
+        Ok(self.into_written(file, measured))
+    }
+
+    /// Ends a draft that a program wrote: reads it once, to hash and count it. A file that the program put in
+    /// its place is taken too, with the usual permissions; one that has other names is copied, so that nobody
+    /// can change it by them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Program`] where the program left something else than a file, or deleted it;
+    /// [`ErrorKind::NotYet`] where it is still being written.
+    pub fn measure(mut self) -> Result<Written> {
+        let ours = self.file.take();
+        let (file, meta) = match open_regular(self.path()) {
+            Ok(opened) => opened,
+            Err(e) if e.kind() == ErrorKind::NotFound && ours.is_none() => {
+                self.create()?;
+                return self.finish();
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Err(Error::new(ErrorKind::Program, "the program deleted its output")
+                    .on(show(self.path()))
+                    .hint("a program may replace its output file, but has to leave one"));
+            }
+            Err(e) if e.kind() == ErrorKind::BadData => {
+                return Err(Error::new(ErrorKind::Program, "the program left no regular file as its output")
+                    .because(e.to_string())
+                    .hint("write the output to the path that {output} gives, as a plain file"));
+            }
+            Err(e) => return Err(e),
+        };
+        if meta.nlink() > 1 {
+            return self.copy_of(file);
+        }
+        let same = ours.is_some_and(|ours| is_same(self.path(), &ours));
+        let mode = NEW_FILE_MODE.get().copied().unwrap_or(0o644);
+        if !same && meta.mode() & 0o7777 != mode {
+            file.set_permissions(Permissions::from_mode(mode))
+                .map_err(|e| io_error("set the permissions of", self.path(), e))?;
+        }
+        let measured = read_steady(&file, &meta, self.path(), Measure::new(&self.ext))?;
+        Ok(self.into_written(file, measured))
+    }
+
+    /// A draft of its own with the same bytes.
+    fn copy_of(self, mut file: File) -> Result<Written> {
+        let mut copy = Draft::named(self.names.clone(), &self.ext)?;
+        io::copy(&mut file, &mut copy).map_err(|e| io_error("copy", self.path(), e))?;
+        copy.finish()
+    }
+
+    fn into_written(self, file: File, measured: Measured) -> Written {
+        let Measured { file_size, checksum, row_count } = measured;
+        Written { file_size, checksum, row_count, temp: self.temp, names: self.names, file, ext: self.ext }
+    }
+}
+
+/// Reads a file through a measure and sees to it that it did not change meanwhile.
+fn read_steady(file: &File, before: &fs::Metadata, path: &Path, mut measure: Measure) -> Result<Measured> {
+    let mut file = file;
+    read_chunks(&mut file, |bytes| measure.push(bytes)).map_err(|e| io_error("read", path, e))?;
+    let after = file.metadata().map_err(|e| io_error("look at", path, e))?;
+    let stamp = |meta: &fs::Metadata| (meta.len(), meta.mtime(), meta.mtime_nsec());
+    if stamp(before) != stamp(&after) || measure.file_size() != after.len() {
+        return Err(Error::new(ErrorKind::NotYet, "the output changed while it was read")
+            .on(show(path))
+            .hint(
+                "the program or a child of it is still writing; it has to end before its output is taken",
+            ));
+    }
+    Ok(measure.finish())
+}
+
+/// Reads to the end in chunks.
+pub(crate) fn read_chunks(source: &mut impl Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0u8; BUFFER_BYTES];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => each(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.spill()?;
+        }
+        if bytes.len() >= BUFFER_BYTES {
+            self.put(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.spill()
+    }
+}
+
+impl Written {
+    /// Where it is until it is published.
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// The extension it was made for.
+    pub fn ext(&self) -> &str {
+        &self.ext
+    }
+
+    /// Makes its bytes durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_all().map_err(|e| io_error("sync", self.path(), e))
+    }
+
+    /// A copy in another folder, under a dot name, because a file cannot be moved across file systems.
+    pub(crate) fn copy_to(&self, dir: &Path) -> Result<Written> {
+        let mut copy = Draft::beside(dir, self.names.holder(), &self.ext)?;
+        let (mut file, _) = open_regular(self.path())?;
+        io::copy(&mut file, &mut copy).map_err(|e| io_error("copy", copy.path(), e))?;
+        let copy = copy.finish()?;
+        if copy.checksum != self.checksum {
+            return Err(
+                Error::new(ErrorKind::Io, "a draft changed while it was copied").on(show(self.path()))
+            );
+        }
+        Ok(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests;

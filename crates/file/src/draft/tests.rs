@@ -1,0 +1,125 @@
+use super::*;
+use std::os::unix::fs::symlink;
+
+fn place() -> (tempfile::TempDir, DataDir, HolderId) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(&dir.path().join("data")).unwrap();
+    (dir, data, HolderId::new(7))
+}
+
+fn in_tmp(data: &DataDir) -> usize {
+    fs::read_dir(data.tmp_dir()).unwrap().count()
+}
+
+#[test]
+fn what_is_written_is_counted_in_one_pass_and_removed_unless_published() {
+    let (_dir, data, holder) = place();
+    let mut draft = data.draft(&holder, "csv").unwrap();
+    draft.write_all(b"a,b\n").unwrap();
+    draft.write_all(&b"1,2\n".repeat(100_000)).unwrap();
+    draft.write_all(b"3,4").unwrap();
+    assert_eq!(draft.bytes_written(), 400_007);
+    let path = draft.path().to_owned();
+    let written = draft.finish().unwrap();
+    assert_eq!((written.file_size, written.row_count), (400_007, Some(100_001)));
+    assert_eq!(crate::read::check_hash(&path).unwrap(), (400_007, written.checksum));
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, *NEW_FILE_MODE.get().unwrap());
+    drop(written);
+    drop(data.draft(&holder, "csv").unwrap());
+    assert_eq!(in_tmp(&data), 0);
+}
+
+#[test]
+fn a_program_writes_to_its_standard_output() {
+    let (_dir, data, holder) = place();
+    let mut draft = data.draft(&holder, "ndjson").unwrap();
+    let status = std::process::Command::new("printf").arg("{}\n{}\n").stdout(draft.stdio().unwrap()).status();
+    assert!(status.unwrap().success());
+    let written = draft.measure().unwrap();
+    assert_eq!((written.file_size, written.row_count), (6, Some(2)));
+}
+
+#[test]
+fn a_program_may_replace_its_output_and_the_file_gets_the_usual_permissions() {
+    let (_dir, data, holder) = place();
+    let draft = data.draft(&holder, "csv").unwrap();
+    let other = data.tmp_dir().join("other");
+    fs::write(&other, "h\n1\n").unwrap();
+    fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+    fs::rename(&other, draft.path()).unwrap();
+    let written = draft.measure().unwrap();
+    assert_eq!(written.row_count, Some(1));
+    assert_eq!(fs::metadata(written.path()).unwrap().mode() & 0o777, *NEW_FILE_MODE.get().unwrap());
+}
+
+#[test]
+fn a_file_with_other_names_is_copied() {
+    let (_dir, data, holder) = place();
+    let draft = data.draft_path(&holder, "csv").unwrap();
+    let other = data.root().join("other");
+    fs::write(&other, "h\n1\n").unwrap();
+    fs::hard_link(&other, draft.path()).unwrap();
+    let written = draft.measure().unwrap();
+    fs::write(&other, "changed").unwrap();
+    assert_eq!(fs::read(written.path()).unwrap(), b"h\n1\n");
+    drop(written);
+    assert_eq!(in_tmp(&data), 0);
+}
+
+#[test]
+fn a_program_that_makes_no_file_at_its_path_has_written_an_empty_one() {
+    let (_dir, data, holder) = place();
+    let draft = data.draft_path(&holder, "csv").unwrap();
+    assert!(!draft.path().exists());
+    let written = draft.measure().unwrap();
+    assert_eq!((written.file_size, written.row_count), (0, Some(0)));
+    assert!(written.path().exists());
+}
+
+#[test]
+fn what_is_no_file_is_the_programs_fault_and_leaves_nothing() {
+    let (_dir, data, holder) = place();
+    let target = data.root().join("secret");
+    fs::write(&target, "x").unwrap();
+    let leave: [&dyn Fn(&Path); 4] =
+        [&|_| {}, &|path| symlink(&target, path).unwrap(), &|path| fs::create_dir(path).unwrap(), &|path| {
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+        }];
+    for leave in leave {
+        let draft = data.draft(&holder, "csv").unwrap();
+        fs::remove_file(draft.path()).unwrap();
+        leave(draft.path());
+        let error = draft.measure().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Program, "{error}");
+        assert_eq!(in_tmp(&data), 0);
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"x");
+}
+
+#[test]
+fn a_draft_that_somebody_else_wrote_into_is_not_finished_as_ours() {
+    let (_dir, data, holder) = place();
+    let draft = data.draft(&holder, "csv").unwrap();
+    fs::write(draft.path(), "x").unwrap();
+    assert_eq!(draft.finish().unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[test]
+fn a_full_device_is_said_as_such() {
+    let (_dir, data, holder) = place();
+    let mut draft = data.draft_path(&holder, "csv").unwrap();
+    draft.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    draft.write_all(b"x").unwrap();
+    assert_eq!(draft.finish().unwrap_err().kind(), ErrorKind::NotYet);
+}
+
+#[test]
+fn beside_its_target_a_draft_is_dot_named() {
+    let (_dir, data, holder) = place();
+    let dir = data.root().join("exports/new");
+    let draft = Draft::beside(&dir, &holder, "csv").unwrap();
+    assert!(draft.path().file_name().unwrap().to_str().unwrap().starts_with(".handover-7-"));
+    drop(draft);
+    assert!(Draft::beside(&dir, &HolderId("../x".into()), "csv").is_err());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+}

@@ -1,0 +1,226 @@
+//! Liveness: a process lives as long as it holds the lock on its own file, `.handover/locks/{holder}.lock`.
+//!
+//! Invariants: the kernel gives the lock up when the process ends, however it ends, so a dead holder is known at
+//! once and a process id that is used again deceives nobody; looking at a lock never disturbs its holder, and
+//! two who look do not deceive each other (both look with shared locks); temporary files of a living holder are
+//! never removed. After a crash the lock file stays, unlocked, until [`sweep`] removes it.
+
+use crate::layout::DataDir;
+use crate::place::{io_error, is_same};
+use crate::temp::{holder_is_plain, holder_of, remove_whatever};
+use handover_core::{Error, HolderId, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const SUFFIX: &str = ".lock";
+
+/// The proof that this process lives. Keep it as long as the process works; dropping it says that it has ended.
+#[derive(Debug)]
+pub struct HolderLock {
+    holder: HolderId,
+    path: PathBuf,
+    _file: File,
+}
+
+impl HolderLock {
+    /// Takes the lock of this holder.
+    ///
+    /// # Errors
+    /// Where the lock file cannot be made or locked, or the holder's name cannot stand in a file's name.
+    pub fn take(data: &DataDir, holder: HolderId) -> Result<Self> {
+        if !holder_is_plain(&holder) {
+            return Err(Error::internal(format!("{:?} cannot be a holder's name", holder.0)));
+        }
+        let path = lock_path(data, &holder);
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(|e| io_error("create the lock file", &path, e))?;
+            retry_interrupted(|| flock(&file, FlockOperation::LockExclusive))
+                .map_err(|e| io_error("lock", &path, e.into()))?;
+            // A sweep may have found the file before it was locked, and removed it.
+            if is_same(&path, &file) {
+                return Ok(Self { holder, path, _file: file });
+            }
+        }
+    }
+
+    /// Whose lock it is.
+    pub fn holder(&self) -> &HolderId {
+        &self.holder
+    }
+}
+
+impl Drop for HolderLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn lock_path(data: &DataDir, holder: &HolderId) -> PathBuf {
+    data.locks_dir().join(format!("{holder}{SUFFIX}"))
+}
+
+fn retry_interrupted(mut call: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Whether the holder lives. One without a lock file is dead; one whose lock cannot be looked at counts as
+/// alive, because its work must not be taken from it on a guess.
+pub fn is_alive(data: &DataDir, holder: &HolderId) -> bool {
+    holder_is_plain(holder) && alive_at(&lock_path(data, holder))
+}
+
+/// The same, by the folder of locks alone.
+pub(crate) fn alive_in(locks: &Path, holder: &HolderId) -> bool {
+    alive_at(&locks.join(format!("{holder}{SUFFIX}")))
+}
+
+fn alive_at(path: &Path) -> bool {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) => return e.kind() != io::ErrorKind::NotFound,
+    };
+    retry_interrupted(|| flock(&file, FlockOperation::NonBlockingLockShared)).is_err()
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Temporary files.
+    pub files: usize,
+    /// Lock files.
+    pub locks: usize,
+}
+
+/// Removes the temporary files and locks of dead holders: those in `.handover/tmp`, and the dot-named ones in
+/// the folders of `also` (those outside the data directory or on another file system).
+///
+/// # Errors
+/// Where `.handover` cannot be listed; of `also`, a folder that is not there or not ours to list is passed over.
+pub fn sweep(data: &DataDir, also: &[PathBuf]) -> Result<Swept> {
+    let mut swept = Swept::default();
+    let mut alive: HashMap<HolderId, bool> = HashMap::new();
+    let mut dead = |holder: HolderId| {
+        !*alive.entry(holder).or_insert_with_key(|holder| alive_at(&lock_path(data, holder)))
+    };
+    for (dir, apart) in
+        std::iter::once((data.tmp_dir(), true)).chain(also.iter().map(|d| (d.as_path(), false)))
+    {
+        let names = match list(dir) {
+            Ok(names) => names,
+            Err(e) if apart => return Err(io_error("list", dir, e)),
+            Err(_) => continue,
+        };
+        for name in names {
+            if holder_of(&name, apart).is_some_and(&mut dead) && remove_whatever(&dir.join(&name)) {
+                swept.files += 1;
+            }
+        }
+    }
+    // Locks go last: with its lock gone, a dead holder is as dead as before, but nobody would look for its files.
+    for name in list(data.locks_dir()).map_err(|e| io_error("list", data.locks_dir(), e))? {
+        let Some(holder) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) else { continue };
+        let holder = HolderId(holder.to_owned());
+        if holder_is_plain(&holder) && dead(holder) && fs::remove_file(data.locks_dir().join(&name)).is_ok() {
+            swept.locks += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn list(dir: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, DataDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        (dir, data)
+    }
+
+    #[test]
+    fn a_holder_lives_while_its_lock_is_held() {
+        let (_dir, data) = place();
+        let holder = HolderId::new(1);
+        assert!(!is_alive(&data, &holder));
+        let lock = HolderLock::take(&data, holder.clone()).unwrap();
+        assert!(is_alive(&data, &holder) && is_alive(&data, &holder));
+        assert_eq!(lock.holder(), &holder);
+        drop(lock);
+        assert!(!is_alive(&data, &holder));
+        assert_eq!(fs::read_dir(data.locks_dir()).unwrap().count(), 0);
+        assert!(!is_alive(&data, &HolderId("../../etc".into())));
+        assert!(HolderLock::take(&data, HolderId("../x".into())).is_err());
+    }
+
+    #[test]
+    fn a_holder_killed_outright_is_dead_at_once() {
+        let (_dir, data) = place();
+        let holder = HolderId::new(2);
+        let path = lock_path(&data, &holder);
+        let mut child = std::process::Command::new("flock")
+            .arg(&path)
+            .args(["-c", "echo held; exec sleep 600"])
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(child) = &mut child else { return eprintln!("skipped: no flock(1) on this machine") };
+        let mut line = [0u8; 5];
+        std::io::Read::read_exact(&mut child.stdout.take().unwrap(), &mut line).unwrap();
+        assert!(is_alive(&data, &holder));
+        assert_eq!(sweep(&data, &[]).unwrap(), Swept::default());
+        // flock(1) runs its command as a child that shares the lock: end the whole of it by closing both.
+        let sleeper = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+        for pid in sleeper.split_whitespace().chain([child.id().to_string().as_str()]) {
+            std::process::Command::new("kill").args(["-KILL", pid]).status().unwrap();
+        }
+        child.wait().unwrap();
+        while is_alive(&data, &holder) {
+            std::thread::yield_now();
+        }
+        assert_eq!(sweep(&data, &[]).unwrap(), Swept { files: 0, locks: 1 });
+    }
+
+    #[test]
+    fn a_sweep_takes_the_files_of_the_dead_and_leaves_those_of_the_living_and_of_strangers() {
+        let (dir, data) = place();
+        let (living, dead) = (HolderId::new(3), HolderId::new(4));
+        let _lock = HolderLock::take(&data, living.clone()).unwrap();
+        fs::write(lock_path(&data, &dead), "").unwrap();
+        let out = dir.path().join("out");
+        fs::create_dir(&out).unwrap();
+        for holder in [&living, &dead] {
+            fs::write(data.tmp_dir().join(format!("{holder}-0.csv")), "").unwrap();
+            fs::create_dir(data.tmp_dir().join(format!("{holder}-1"))).unwrap();
+            fs::write(out.join(format!(".handover-{holder}-2.tmp")), "").unwrap();
+        }
+        for stranger in
+            [data.tmp_dir().join("note.txt"), out.join(format!("{dead}-0.csv")), out.join(".x.tmp")]
+        {
+            fs::write(stranger, "").unwrap();
+        }
+        let also = [out.clone(), dir.path().join("missing")];
+        assert_eq!(sweep(&data, &also).unwrap(), Swept { files: 3, locks: 1 });
+        assert_eq!(sweep(&data, &also).unwrap(), Swept::default());
+        assert_eq!(list(data.tmp_dir()).unwrap().len(), 3);
+        assert_eq!(list(&out).unwrap().len(), 3);
+        assert!(is_alive(&data, &living));
+    }
+}

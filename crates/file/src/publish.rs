@@ -1,0 +1,215 @@
+//! Publishing: the only way a file comes to its place.
+//!
+//! The protocol, for a group of files at once, so that one sync serves many:
+//! 1. the data files' bytes are synced under their temporary names;
+//! 2. folders are created, each data file is moved to its reserved name **without replacing**;
+//! 3. each folder is synced once;
+//! 4. the manifests are written to temporary files and synced;
+//! 5. each manifest is moved to its name without replacing; 6. each folder is synced once.
+//!
+//! Invariants:
+//! - **The manifest is the commit marker**: it appears after its data file is durable in place, and describes it.
+//! - Nothing is replaced but what the same reservation has left there, and that only while `may_replace` (the
+//!   ledger's word on the lease) says so, before and after the exchange. Of two that write the same name, the
+//!   holder of the lease wins, whenever the other wakes.
+//! - One file's failure is its own: the rest of its group goes on. What failed is undone, nothing is left in sight.
+//!
+//! A crash at any point leaves either nothing in sight, or a data file without a manifest, which does not exist
+//! for anyone and which the same reservation replaces when it is tried again, or the published file.
+
+mod group;
+mod replace;
+
+use crate::draft::Written;
+use crate::place::KnownFolders;
+use group::Job;
+use handover_core::limits::PUBLISH_GROUP_MAX;
+use handover_core::name::MANIFEST_SUFFIX;
+use handover_core::{Error, ErrorKind, Manifest, Result};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// How many requests may wait for the thread before [`Publisher::submit`] waits itself.
+const QUEUE_MAX: usize = 1024;
+
+/// Asks the ledger whether the lease is still ours, so that what stands at the name may be replaced.
+pub type MayReplace = Box<dyn FnMut() -> Result<bool> + Send>;
+
+/// A file to be published.
+pub struct PublishRequest {
+    /// The finished draft.
+    pub written: Written,
+    /// The folder that it goes to; created where it is missing.
+    pub folder: PathBuf,
+    /// Its name there, with its extension.
+    pub name: String,
+    /// Its name without the extension, unique in the folder: the manifest is `{stem}.meta.json`.
+    pub stem: String,
+    /// Its manifest, complete; size, checksum and name must be those of the draft.
+    pub manifest: Manifest,
+    /// Whether the name was reserved just now, so that whatever stands there is somebody else's.
+    pub fresh: bool,
+    /// Asked before anything is replaced; where `fresh`, never.
+    pub may_replace: MayReplace,
+}
+
+impl PublishRequest {
+    /// A request for a name reserved just now, which replaces nothing.
+    pub fn new(written: Written, folder: PathBuf, name: String, stem: String, manifest: Manifest) -> Self {
+        Self { written, folder, name, stem, manifest, fresh: true, may_replace: Box::new(|| Ok(false)) }
+    }
+
+    /// The same for a name that an earlier attempt may have left something at.
+    #[must_use]
+    pub fn replacing(mut self, may_replace: impl FnMut() -> Result<bool> + Send + 'static) -> Self {
+        self.fresh = false;
+        self.may_replace = Box::new(may_replace);
+        self
+    }
+}
+
+/// A published file.
+#[derive(Debug)]
+pub struct Published {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where its manifest is.
+    pub manifest_path: PathBuf,
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// Whether something of an earlier attempt was replaced.
+    pub replaced: bool,
+}
+
+/// A file that was not published, and why.
+///
+/// Kinds: [`ErrorKind::Exists`], the name is somebody else's: reserve the next and try again with `written`;
+/// [`ErrorKind::Stale`], the lease is lost; [`ErrorKind::NotYet`], the disk is full.
+#[derive(Debug)]
+pub struct Unpublished {
+    /// Why.
+    pub error: Error,
+    /// The draft, whole, to be published otherwise; none where it was lost.
+    pub written: Option<Box<Written>>,
+}
+
+impl From<Unpublished> for Error {
+    fn from(unpublished: Unpublished) -> Error {
+        unpublished.error
+    }
+}
+
+impl From<Error> for Unpublished {
+    fn from(error: Error) -> Self {
+        Self { error, written: None }
+    }
+}
+
+/// What came of a request.
+pub type Outcome = Result<Published, Unpublished>;
+
+type Done = Box<dyn FnOnce(Outcome) + Send>;
+
+/// The one thread that publishes. Clones share it; when the last is dropped, what is queued is published first.
+#[derive(Clone)]
+pub struct Publisher(Arc<Inner>);
+
+struct Inner {
+    queue: Mutex<Option<SyncSender<(PublishRequest, Done)>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Publisher {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start() -> Result<Self> {
+        let (queue, requests) = sync_channel(QUEUE_MAX);
+        let thread = thread::Builder::new()
+            .name("handover-publish".to_owned())
+            .spawn(move || serve(&requests))
+            .map_err(|e| Error::io("start a thread", "publisher", e))?;
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Queues a file. `done` is called with the outcome, on the publisher's thread, so it must not wait for
+    /// anything, least of all for another publication. Waits while the queue is full.
+    pub fn submit(&self, request: PublishRequest, done: impl FnOnce(Outcome) + Send + 'static) {
+        let queue = lock(&self.0.queue).clone();
+        let Some(queue) = queue else { return done(Err(gone(request))) };
+        if let Err(refused) = queue.send((request, Box::new(done))) {
+            let (request, done) = refused.0;
+            done(Err(gone(request)));
+        }
+    }
+
+    /// Publishes a file and waits for the outcome.
+    ///
+    /// # Errors
+    /// See [`Unpublished`].
+    pub fn publish(&self, request: PublishRequest) -> Outcome {
+        let (sender, outcome) = sync_channel(1);
+        self.submit(request, move |result| {
+            let _ = sender.send(result);
+        });
+        outcome
+            .recv()
+            .unwrap_or_else(|_| Err(Error::internal("the publisher ended without an answer").into()))
+    }
+}
+
+fn gone(request: PublishRequest) -> Unpublished {
+    let error = Error::new(ErrorKind::Cancelled, "the publisher has ended").on(request.name);
+    Unpublished { error, written: Some(Box::new(request.written)) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(lock(&self.queue).take());
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Publishes a file on this thread: for commands, which publish one at a time.
+///
+/// # Errors
+/// See [`Unpublished`].
+pub fn publish_now(request: PublishRequest) -> Outcome {
+    let mut jobs = [Job::new(request)];
+    group::run(&mut jobs, &mut KnownFolders::default());
+    let [job] = jobs;
+    job.outcome()
+}
+
+/// Serves requests in groups: whatever has come while the group before was being synced.
+fn serve(requests: &Receiver<(PublishRequest, Done)>) {
+    let mut known = KnownFolders::default();
+    while let Ok(first) = requests.recv() {
+        let more = std::iter::from_fn(|| requests.try_recv().ok()).take(PUBLISH_GROUP_MAX - 1);
+        let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
+            std::iter::once(first).chain(more).map(|(request, done)| (Job::new(request), done)).unzip();
+        group::run(&mut jobs, &mut known);
+        for (job, done) in jobs.into_iter().zip(dones) {
+            let outcome = job.outcome();
+            // One caller's panic must not stop every other caller's files.
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(outcome))).is_err() {
+                tracing::error!("a caller panicked over what came of its publication");
+            }
+        }
+    }
+}
+
+/// The name of the manifest of a file whose name without extension is this.
+pub(crate) fn manifest_name(stem: &str) -> String {
+    format!("{stem}{MANIFEST_SUFFIX}")
+}

@@ -1,0 +1,1 @@
+//! What SQLite plans for the queries that run all the time: each by an index, however long the past.

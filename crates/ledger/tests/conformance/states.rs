@@ -1,0 +1,143 @@
+//! The state machine as the tables know it, and what a program with plain SQL may do to them.
+
+use super::*;
+
+const TABLES: [&str; 2] = ["deliveries", "data_staging"];
+
+pub(crate) async fn the_tables_agree_with_the_state_machine<B: Backend>() {
+    let w = World::<B>::new().await;
+    for table in TABLES {
+        for from in Status::ALL {
+            for to in Status::ALL {
+                let insert = format!(
+                    "INSERT INTO {table} (source_app, target_app, data, status) VALUES ('s', '{from}-{to}', '{{}}', '{from}')"
+                );
+                assert_eq!(w.backend.sql(&insert).await.unwrap(), 1);
+                let is = format!("WHERE target_app = '{from}-{to}'");
+                let moved = w.backend.sql(&format!("UPDATE {table} SET status = '{to}' {is}")).await;
+                let expected = if from == to || from.may_become(to) { to } else { from };
+                match moved {
+                    Ok(_) => assert!(from == to || from.may_become(to), "{table} allows {from} -> {to}"),
+                    Err(why) => {
+                        assert!(!from.may_become(to), "{table} forbids {from} -> {to}: {why}");
+                        assert!(why.contains("illegal transition"), "{why}");
+                    }
+                }
+                let now = w.backend.rows(&format!("SELECT status, id FROM {table} {is}")).await;
+                assert_eq!(now[0][0], expected.as_str());
+                let id = DeliveryId(now[0][1].parse().unwrap());
+                let audit = w.ledger.audit(id).await.unwrap();
+                let path: Vec<Status> = audit.iter().map(|entry| entry.to).collect();
+                let expected = match (from, to) {
+                    (Status::Pending, Status::Completed) => vec![from, Status::Processing, to],
+                    _ if from.may_become(to) => vec![from, to],
+                    _ => vec![from],
+                };
+                assert_eq!(path, expected, "{table}: {from} -> {to}");
+                assert!(audit.iter().all(|entry| entry.actor == "sql"));
+            }
+        }
+    }
+    w.check_counts().await;
+}
+
+pub(crate) async fn plain_sql_may_hand_over<B: Backend>() {
+    let w = World::<B>::new().await;
+    let insert = "INSERT INTO data_staging (source_app, target_app, data) VALUES ('legacy', 'scorer', '{\"n\": 1}')";
+    assert_eq!(w.backend.sql(insert).await.unwrap(), 1);
+    w.advance(3600);
+    let claimed = w.claim(Kind::Record, "scorer", 10).await;
+    assert_eq!((claimed.len(), claimed[0].kind), (1, Kind::Record));
+    assert_eq!((claimed[0].source_app.as_str(), &claimed[0].data), ("legacy", &json!({"n": 1})));
+    assert_eq!((claimed[0].max_attempts, claimed[0].created_by.as_deref()), (4, None));
+    w.complete(&held(&claimed[0])).await.unwrap();
+    let audit = w.ledger.audit(claimed[0].id).await.unwrap();
+    let actors: Vec<&str> = audit.iter().map(|entry| entry.actor.as_str()).collect();
+    assert_eq!(actors, ["sql", "1-worker", "1-worker"]);
+}
+
+pub(crate) async fn plain_sql_may_complete<B: Backend>() {
+    let w = World::<B>::new().await;
+    let id = w.push(new(Kind::Record, "legacy")).await;
+    assert_eq!(w.backend.sql("UPDATE data_staging SET status = 'completed' WHERE target_app = 'legacy'").await.unwrap(), 1);
+    let now = w.get(id).await;
+    assert_eq!(now.status, Status::Completed);
+    assert!(now.processed_at.is_some() && now.updated_at >= now.created_at);
+    let audit = w.ledger.audit(id).await.unwrap();
+    let steps: Vec<_> = audit.iter().map(|e| (e.actor.as_str(), e.from, e.to)).collect();
+    assert_eq!(
+        steps,
+        [
+            ("test", None, Status::Pending),
+            ("sql", Some(Status::Pending), Status::Processing),
+            ("sql", Some(Status::Processing), Status::Completed)
+        ],
+        "audited as claim and completion"
+    );
+    w.check_counts().await;
+}
+
+pub(crate) async fn plain_sql_nonsense_is_refused<B: Backend>() {
+    let w = World::<B>::new().await;
+    for (columns, values) in [
+        ("source_app, target_app, data, status", "'s', 'a', '{}', 'done'"),
+        ("source_app, target_app, data", "'s', 'a', '{not json'"),
+        ("source_app, target_app, data", "'s', 'a', ''"),
+        ("source_app, target_app, data", "'s', 'a', NULL"),
+        ("target_app, data", "'a', '{}'"),
+        ("source_app, target_app, data, kind", "'s', 'a', '{}', 'file'"),
+        ("source_app, target_app, data, kind", "'s', 'a', '{}', 'thing'"),
+        ("source_app, target_app, data, max_attempts", "'s', 'a', '{}', 0"),
+        ("source_app, target_app, data, attempts", "'s', 'a', '{}', -1"),
+        ("source_app, target_app, data, priority", "'s', 'a', '{}', 99999999999"),
+        ("source_app, target_app, data, priority", "'s', 'a', '{}', 'high'"),
+        ("source_app, target_app, data, parent_id", "'s', 'a', '{}', 'x'"),
+        ("source_app, target_app, data, run_at", "'s', 'a', '{}', 'soon'"),
+        ("source_app, target_app, data, created_at", "'s', 'a', '{}', '24.11.2025'"),
+    ] {
+        let insert = format!("INSERT INTO data_staging ({columns}) VALUES ({values})");
+        assert!(w.backend.sql(&insert).await.is_err(), "{insert}");
+    }
+    let id = w.push(new(Kind::Record, "a")).await;
+    for change in ["data = '{'", "status = 'gone'", "attempts = -1", "kind = 'file'", "run_at = 'never'"] {
+        assert!(w.backend.sql(&format!("UPDATE data_staging SET {change}")).await.is_err(), "{change}");
+    }
+    assert_eq!(ids(&w.claim(Kind::Record, "a", 10).await), [id]);
+}
+
+pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {
+    let w = World::<B>::new().await;
+    let insert = "INSERT INTO data_staging (source_app, target_app, data, created_at, run_at) \
+                  VALUES ('s', 'a', '{}', '2025-11-24 10:30:00', '2025-11-24 12:30:00.250+02:00')";
+    w.backend.sql(insert).await.unwrap();
+    let claimed = w.claim(Kind::Record, "a", 1).await;
+    assert_eq!(claimed[0].created_at.to_string(), "2025-11-24T10:30:00Z");
+    assert_eq!(claimed[0].run_at.to_string(), "2025-11-24T10:30:00.25Z");
+    let id = claimed[0].id;
+    let done = format!("UPDATE data_staging SET status = 'completed', processed_at = '2025-11-24 11:00:00' WHERE id = {id}");
+    w.backend.sql(&done).await.unwrap();
+    assert_eq!(w.get(id).await.processed_at.unwrap().to_string(), "2025-11-24T11:00:00Z");
+    // The machine's own writing of a time is left as it is, to the millisecond.
+    for millisecond in [0, 1, 42, 100, 251, 499, 998, 999] {
+        let time = format!("2025-03-30T01:59:59.{millisecond:03}Z");
+        w.backend.sql(&format!("UPDATE data_staging SET run_at = '{time}' WHERE id = {id}")).await.unwrap();
+        assert_eq!(handover_core::clock::rfc3339(w.get(id).await.run_at), time);
+    }
+}
+
+pub(crate) async fn plain_sql_keeps_the_counts<B: Backend>() {
+    let w = World::<B>::new().await;
+    for table in TABLES {
+        for change in [
+            format!("INSERT INTO {table} (source_app, target_app, data) VALUES ('s', 'a', '1'), ('s', 'b', '2'), ('s', NULL, '3')"),
+            format!("UPDATE {table} SET target_app = 'c' WHERE target_app = 'a'"),
+            format!("UPDATE {table} SET target_app = NULL WHERE target_app = 'b'"),
+            format!("UPDATE {table} SET status = 'processing', target_app = 'd' WHERE target_app = 'c'"),
+            format!("DELETE FROM {table} WHERE target_app IS NULL"),
+            format!("UPDATE {table} SET status = 'failed'"),
+        ] {
+            w.backend.sql(&change).await.unwrap();
+            w.check_counts().await;
+        }
+    }
+}

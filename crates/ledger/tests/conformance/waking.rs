@@ -1,0 +1,88 @@
+//! Waking: new work is told to every handle, and nothing else keeps a handle awake.
+
+use super::*;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Far longer than a wake takes, so that only its absence fails.
+const BOUND: Duration = Duration::from_secs(20);
+
+async fn woken(wake: &mut watch::Receiver<u64>) {
+    timeout(BOUND, wake.changed()).await.expect("nobody woke it").unwrap();
+}
+
+pub(crate) async fn a_push_wakes_the_other_handle<B: Backend>() {
+    let w = World::<B>::new().await;
+    let other = w.backend.open().await;
+    for kind in KINDS {
+        let (mut here, mut there) = (w.ledger.wake(), other.wake());
+        let id = w.push(new(kind, "a")).await;
+        woken(&mut here).await;
+        woken(&mut there).await;
+        let claimed = other.claim(ask(kind, "a", 1, "2-other")).await.unwrap();
+        assert_eq!(ids(&claimed), [id], "what woke it can be claimed");
+    }
+}
+
+pub(crate) async fn a_foreign_insert_wakes<B: Backend>() {
+    let w = World::<B>::new().await;
+    let mut wake = w.ledger.wake();
+    w.backend.sql("INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{}')").await.unwrap();
+    woken(&mut wake).await;
+}
+
+/// What a runtime with nothing to do does each time it wakes.
+async fn idle_round(ledger: &dyn Ledger, holder: &str) {
+    for kind in KINDS {
+        assert!(ledger.claim(ask(kind, "a", 5, holder)).await.unwrap().is_empty());
+    }
+    assert!(ledger.rescue("runtime", vec![HolderId("9-lost".into())]).await.unwrap().is_empty());
+    ledger.renew(vec![], LEASE).await.unwrap();
+    ledger.release(vec![]).await.unwrap();
+    ledger.next_due().await.unwrap();
+    ledger.counts().await.unwrap();
+}
+
+pub(crate) async fn idle_handles_let_each_other_sleep<B: Backend>() {
+    let w = World::<B>::new().await;
+    let other = w.backend.open().await;
+    // Work of another app, and a delayed one: neither is anything to do now.
+    w.push(new(Kind::File, "b")).await;
+    w.push(NewDelivery { run_at: Some(w.now() + LEASE), ..new(Kind::Record, "a") }).await;
+    let mut loops = vec![];
+    for (ledger, holder) in [(w.ledger.clone(), "1-a"), (other, "2-b")] {
+        loops.push(tokio::spawn(async move {
+            let mut wake = ledger.wake();
+            let mut wakes = 0;
+            // Not a wait for anything: the span of time in which wakes are counted.
+            let span = tokio::time::sleep(Duration::from_secs(3));
+            tokio::pin!(span);
+            loop {
+                idle_round(ledger.as_ref(), holder).await;
+                tokio::select! {
+                    () = &mut span => return wakes,
+                    changed = wake.changed() => { changed.unwrap(); wakes += 1; }
+                }
+            }
+        }));
+    }
+    for idle in loops {
+        let wakes = idle.await.unwrap();
+        assert!(wakes <= 3, "{wakes} wakes while nothing happened");
+    }
+}
+
+pub(crate) async fn a_renewal_wakes_nobody_here<B: Backend>() {
+    let w = World::<B>::new().await;
+    let (_, held) = w.held(Kind::File, "a").await;
+    let mut wake = w.ledger.wake();
+    wake.mark_unchanged();
+    for _ in 0..5 {
+        w.ledger.renew(vec![held.clone()], LEASE).await.unwrap();
+        w.ledger.reserve(names::wish(None, "out")).await.unwrap();
+        w.ledger.pause("ann", "b").await.unwrap();
+    }
+    assert!(!wake.has_changed().unwrap());
+    w.ledger.release(vec![held]).await.unwrap();
+    assert!(wake.has_changed().unwrap(), "what was given back is work");
+}

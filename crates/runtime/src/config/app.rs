@@ -1,0 +1,409 @@
+//! Apps: what runs, how often, for how long, and where its files lie.
+
+use super::builtin::{self, BuiltIn};
+use super::command::{Input, Mode, Output, Placeholder, Program};
+use super::decode::decode;
+use super::report::{Report, did_you_mean};
+use super::schedule::Schedule;
+use handover_core::{AppName, TypeName, limits, name::check_ext, units};
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// So many workers an app may have.
+const WORKERS_MAX: u32 = 1024;
+/// So many retries an app may have.
+const RETRIES_MAX: u32 = 1000;
+
+/// A declared app.
+#[derive(Clone)]
+pub struct App {
+    /// Its name.
+    pub name: AppName,
+    /// The folder of its files in the data directory.
+    pub folder: String,
+    /// What runs.
+    pub runs: Runs,
+    /// How many of its deliveries run at the same time on this machine; a source has one.
+    pub workers: usize,
+    /// How often a delivery is tried again after its first attempt.
+    pub retries: u32,
+    /// How long one run may take.
+    pub timeout: Duration,
+    /// The type of the files that it makes, where it is not their input's.
+    pub type_name: Option<TypeName>,
+    /// The extension of the files that it makes, where it is not their input's.
+    pub ext: Option<String>,
+    /// When it runs by itself.
+    pub schedule: Option<Schedule>,
+    /// A picture for it.
+    pub icon: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its own configuration: `with:`, variables filled in. A program gets it as a file.
+    pub with: Option<Value>,
+    /// The whole declaration, to see what a reload changes.
+    pub(crate) declared: Value,
+}
+
+/// What runs when an app runs.
+#[derive(Debug, Clone)]
+pub enum Runs {
+    /// A built-in app.
+    BuiltIn(BuiltIn),
+    /// A console program.
+    Program(Program),
+    /// A service that is called by HTTP. Comes with a later version.
+    Service {
+        /// Its address.
+        url: String,
+    },
+}
+
+impl std::fmt::Debug for App {
+    /// Without `with` and the command, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("name", &self.name).field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Whether files come into being here: it imports, or runs by a schedule. A source has no input.
+    pub fn is_source(&self) -> bool {
+        self.schedule.is_some() || matches!(&self.runs, Runs::BuiltIn(BuiltIn::Importer(_)))
+    }
+
+    /// The program, if it is one.
+    pub fn program(&self) -> Option<&Program> {
+        match &self.runs {
+            Runs::Program(program) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// How often a delivery may be attempted in all.
+    pub fn max_attempts(&self) -> u32 {
+        self.retries + 1
+    }
+}
+
+/// An app as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawApp {
+    /// A built-in app.
+    #[schemars(extend("enum" = ["file-importer", "validator", "enricher", "file-exporter"]))]
+    pub(crate) uses: Option<String>,
+    /// A console program and its arguments. {input} {output} {manifest} {config} {delivery_id} {type} {date}
+    /// {sequence} are filled in; without {input} the input is stdin, without {output} stdout is the output.
+    pub(crate) run: Option<String>,
+    /// The address of a service app. Comes with a later version.
+    pub(crate) url: Option<String>,
+    /// The app's own configuration.
+    pub(crate) with: Option<Value>,
+    /// Whether `run` is a script for the shell.
+    pub(crate) shell: Option<bool>,
+    /// What the program's output is: what it prints, the file it writes, or nothing.
+    pub(crate) output: Option<Output>,
+    /// Whether the program is started for each delivery or goes on running. `stream` comes with a later version.
+    pub(crate) mode: Option<Mode>,
+    /// How many deliveries run at the same time; by default one for each core.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(crate) workers: Option<u32>,
+    /// How often a delivery is tried again; by default 3 times.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) retries: Option<u32>,
+    /// How long one run may take, such as 30s or 5m; by default an hour.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) timeout: Option<Duration>,
+    /// The folder of its files in the data directory; by default after its name.
+    pub(crate) folder: Option<String>,
+    /// The type of the files that it makes; by default their input's.
+    #[serde(rename = "type")]
+    pub(crate) type_name: Option<String>,
+    /// The extension of the files that it makes; by default their input's.
+    pub(crate) ext: Option<String>,
+    /// When it runs by itself: a cron pattern (minute, hour, day, month, weekday).
+    pub(crate) schedule: Option<String>,
+    /// The time zone of `schedule`; by default that of the whole configuration.
+    pub(crate) timezone: Option<String>,
+    /// A picture for it.
+    pub(crate) icon: Option<String>,
+    /// What it is for.
+    pub(crate) description: Option<String>,
+}
+
+/// The folder of an app that does not say: by its name, as the layout has it.
+pub fn default_folder(app: &str) -> &str {
+    match app {
+        "file-importer" => "imports",
+        "validator" => "validated",
+        "data-transformer" => "transformed",
+        "enricher" => "enriched",
+        "file-exporter" => "exports",
+        other => other,
+    }
+}
+
+/// What an app's meaning depends on beside its own words.
+pub(crate) struct Around<'a> {
+    /// The folder of the configuration.
+    pub(crate) base: &'a std::path::Path,
+    /// The time zone of the whole configuration.
+    pub(crate) zone: &'a TimeZone,
+    /// How many cores there are.
+    pub(crate) cores: usize,
+}
+
+/// Reads the app of this name; what is wrong goes to the report.
+pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> Option<App> {
+    let path = ["apps", key];
+    let name = match AppName::new(key) {
+        Ok(name) => Some(name),
+        Err(_) if key.contains(':') => {
+            report
+                .key(&path, format!("a space is missing after the `:` in `{key}`"))
+                .help("write `name: { run: cat }`");
+            return None;
+        }
+        Err(error) => {
+            report.key(&path, error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
+            None
+        }
+    };
+    if !matches!(report.document.node(&path)?.body, super::yaml::Body::Map(_)) {
+        let hint = match report.document.node(&path)?.to_value() {
+            Value::String(command) => format!("for a program write `{key}: {{ run: {command} }}`"),
+            _ => WHAT_RUNS.to_owned(),
+        };
+        report.value(&path, format!("`{key}` must say what runs")).help(hint);
+        return None;
+    }
+    let raw: RawApp = decode(report, &path)?;
+    let schedule = schedule(report, &path, &raw, around.zone);
+    let runs = runs(report, &path, &raw, around.base);
+    let folder = folder(report, &path, key, raw.folder.as_deref());
+    let type_name = type_name(report, &path, raw.type_name.as_deref());
+    check_numbers(report, &path, &raw);
+    if let Some(Err(error)) = raw.ext.as_deref().map(check_ext) {
+        report.value(&at(&path, "ext"), error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
+    }
+    let mut app = App {
+        name: name?,
+        folder,
+        runs: runs?,
+        workers: 1,
+        retries: raw.retries.unwrap_or(limits::RETRIES_DEFAULT),
+        timeout: raw.timeout.unwrap_or(Duration::from_millis(limits::TIMEOUT_DEFAULT_MS)),
+        type_name,
+        ext: raw.ext,
+        schedule,
+        icon: raw.icon,
+        description: raw.description,
+        with: raw.with,
+        declared: report.document.node(&path)?.to_value(),
+    };
+    finish(report, &path, &mut app, raw.schedule.is_some());
+    app.workers = match raw.workers {
+        _ if app.is_source() => 1,
+        Some(workers) => usize::try_from(workers).unwrap_or(1).max(1),
+        None => around.cores.max(1),
+    };
+    if app.is_source() && raw.workers.is_some_and(|workers| workers > 1) {
+        report.key(&at(&path, "workers"), format!("`{key}` is a source and has one worker")).warning();
+    }
+    Some(app)
+}
+
+const WHAT_RUNS: &str =
+    "`uses: validator` for a built-in app, `run: python3 script.py` for a program, or `url:` for a service";
+
+fn at<'p>(path: &[&'p str], key: &'p str) -> Vec<&'p str> {
+    path.iter().copied().chain([key]).collect()
+}
+
+fn runs(report: &mut Report<'_>, path: &[&str], raw: &RawApp, base: &std::path::Path) -> Option<Runs> {
+    let said: Vec<&str> =
+        [("uses", raw.uses.is_some()), ("run", raw.run.is_some()), ("url", raw.url.is_some())]
+            .into_iter()
+            .filter_map(|(key, there)| there.then_some(key))
+            .collect();
+    let name = path.last().copied().unwrap_or_default();
+    match said[..] {
+        [] => {
+            report.key(path, format!("`{name}` must say what runs")).help(WHAT_RUNS);
+            return None;
+        }
+        [_] => {}
+        [first, second, ..] => {
+            let message = format!("`{name}` has both `{first}` and `{second}`");
+            report.key(&at(path, second), message).help("keep one of the two: they say what runs");
+            return None;
+        }
+    }
+    if raw.run.is_none() {
+        let only =
+            [("shell", raw.shell.is_some()), ("output", raw.output.is_some()), ("mode", raw.mode.is_some())];
+        for (key, _) in only.into_iter().filter(|(_, there)| *there) {
+            report
+                .key(&at(path, key), format!("`{key}` is for a program"))
+                .help(format!("remove it: `{name}` has no `run:`"));
+        }
+    }
+    if let Some(uses) = &raw.uses {
+        return builtin::read(report, path, uses, base).map(Runs::BuiltIn);
+    }
+    if let Some(run) = &raw.run {
+        return program(report, path, run, raw).map(Runs::Program);
+    }
+    let url = raw.url.clone()?;
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        report.value(&at(path, "url"), "an address begins with http:// or https://");
+    }
+    Some(Runs::Service { url })
+}
+
+fn program(report: &mut Report<'_>, path: &[&str], run: &str, raw: &RawApp) -> Option<Program> {
+    let run_at = at(path, "run");
+    let mut program = match Program::new(run, raw.shell.unwrap_or(false)) {
+        Ok(program) => program,
+        Err(error) => {
+            report
+                .value(&run_at, format!("this cannot be run: {error}"))
+                .maybe_help(error.hint_text().map(str::to_owned));
+            return None;
+        }
+    };
+    program.mode = raw.mode.unwrap_or(Mode::Once);
+    if let Some(output) = raw.output {
+        if program.uses(Placeholder::Output) && output != Output::File {
+            report
+                .value(&at(path, "output"), "the program writes to `{output}`, so its output is a file")
+                .help("write `output: file`, or take `{output}` out of `run:`");
+        }
+        program.output = output;
+    }
+    for word in braced(run) {
+        let known = Placeholder::ALL.map(Placeholder::word);
+        let near = did_you_mean(word, known).filter(|hint| hint.starts_with("did you mean"));
+        if let Some(hint) = near.filter(|_| !known.contains(&word)) {
+            report
+                .word(&run_at, word, 0, format!("`{{{word}}}` is not filled in"))
+                .help(hint.replacen('`', "`{", 1).replacen("`?", "}`?", 1))
+                .warning();
+        }
+    }
+    Some(program)
+}
+
+/// The words in braces of a command line.
+fn braced(run: &str) -> impl Iterator<Item = &str> {
+    run.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(word, _)| word))
+        .filter(|word| word.len() > 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+}
+
+fn folder(report: &mut Report<'_>, path: &[&str], key: &str, given: Option<&str>) -> String {
+    let folder = given.unwrap_or_else(|| default_folder(key));
+    let path = if given.is_some() { at(path, "folder") } else { path.to_vec() };
+    let parts_fine = folder.split('/').all(|part| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    });
+    if given.is_some() && (!parts_fine || folder.len() > 200) {
+        report
+            .value(&path, format!("{folder:?} is no folder in the data directory"))
+            .help("use letters, digits, `-`, `_` and `.`, such as `reports` or `sales/checked`");
+    } else if ["errors", "archive"].contains(&folder.split('/').next().unwrap_or_default()) {
+        report
+            .value(&path, format!("the folder `{folder}` is kept for what is quarantined or archived"))
+            .help("choose another with `folder:`");
+    }
+    folder.to_owned()
+}
+
+fn type_name(report: &mut Report<'_>, path: &[&str], given: Option<&str>) -> Option<TypeName> {
+    match TypeName::new(given?) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let hint = error.hint_text().map(|hint| hint.replace("file-importer", "sales"));
+            report.value(&at(path, "type"), error.to_string()).maybe_help(hint);
+            None
+        }
+    }
+}
+
+fn check_numbers(report: &mut Report<'_>, path: &[&str], raw: &RawApp) {
+    if raw.workers.is_some_and(|workers| !(1..=WORKERS_MAX).contains(&workers)) {
+        report.value(&at(path, "workers"), format!("`workers` must be 1 to {WORKERS_MAX}"));
+    }
+    if raw.retries.is_some_and(|retries| retries > RETRIES_MAX) {
+        report.value(&at(path, "retries"), format!("`retries` must be 0 to {RETRIES_MAX}"));
+    }
+    if raw.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        report.value(&at(path, "timeout"), "`timeout` must be more than nothing").help("such as 30s or 5m");
+    }
+}
+
+fn schedule(report: &mut Report<'_>, path: &[&str], raw: &RawApp, zone: &TimeZone) -> Option<Schedule> {
+    let zone = match &raw.timezone {
+        Some(name) => {
+            super::settings::timezone(report, &at(path, "timezone"), name).unwrap_or_else(|| zone.clone())
+        }
+        None => zone.clone(),
+    };
+    let Some(pattern) = raw.schedule.as_deref() else {
+        if raw.timezone.is_some() {
+            report
+                .key(&at(path, "timezone"), "this time zone is for a `schedule`, and there is none")
+                .warning();
+        }
+        return None;
+    };
+    match Schedule::new(pattern, zone) {
+        Ok(schedule) => Some(schedule),
+        Err(error) => {
+            let path = at(path, "schedule");
+            match &error.part {
+                Some((part, nth)) => report.word(&path, part, *nth, error.message),
+                None => report.value(&path, error.message),
+            }
+            .help(error.hint);
+            None
+        }
+    }
+}
+
+/// What follows from a schedule.
+fn finish(report: &mut Report<'_>, path: &[&str], app: &mut App, scheduled: bool) {
+    if !scheduled {
+        return;
+    }
+    let Runs::Program(program) = &mut app.runs else {
+        report
+            .key(&at(path, "schedule"), "only a program can have a schedule")
+            .help("a file-importer watches its folder all the time; other apps run when a delivery comes");
+        return;
+    };
+    if let Some(one) = [Placeholder::Input, Placeholder::Manifest].into_iter().find(|one| program.uses(*one))
+    {
+        let word = one.word();
+        report
+            .word(&at(path, "run"), word, 0, format!("a program with a schedule has no `{{{word}}}`"))
+            .help("remove the placeholder, or the schedule: then it runs when a delivery comes");
+    }
+    program.input = Input::None;
+    if program.output != Output::None && app.type_name.is_none() {
+        report
+            .key(path, format!("`{}` must say the `type` of what it prints", app.name))
+            .help("such as `type: orders`; with `output: none` there is nothing to name");
+    }
+    if program.output != Output::None && app.ext.is_none() {
+        app.ext = Some("txt".to_owned());
+    }
+}

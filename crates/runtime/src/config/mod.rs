@@ -1,0 +1,156 @@
+//! handover.yaml: read, checked, and turned into what the rest of the runtime works with.
+//!
+//! The way of a configuration: [`load`] reads the text, `yaml` makes a tree that knows its places, `environment`
+//! fills in `${NAME}`, `decode` gives it types, and [`check`](Config::check_environment) and its like compare the
+//! parts. [`error`] shows what is wrong. What is written and what it means are two sets of types: the `Raw…` ones
+//! stay in here.
+//!
+//! Invariants: a [`Config`] that exists is complete and consistent; all problems of a file are found at once; no
+//! message shows a value of the environment. Nothing here writes anything, so a crash loses nothing.
+
+mod app;
+mod apps;
+mod builtin;
+mod check;
+mod command;
+mod decode;
+mod diff;
+mod environment;
+mod error;
+mod flow;
+mod json_schema;
+mod load;
+mod outside;
+mod report;
+mod routes;
+mod schedule;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use app::{App, Runs, default_folder};
+pub use apps::Apps;
+pub use builtin::BuiltIn;
+pub use command::{Input, Mode, Output, Placeholder, Placeholders, Program};
+pub use diff::Changes;
+pub use environment::Lookup;
+pub use error::{Also, ConfigError, Problem, Severity, render};
+pub use flow::{By, Flow, Link};
+pub use json_schema::json_schema;
+pub use load::FILE_NAME;
+pub use routes::{Hop, Routes};
+pub use schedule::{Schedule, ScheduleError};
+pub use settings::{Archive, LedgerAddress, Secret};
+
+use handover_core::AppName;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A configuration that has been read and checked.
+#[derive(Clone)]
+pub struct Config {
+    /// The file it was read from, as it was named.
+    pub file: PathBuf,
+    /// The folder of the file, absolute: relative paths in the file are relative to it, and programs run in it.
+    pub base: PathBuf,
+    /// The data directory, absolute.
+    pub data: PathBuf,
+    /// Where the ledger is.
+    pub ledger: LedgerAddress,
+    /// The time zone of dates in file names, and of schedules that do not say.
+    pub timezone: TimeZone,
+    /// How long a claim lasts unless it is renewed.
+    pub lease: Duration,
+    /// Whether `run` brings the ledger's tables up to date.
+    pub migrate: bool,
+    /// A command that is told, by a line of JSON on its stdin, of each failed delivery and each quarantined file.
+    pub notify: Option<String>,
+    /// When and how completed deliveries are archived.
+    pub archive: Archive,
+    /// The apps, in the order of the file.
+    pub apps: Apps,
+    /// The flows, in the order of the file.
+    pub flows: Vec<Flow>,
+    /// What will listen on the network. Comes with a later version.
+    pub api: Option<Value>,
+    document: Arc<report::Document>,
+    notices: Vec<Problem>,
+    refusals: Vec<Problem>,
+}
+
+impl std::fmt::Debug for Config {
+    /// Without what may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Config");
+        shown.field("file", &self.file).field("data", &self.data);
+        shown
+            .field("ledger", &self.ledger)
+            .field("apps", &self.apps)
+            .field("flows", &self.flows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The app of this name.
+    pub fn app(&self, name: &str) -> Option<&Arc<App>> {
+        self.apps.get(name)
+    }
+
+    /// The app of this name.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Config`] where there is none; the hint names the nearest.
+    pub fn require_app(&self, name: &str) -> handover_core::Result<&Arc<App>> {
+        self.app(name).ok_or_else(|| {
+            let hint = report::did_you_mean(name, self.apps.iter().map(|app| app.name.as_str()));
+            handover_core::Error::config(format!("there is no app `{name}` in {}", self.shown_name()))
+                .hint(hint.unwrap_or_default())
+        })
+    }
+
+    /// The flow of this name.
+    pub fn flow(&self, name: &str) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.name == name)
+    }
+
+    /// The names of the apps that have no input: they import, or run by a schedule.
+    pub fn sources(&self) -> impl Iterator<Item = &AppName> {
+        self.apps.iter().filter(|app| app.is_source()).map(|app| &app.name)
+    }
+
+    /// Where each app's output goes.
+    pub fn routes(&self) -> Routes {
+        Routes::new(&self.flows)
+    }
+
+    /// What is worth saying though nothing is wrong: warnings, and what comes with a later version.
+    pub fn notices(&self) -> &[Problem] {
+        &self.notices
+    }
+
+    /// Whether this version can run all of it.
+    ///
+    /// # Errors
+    /// What a flow needs and this version does not have: links by database or API, stream programs, service apps,
+    /// a ledger on PostgreSQL.
+    pub fn runnable(&self) -> Result<(), ConfigError> {
+        if self.refusals.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::new(self.shown_name(), self.document.text.as_str(), self.refusals.clone()))
+    }
+
+    /// Problems or notices of this configuration as a person reads them, with their lines.
+    pub fn render(&self, problems: &[Problem]) -> String {
+        render(problems, &self.shown_name(), &self.document.text)
+    }
+
+    fn shown_name(&self) -> String {
+        load::shown(&self.file)
+    }
+}

@@ -1,0 +1,163 @@
+//! What stands at the top of the file beside the apps and flows.
+
+use super::report::{Report, did_you_mean};
+use handover_core::units;
+use jiff::tz::{self, TimeZone};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerAddress {
+    /// An embedded one, in this file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server. Comes with a later version.
+    Postgres(Secret),
+}
+
+/// When and how completed deliveries are archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archive {
+    /// So long after it ended a delivery is archived; none is only by command.
+    pub after: Option<Duration>,
+    /// Whether files are compressed.
+    pub compress: bool,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self { after: None, compress: true }
+    }
+}
+
+/// The whole file as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "handover.yaml")]
+pub(crate) struct RawConfig {
+    /// The data directory; by default ./data beside this file.
+    pub(crate) data: Option<String>,
+    /// The ledger: a file, by default .handover/ledger.db in the data directory, or postgres://…
+    pub(crate) ledger: Option<String>,
+    /// The apps by name.
+    #[schemars(with = "BTreeMap<String, super::app::RawApp>")]
+    pub(crate) apps: Option<Value>,
+    /// The flows by name.
+    #[schemars(with = "Option<BTreeMap<String, super::flow::AnyFlow>>")]
+    #[allow(dead_code, reason = "flows are read one by one; this is for the schema and the known keys")]
+    pub(crate) flows: Option<Value>,
+    /// What listens on the network. Comes with a later version.
+    pub(crate) api: Option<Value>,
+    /// How long a claim lasts unless it is renewed, such as 60s.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) lease: Option<Duration>,
+    /// The time zone of dates in file names and of schedules; by default UTC.
+    pub(crate) timezone: Option<String>,
+    /// Whether the ledger's tables are brought up to date at start; by default true.
+    pub(crate) migrate: Option<bool>,
+    /// A command that gets a line of JSON on its stdin when a delivery fails or a file is quarantined.
+    pub(crate) notify: Option<String>,
+    /// When and how completed deliveries are archived.
+    pub(crate) archive: Option<RawArchive>,
+}
+
+/// `archive:` as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawArchive {
+    /// So long after it ended a delivery is archived, such as 30d; without it only by command.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) after: Option<Duration>,
+    /// Whether files are compressed; by default true.
+    pub(crate) compress: Option<bool>,
+}
+
+/// The time zone of this name.
+pub(crate) fn timezone(report: &mut Report<'_>, path: &[&str], name: &str) -> Option<TimeZone> {
+    if ["UTC", "utc", "Etc/UTC", "Z"].contains(&name) {
+        return Some(TimeZone::UTC);
+    }
+    if let Ok(zone) = TimeZone::get(name) {
+        return Some(zone);
+    }
+    let known: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
+    let hint = if known.is_empty() {
+        "this machine has no time zone database: install tzdata, or use UTC".to_owned()
+    } else {
+        let near =
+            did_you_mean(name, known.iter().map(String::as_str)).filter(|hint| hint.starts_with("did"));
+        near.unwrap_or_else(|| "use a name of the IANA database, such as UTC or Europe/Berlin".to_owned())
+    };
+    report.value(path, format!("`{name}` is no time zone")).help(hint);
+    None
+}
+
+/// The ledger's address.
+pub(crate) fn ledger(
+    report: &mut Report<'_>,
+    base: &Path,
+    data: &Path,
+    given: Option<&str>,
+) -> LedgerAddress {
+    let default = || LedgerAddress::Sqlite(data.join(".handover").join("ledger.db"));
+    let Some(text) = given else { return default() };
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return LedgerAddress::Postgres(Secret(text.to_owned()));
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        let hint = "write a path, or postgres://user:password@host/database";
+        report.value(&["ledger"], format!("there is no ledger of the kind `{scheme}://`")).help(hint);
+        return default();
+    }
+    if text.trim().is_empty() {
+        report.value(&["ledger"], "`ledger` is empty").help("remove it for data/.handover/ledger.db");
+        return default();
+    }
+    LedgerAddress::Sqlite(base.join(text))
+}
+
+/// The lease, within bounds in which renewing works.
+pub(crate) fn lease(report: &mut Report<'_>, given: Option<Duration>) -> Duration {
+    let lease = given.unwrap_or(Duration::from_millis(handover_core::limits::LEASE_DEFAULT_MS));
+    if lease < Duration::from_secs(1) || lease > Duration::from_secs(86_400) {
+        report
+            .value(&["lease"], "`lease` must be 1s to 1d")
+            .help("60s is a good length: a living worker renews it");
+    }
+    lease
+}
+
+/// The command of `notify:`, checked for being one.
+pub(crate) fn notify(report: &mut Report<'_>, given: Option<&str>) -> Option<String> {
+    let text = given?;
+    if let Err(error) = super::command::Program::new(text, false) {
+        report
+            .value(&["notify"], format!("this cannot be run: {error}"))
+            .maybe_help(error.hint_text().map(str::to_owned));
+    }
+    Some(text.to_owned())
+}

@@ -1,0 +1,178 @@
+//! Importing: the original is read whole into a draft, compared with what came before, and published; what is to
+//! become of the original is done when the completion is on disk.
+
+use super::outputs::{Naming, Place, Says};
+use super::payload::{ArrivalPayload, FilePayload};
+use super::rows::blocking;
+use super::{Attempt, Failed, Finished, Slot, Summary};
+use crate::built::Source;
+use handover_apps::importer::Duplicates;
+use handover_core::{AppName, Error, Result, path_text};
+use handover_file::arrive::{Candidate, Disposal, Outcome, TakeLimits, settle_original, take};
+use handover_file::draft::Written;
+use handover_file::read;
+use handover_ledger::Arrival;
+use serde_json::json;
+use std::io;
+use tracing::warn;
+
+/// What is still to be done with an original.
+#[derive(Debug, Clone)]
+pub(crate) struct Afterwards {
+    pub(crate) candidate: Candidate,
+    pub(crate) disposal: Disposal,
+}
+
+/// What an earlier arrival with the same content means for this one.
+enum Earlier {
+    None,
+    Skip(String),
+    Warn(String),
+    Reject(Error),
+}
+
+impl Attempt {
+    pub(super) async fn import(&self, slot: &mut Slot) -> Result<Finished, Failed> {
+        let arrival = ArrivalPayload::of(&self.delivery)?;
+        let sources = self.ctx.built.importers.get(&self.app.name).cloned().unwrap_or_default();
+        let source = sources.get(arrival.source).or_else(|| sources.first());
+        let source = source.ok_or_else(|| Error::internal("an importer without a source"))?;
+        let naming = Naming {
+            slot: "out",
+            place: Place::Data(self.app.folder.clone()),
+            app: self.app.name.clone(),
+            type_name: arrival.type_name.clone(),
+            date: arrival.date,
+            wanted: Some(1),
+            ext: arrival.ext.clone(),
+            stem: None,
+        };
+        let written = self.read_original(&arrival, source).await?;
+        let mut summary = Summary::default();
+        let checksum = written.checksum;
+        let afterwards = self.delivery.replay_of.is_none().then(|| Afterwards {
+            candidate: arrival.candidate.clone(),
+            disposal: source.disposal(),
+        });
+        match self.compare(&arrival, source, &written).await? {
+            Earlier::None => {}
+            Earlier::Warn(note) => summary.notes.push(note),
+            Earlier::Reject(error) => return Err(error.into()),
+            Earlier::Skip(note) => {
+                summary.notes.push(note);
+                return Ok(Finished { summary, checksum: Some(checksum), afterwards, ..Finished::default() });
+            }
+        }
+        if source.config.duplicates == Duplicates::Warn {
+            // Otherwise the next file waits until this one's content is known to the ledger.
+            slot.free();
+        }
+        let named = self.reserve(naming).await?;
+        let hops = self.ctx.routes.next(&self.app.name, &arrival.flows);
+        let mut says = Says { flows: super::rows::flows_of(&hops, &arrival.flows), hops, ..Says::default() };
+        says.more.insert("original".into(), json!({
+            "path": arrival.original, "size": arrival.candidate.size, "modified_at": arrival.candidate.mtime, "proof": arrival.proof,
+        }));
+        let made = self.publish(named, written, says).await?;
+        summary.rows_in = made.payload.manifest.row_count;
+        summary.rows_out = made.payload.manifest.row_count;
+        summary.bytes_out = Some(made.payload.manifest.file_size);
+        summary.outputs.push(made.payload.path);
+        Ok(Finished { summary, next: made.deliveries, checksum: Some(checksum), afterwards })
+    }
+
+    /// Reads the original into a draft; a replay reads what was imported then.
+    async fn read_original(&self, arrival: &ArrivalPayload, source: &Source) -> Result<Written> {
+        let retained = match self.delivery.replay_of {
+            Some(_) => self.imported_before().await?,
+            None => None,
+        };
+        let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
+        let (candidate, ext, max_bytes) = (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
+        let manifest = arrival.manifest.clone();
+        blocking(move || {
+            let mut draft = data.draft(&holder, &ext)?;
+            match retained {
+                Some(payload) => {
+                    let retained = read::retained(&data, &payload.path)?;
+                    io::copy(&mut retained.open()?, &mut draft).map_err(|e| Error::io("read", &payload.path, e))?;
+                }
+                None => {
+                    let limits = TakeLimits { max_bytes, manifest: manifest.as_ref() };
+                    take(&candidate, &limits, &mut draft)?;
+                }
+            }
+            let written = draft.finish()?;
+            if written.file_size == 0 {
+                return Err(Error::bad_data("the file is empty").hint("a table needs at least its header; ask its source for the file again"));
+            }
+            Ok(written)
+        })
+        .await
+    }
+
+    /// The file that the replayed import, or the one which that replayed, made.
+    async fn imported_before(&self) -> Result<Option<FilePayload>> {
+        let ledger = &self.ctx.project.ledger;
+        let mut old = self.delivery.replay_of;
+        while let Some(id) = old {
+            let names = ledger.names_of(id).await?;
+            if let Some(row) = names.iter().find(|row| row.slot == "out")
+                && let Some(made) = ledger.get(row.file_id).await?
+            {
+                return FilePayload::of(&made).map(Some);
+            }
+            old = ledger.get(id).await?.and_then(|d| d.replay_of);
+        }
+        Ok(None)
+    }
+
+    /// Compares the content with what this importer has brought in before.
+    async fn compare(&self, arrival: &ArrivalPayload, source: &Source, written: &Written) -> Result<Earlier> {
+        if self.delivery.replay_of.is_some() {
+            return Ok(Earlier::None);
+        }
+        let ledger = &self.ctx.project.ledger;
+        let same = ledger.same_content(self.app.name.as_str(), written.checksum, self.delivery.id).await?;
+        let Some(first) = same.first() else { return Ok(Earlier::None) };
+        if same.iter().any(|a| a.key.path == arrival.original) {
+            let latest = self.latest_at(&arrival.original).await?;
+            let text = written.checksum.to_string();
+            if let Some(latest) = latest.filter(|a| a.checksum.as_deref() == Some(&text)) {
+                return Ok(Earlier::Skip(format!(
+                    "skipped: the same name with the same content was imported before, as delivery {}",
+                    latest.delivery_id
+                )));
+            }
+            return Ok(Earlier::Warn(format!("this name had the same content before, in delivery {}, and another since", first.delivery_id)));
+        }
+        let note = format!("the same content was imported before under another name: {} (delivery {})", first.key.path, first.delivery_id);
+        Ok(match source.config.duplicates {
+            Duplicates::Warn => Earlier::Warn(note),
+            Duplicates::Skip => Earlier::Skip(format!("skipped: {note}")),
+            Duplicates::Reject => Earlier::Reject(
+                Error::bad_data(note).hint("`duplicates: warn` lets it through, `duplicates: skip` passes over it in silence"),
+            ),
+        })
+    }
+
+    /// The last state of this original, before this one, whose content is known.
+    async fn latest_at(&self, original: &str) -> Result<Option<Arrival>> {
+        let seen = self.ctx.project.ledger.arrivals_at(original).await?;
+        Ok(seen.into_iter().find(|a| a.key.app == self.app.name.as_str() && a.delivery_id != self.delivery.id && a.checksum.is_some()))
+    }
+}
+
+/// Does with the original what is to become of it. What fails is said, and done at the next scan that sees it.
+pub(crate) async fn see_to_original(app: &AppName, afterwards: Afterwards) {
+    let Afterwards { candidate, disposal } = afterwards;
+    if disposal == Disposal::Leave {
+        return;
+    }
+    let shown = path_text::to_text(&candidate.path);
+    match blocking(move || settle_original(&candidate, &disposal)).await {
+        Ok(Outcome::Left(Some(why))) => warn!(app = %app, "the original {shown} stays: {why}"),
+        Ok(_) => {}
+        Err(e) => warn!(app = %app, "the original {shown} could not be seen to: {e}; it is tried again at the next scan"),
+    }
+}

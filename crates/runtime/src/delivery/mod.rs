@@ -1,0 +1,183 @@
+//! One delivery, from claim to end.
+//!
+//! [`Attempt::work`] runs the app over the delivery's input and settles it: completed with what follows, tried again,
+//! or failed, with a bad file in quarantine. Each kind of app is one module; what they share is here.
+//!
+//! Invariants: an output is published before its delivery completes; completion and the next deliveries are one
+//! transaction; nothing is published or ended for a delivery whose lease was lost. On a crash the lease is rescued
+//! and the app runs again into the same reserved names.
+
+mod export;
+mod import;
+pub(crate) mod outputs;
+pub mod payload;
+mod program;
+pub(crate) mod quarantine;
+mod rows;
+mod settle;
+
+pub(crate) use settle::said;
+
+use crate::config::{App, BuiltIn, Runs};
+use crate::context::Context;
+use crate::engine::held::Lease;
+use handover_core::{Checksum, Delivery, Error, NewDelivery, Result, Status};
+use handover_ledger::Held;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// One attempt at one delivery.
+pub(crate) struct Attempt {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) app: Arc<App>,
+    pub(crate) delivery: Delivery,
+    pub(crate) held: Held,
+    /// The lease as this process keeps it: renewed while this lives, and told when it is lost.
+    pub(crate) lease: Lease,
+}
+
+/// What came of an attempt that went well.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// What the ledger keeps: rows, outputs, notes.
+    pub(crate) summary: Summary,
+    /// What follows.
+    pub(crate) next: Vec<NewDelivery>,
+    /// The content of an arrival.
+    pub(crate) checksum: Option<Checksum>,
+    /// The original to be moved or deleted once the completion is on disk.
+    pub(crate) afterwards: Option<import::Afterwards>,
+}
+
+/// What the ledger keeps of an attempt, as JSON in `result`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Summary {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_rejected: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) outputs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) stderr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) took_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_out: Option<u64>,
+}
+
+impl Summary {
+    fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// An attempt that failed: the error decides how it goes on; what it published nevertheless is handed over too.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) summary: Summary,
+    pub(crate) next: Vec<NewDelivery>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, summary: Summary::default(), next: Vec::new() }
+    }
+}
+
+/// The right to run; given up as soon as the app has run, so that the next can run while this one is published.
+pub(crate) struct Slot(Option<OwnedSemaphorePermit>);
+
+impl Slot {
+    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Some(permit))
+    }
+
+    /// The app has run; what is left is publishing.
+    pub(crate) fn free(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Attempt {
+    /// Runs the app over the delivery and settles it.
+    pub(crate) async fn work(self, mut slot: Slot) {
+        let began = std::time::Instant::now();
+        let outcome = self.run(&mut slot).await;
+        slot.free();
+        self.settle(outcome, began.elapsed()).await;
+    }
+
+    async fn run(&self, slot: &mut Slot) -> Result<Finished, Failed> {
+        match &self.app.runs {
+            Runs::BuiltIn(BuiltIn::Importer(_)) => self.import(slot).await,
+            Runs::BuiltIn(BuiltIn::Exporter(_)) => self.export(slot).await,
+            Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_)) => self.rows(slot).await,
+            Runs::Program(program) => self.program(program, slot).await,
+            Runs::Service { .. } => Err(Error::config("service apps (`url:`) come with a later version").into()),
+        }
+    }
+}
+
+/// An arrival that was refused as it stands: its delivery was born failed, and its reason goes into `errors/`.
+pub(crate) struct Refusing {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) app: Arc<App>,
+    pub(crate) id: handover_core::DeliveryId,
+    pub(crate) error: Error,
+}
+
+impl Refusing {
+    /// Publishes the reason and hands it to the ledger; that this fails is said in the log alone.
+    pub(crate) async fn leave_reason(self) {
+        if let Err(e) = self.try_to().await {
+            tracing::error!(delivery = self.id.0, "cannot leave the reason for delivery {} in errors/: {e}", self.id);
+        }
+    }
+
+    async fn try_to(&self) -> Result<()> {
+        let ledger = &self.ctx.project.ledger;
+        // There is no claim to lose: the delivery has ended, and its names are its own.
+        let Some(delivery) = ledger.get(self.id).await? else { return Ok(()) };
+        let token = handover_core::LeaseToken(String::new());
+        let held = Held { queue: handover_ledger::Queue::Deliveries, id: self.id, token };
+        let maker = outputs::Maker { ctx: &self.ctx, by: &self.app.name, delivery: &delivery, held: &held };
+        if let Some(mut made) = maker.put_into_quarantine(&self.error).await? {
+            made.deliveries.iter_mut().for_each(|new| new.parent_id = Some(self.id));
+            ledger.push(&self.ctx.process.holder.0, made.deliveries).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Sees to the original of an arrival that is known already, where its import was completed but a crash, or an
+/// error, left the original where it was.
+pub(crate) async fn see_to_original_of(
+    ctx: &Context,
+    app: &handover_core::AppName,
+    id: handover_core::DeliveryId,
+    candidate: handover_file::arrive::Candidate,
+    disposal: handover_file::arrive::Disposal,
+) {
+    let done = matches!(ctx.project.ledger.get(id).await, Ok(Some(d)) if matches!(d.status, Status::Completed | Status::Archived));
+    if done {
+        import::see_to_original(app, import::Afterwards { candidate, disposal }).await;
+    }
+}
+
+/// A short text in a temporary file, for a program's stdin.
+pub(crate) async fn small_draft(
+    data: handover_file::layout::DataDir,
+    holder: handover_core::HolderId,
+    text: String,
+) -> Result<handover_file::draft::Draft> {
+    rows::blocking(move || program::small(data.draft(&holder, "json")?, text.as_bytes())).await
+}

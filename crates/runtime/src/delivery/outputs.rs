@@ -1,0 +1,272 @@
+//! Outputs: a name is reserved, the file is published under it, and the deliveries that it is are made ready for
+//! the ledger. Every file that Handover writes into a folder goes through here.
+
+use super::Attempt;
+use super::payload::FilePayload;
+use crate::config::Hop;
+use crate::context::Context;
+use handover_core::clock::rfc3339;
+use handover_core::manifest::SCHEMA_VERSION;
+use handover_core::name::MANIFEST_SUFFIX;
+use handover_core::{AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName};
+use handover_file::draft::Written;
+use handover_file::layout::{highest_sequence, name_taken};
+use handover_file::publish::PublishRequest;
+use handover_ledger::{Held, Reservation, Reserve};
+use jiff::civil::Date;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Where an output goes.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A folder of the data directory, by its name; the date is added.
+    Data(String),
+    /// A folder outside, flat.
+    Outside(PathBuf),
+}
+
+/// What an output is called, before it has its sequence.
+#[derive(Debug, Clone)]
+pub(crate) struct Naming {
+    /// Which output of its delivery: `out`, `rejected`, `report`, `quarantine`.
+    pub(crate) slot: &'static str,
+    /// Where it goes.
+    pub(crate) place: Place,
+    /// The app in its name.
+    pub(crate) app: AppName,
+    /// The type in its name.
+    pub(crate) type_name: TypeName,
+    /// The date in its name.
+    pub(crate) date: Date,
+    /// The sequence wanted: the input's.
+    pub(crate) wanted: Option<u32>,
+    /// Its extension.
+    pub(crate) ext: String,
+    /// A name of its own form, without extension (exports).
+    pub(crate) stem: Option<String>,
+}
+
+/// A name that is ours, and the folder it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) reservation: Reservation,
+    pub(crate) folder: PathBuf,
+    pub(crate) naming: Naming,
+}
+
+impl Named {
+    /// The file's name.
+    pub(crate) fn file_name(&self) -> String {
+        format!("{}.{}", self.reservation.stem, self.naming.ext)
+    }
+}
+
+/// What the manifest says beyond what the file and the attempt say themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Says {
+    /// Where it goes next.
+    pub(crate) hops: Vec<Hop>,
+    /// The flows that it belongs to.
+    pub(crate) flows: Vec<String>,
+    /// Rows rejected on the way.
+    pub(crate) rows_rejected: Option<u64>,
+    /// More fields.
+    pub(crate) more: Map<String, Value>,
+    /// The row count, where the app knows it better than the extension does.
+    pub(crate) row_count: Option<u64>,
+}
+
+/// A published file, and the deliveries that it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    pub(crate) payload: FilePayload,
+    pub(crate) deliveries: Vec<NewDelivery>,
+}
+
+/// Who makes outputs: an app, for a delivery.
+pub(crate) struct Maker<'a> {
+    pub(crate) ctx: &'a Arc<Context>,
+    pub(crate) by: &'a AppName,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) held: &'a Held,
+}
+
+impl Attempt {
+    /// This attempt as one who makes outputs.
+    pub(crate) fn maker(&self) -> Maker<'_> {
+        Maker { ctx: &self.ctx, by: &self.app.name, delivery: &self.delivery, held: &self.held }
+    }
+
+    /// Reserves a name for an output of this attempt, or finds the one that an earlier attempt reserved.
+    pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
+        self.maker().reserve(naming).await
+    }
+
+    /// Publishes an output of this attempt.
+    pub(crate) async fn publish(&self, named: Named, written: Written, says: Says) -> Result<Output> {
+        self.maker().publish(named, written, says).await
+    }
+}
+
+impl Maker<'_> {
+    /// Reserves the name, or finds the one that an earlier attempt reserved.
+    pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
+        let data = &self.ctx.project.data;
+        let (folder, key) = match &naming.place {
+            Place::Data(name) => (data.folder(name, naming.date), format!("{name}/{}", naming.date)),
+            Place::Outside(path) => (path.clone(), handover_core::path_text::to_text(path)),
+        };
+        let mut floor = 0;
+        loop {
+            let reserve = Reserve {
+                maker: Some(self.delivery.id),
+                slot: naming.slot.to_owned(),
+                folder: key.clone(),
+                app: naming.app.clone(),
+                type_name: naming.type_name.clone(),
+                date: naming.date,
+                wanted: naming.wanted,
+                floor,
+                stem: naming.stem.clone(),
+            };
+            let reservation = self.ctx.project.ledger.reserve(reserve).await?;
+            if !reservation.fresh || !name_taken(&folder, &reservation.stem, &naming.ext)? {
+                return Ok(Named { reservation, folder, naming });
+            }
+            // Somebody else's file has this name: the name is given up, and the next comes after the folder's last.
+            self.ctx.project.ledger.discard(&reservation).await?;
+            if naming.stem.is_some() {
+                return Err(Error::new(ErrorKind::Exists, "a file that is not ours has the name of this export")
+                    .on(folder.join(&reservation.stem).display())
+                    .hint("move it away, or put {sequence} or {hash} into the exporter's `name`"));
+            }
+            floor = highest_sequence(&folder, &naming.app, &naming.type_name, naming.date)?.max(reservation.sequence);
+        }
+    }
+
+    /// Publishes what was written under the reserved name.
+    pub(crate) async fn publish(&self, named: Named, written: Written, says: Says) -> Result<Output> {
+        let manifest = self.manifest(&named, &written, &says);
+        let (done, answer) = oneshot::channel();
+        let request = PublishRequest {
+            folder: named.folder.clone(),
+            name: manifest.filename.clone(),
+            stem: named.reservation.stem.clone(),
+            manifest: manifest.clone(),
+            fresh: false,
+            written,
+            may_replace: self.still_holds(),
+        };
+        self.ctx.process.published.add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
+        let publisher = self.ctx.process.publisher.clone();
+        let sent = move || publisher.submit(request, move |outcome| drop(done.send(outcome)));
+        // A full queue waits, and a thread that serves others must not.
+        tokio::task::spawn_blocking(sent).await.map_err(|e| Error::internal("publishing broke off").because(e))?;
+        answer.await.map_err(|_| Error::internal("the publisher ended"))??;
+        let path = self.path_text(&named.folder.join(&manifest.filename));
+        let deliveries = self.deliveries(&manifest, &path, named.reservation.file_id, &says);
+        Ok(Output { payload: FilePayload { manifest, path }, deliveries })
+    }
+
+    /// A path as the ledger keeps it: within the data directory where it is, else absolute.
+    fn path_text(&self, path: &Path) -> String {
+        self.ctx.project.data.relative(path).unwrap_or_else(|| handover_core::path_text::to_text(path))
+    }
+
+    /// Asks the ledger, from the publisher's thread, whether this attempt still holds its lease.
+    fn still_holds(&self) -> Box<dyn FnMut() -> Result<bool> + Send> {
+        let (handle, ledger, held) =
+            (tokio::runtime::Handle::current(), self.ctx.project.ledger.clone(), self.held.clone());
+        Box::new(move || handle.block_on(ledger.holds(&held)))
+    }
+
+    fn manifest(&self, named: &Named, written: &Written, says: &Says) -> Manifest {
+        let input = FilePayload::from_value(&self.delivery.data).map(|p| p.manifest);
+        let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(input.and_then(|m| m.replay_of));
+        let targets: Vec<AppName> = says.hops.iter().map(|hop| hop.to.clone()).collect();
+        Manifest {
+            filename: named.file_name(),
+            created_at: self.ctx.project.clock.now(),
+            created_by: self.by.clone(),
+            row_count: says.row_count.or(written.row_count),
+            file_size: written.file_size,
+            checksum: written.checksum,
+            schema_version: SCHEMA_VERSION.to_owned(),
+            next_app: targets.first().cloned(),
+            next_apps: if targets.len() > 1 { targets } else { Vec::new() },
+            delivery_id: Some(named.reservation.file_id.to_string()),
+            parents: vec![self.delivery.id.to_string()],
+            flow: says.flows.first().cloned(),
+            flows: says.flows.clone(),
+            rows_rejected: says.rows_rejected,
+            traceparent: self.delivery.trace.clone(),
+            replay_of,
+            ledger: Some(self.ctx.project.ledger.identity().to_owned()),
+            more: says.more.clone(),
+        }
+    }
+
+    fn deliveries(&self, manifest: &Manifest, path: &str, file_id: DeliveryId, says: &Says) -> Vec<NewDelivery> {
+        let attempts = |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
+        hand_over(manifest, path, file_id, &says.hops, attempts)
+            .into_iter()
+            .map(|mut new| {
+                new.priority = self.delivery.priority;
+                new.order_key.clone_from(&self.delivery.order_key);
+                new.trace.clone_from(&self.delivery.trace);
+                new
+            })
+            .collect()
+    }
+}
+
+/// The deliveries that a published file is: one for each app that it goes to, or one that ends here. The first has
+/// the number that the manifest names.
+pub(crate) fn hand_over(
+    manifest: &Manifest,
+    path: &str,
+    file_id: DeliveryId,
+    hops: &[Hop],
+    attempts: impl Fn(&AppName) -> u32,
+) -> Vec<NewDelivery> {
+    let data = |flows: &[String]| {
+        let manifest = Manifest { flow: flows.first().cloned(), flows: flows.to_vec(), ..manifest.clone() };
+        FilePayload { manifest, path: path.to_owned() }.to_value()
+    };
+    let source = manifest.created_by.to_string();
+    if hops.is_empty() {
+        let end = NewDelivery::new(Kind::File, source, None, data(&manifest.flows));
+        return vec![NewDelivery { id: Some(file_id), flow: manifest.flow.clone(), ..end }];
+    }
+    hops.iter()
+        .enumerate()
+        .map(|(i, hop)| NewDelivery {
+            id: (i == 0).then_some(file_id),
+            flow: hop.flows.first().cloned(),
+            max_attempts: attempts(&hop.to),
+            ..NewDelivery::new(Kind::File, source.clone(), Some(hop.to.to_string()), data(&hop.flows))
+        })
+        .collect()
+}
+
+/// The input's place in the convention, for what is made from it.
+pub(crate) fn naming_like(name: &FileName, slot: &'static str, place: Place, app: &AppName, ext: String) -> Naming {
+    Naming {
+        slot,
+        place,
+        app: app.clone(),
+        type_name: name.type_name.clone(),
+        date: name.date,
+        wanted: Some(name.sequence),
+        ext,
+        stem: None,
+    }
+}
+
+/// A time as people read it in notes.
+pub(crate) fn said(time: jiff::Timestamp) -> String {
+    rfc3339(time)
+}

@@ -1,0 +1,119 @@
+//! What a row's `data` holds for a file: its manifest and its path; and for an arrival: the original.
+
+use handover_core::{Delivery, Error, FileName, Manifest, Result, TypeName};
+use handover_file::arrive::Candidate;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The key that a file's path has in `data`, beside the manifest's own fields.
+const PATH: &str = "path";
+
+/// A file that was handed over.
+#[derive(Debug, Clone)]
+pub struct FilePayload {
+    /// Its manifest; `flows` are those of this delivery alone.
+    pub manifest: Manifest,
+    /// Its path within the data directory, or the absolute path of an export.
+    pub path: String,
+}
+
+impl FilePayload {
+    /// Reads it from a delivery.
+    ///
+    /// # Errors
+    /// Bad data where the row holds something else.
+    pub fn of(delivery: &Delivery) -> Result<Self> {
+        Self::from_value(&delivery.data)
+            .ok_or_else(|| Error::bad_data(format!("delivery {} does not hold a file's manifest and path", delivery.id)))
+    }
+
+    /// Reads it from `data`.
+    pub fn from_value(data: &Value) -> Option<Self> {
+        let mut manifest: Manifest = serde_json::from_value(data.clone()).ok()?;
+        let path = manifest.more.remove(PATH)?.as_str()?.to_owned();
+        Some(Self { manifest, path })
+    }
+
+    /// The `data` of a delivery of this file.
+    pub fn to_value(&self) -> Value {
+        let mut manifest = self.manifest.clone();
+        manifest.more.insert(PATH.to_owned(), Value::String(self.path.clone()));
+        serde_json::to_value(manifest).unwrap_or_default()
+    }
+
+    /// The file's name, read by the convention.
+    ///
+    /// # Errors
+    /// Bad data where it does not follow it.
+    pub fn name(&self) -> Result<FileName> {
+        self.manifest.file_name()
+    }
+}
+
+/// An original that an importer is to take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ArrivalPayload {
+    /// The original's path as text ([`handover_core::path_text`]).
+    pub original: String,
+    /// What its file will be called: the type.
+    #[serde(rename = "type")]
+    pub type_name: TypeName,
+    /// The source's date.
+    pub date: Date,
+    /// The extension.
+    pub ext: String,
+    /// Which of the importer's sources it came from, from 0.
+    pub source: usize,
+    /// The state of the file that was proved to be complete.
+    pub candidate: Candidate,
+    /// The proof.
+    pub proof: String,
+    /// The manifest that lay beside it, which it must agree with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Manifest>,
+    /// The flows that it belongs to.
+    pub flows: Vec<String>,
+}
+
+impl ArrivalPayload {
+    /// Reads it from a delivery.
+    ///
+    /// # Errors
+    /// Bad data where the row holds something else.
+    pub fn of(delivery: &Delivery) -> Result<Self> {
+        serde_json::from_value(delivery.data.clone()).map_err(|e| {
+            Error::bad_data(format!("delivery {} does not hold an arrival", delivery.id)).because(e.to_string())
+        })
+    }
+}
+
+/// What a program is told of its job where it has no file: the declared type, the date, the configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobPayload {
+    /// The type of what it prints.
+    #[serde(rename = "type")]
+    pub type_name: TypeName,
+    /// The date in its output's name.
+    pub date: Date,
+    /// The flows that its output belongs to.
+    #[serde(default)]
+    pub flows: Vec<String>,
+    /// The time that it was due, where a schedule made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<jiff::Timestamp>,
+    /// What it is to do, for `{config}`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub config: Value,
+}
+
+impl JobPayload {
+    /// Reads it from a delivery.
+    ///
+    /// # Errors
+    /// Bad data where the row holds something else.
+    pub fn of(delivery: &Delivery) -> Result<Self> {
+        serde_json::from_value(delivery.data.clone())
+            .map_err(|e| Error::bad_data(format!("delivery {} does not hold a job", delivery.id)).because(e.to_string()))
+    }
+}

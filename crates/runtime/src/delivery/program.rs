@@ -1,0 +1,239 @@
+//! Console programs: input by path or stdin, output by file or stdout, judged by their exit.
+//!
+//! The input is checked against its manifest before the program starts. The output is a draft that nobody sees; it
+//! is measured when the program's whole tree is gone.
+
+use super::outputs::{Naming, Place, Says, naming_like};
+use super::payload::{FilePayload, JobPayload};
+use super::rows::{blocking, checked_input, flows_of};
+use super::{Attempt, Failed, Finished, Slot, Summary};
+use crate::config::{Input, Output, Placeholders, Program};
+use crate::program::{self, Ended, ProgramSpec, Verdict};
+use handover_core::limits::SHUTDOWN_GRACE_MS;
+use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault};
+use handover_file::draft::{Draft, Written};
+use handover_file::disk;
+use handover_file::read::{self, RetainedPath};
+use jiff::civil::Date;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a program works on, in one form for files and jobs.
+struct Work {
+    payload: Option<FilePayload>,
+    name: Option<FileName>,
+    type_name: TypeName,
+    date: Date,
+    sequence: Option<u32>,
+    flows: Vec<String>,
+}
+
+/// The files that a run needs, removed when this is dropped.
+struct Files {
+    input: Option<RetainedPath>,
+    /// The manifest beside the input, where that is where it was published.
+    beside: Option<PathBuf>,
+    manifest: Option<Draft>,
+    config: Option<Draft>,
+    output: Option<Draft>,
+}
+
+impl Attempt {
+    pub(super) async fn program(&self, program: &Program, slot: &mut Slot) -> Result<Finished, Failed> {
+        let work = self.what_to_work_on()?;
+        let ext = self.ext(&work);
+        let named = match program.output {
+            Output::None => None,
+            Output::Stdout | Output::File => Some(self.reserve(self.naming(&work, ext.clone())).await?),
+        };
+        let sequence = named.as_ref().map(|n| n.reservation.sequence).or(work.sequence);
+        let mut files = self.prepare(program, &work, ext).await?;
+        let spec = self.spec(program, &work, sequence, &mut files)?;
+        fault::point("program.before_start")?;
+        let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
+        fault::point("program.ended")?;
+        slot.free();
+        let summary = self.judge(&ended)?;
+        self.enough_room()?;
+        let (Some(named), Some(draft)) = (named, files.output.take()) else {
+            return Ok(Finished { summary, ..Finished::default() });
+        };
+        let written = blocking(move || draft.measure()).await?;
+        self.hand_on(&work, named, written, summary).await
+    }
+
+    async fn hand_on(&self, work: &Work, named: super::outputs::Named, written: Written, mut summary: Summary) -> Result<Finished, Failed> {
+        let hops = self.ctx.routes.next(&self.app.name, &work.flows);
+        summary.rows_in = work.payload.as_ref().and_then(|p| p.manifest.row_count);
+        summary.rows_out = written.row_count;
+        summary.bytes_out = Some(written.file_size);
+        let says = Says { flows: flows_of(&hops, &work.flows), hops, ..Says::default() };
+        let made = self.publish(named, written, says).await?;
+        summary.outputs.push(made.payload.path.clone());
+        Ok(Finished { summary, next: made.deliveries, ..Finished::default() })
+    }
+
+    fn what_to_work_on(&self) -> Result<Work> {
+        if self.delivery.kind == Kind::Job {
+            let job = JobPayload::of(&self.delivery)?;
+            return Ok(Work { payload: None, name: None, type_name: job.type_name, date: job.date, sequence: None, flows: job.flows });
+        }
+        let payload = FilePayload::of(&self.delivery)?;
+        let name = payload.name()?;
+        Ok(Work {
+            type_name: self.app.type_name.clone().unwrap_or_else(|| name.type_name.clone()),
+            date: name.date,
+            sequence: Some(name.sequence),
+            flows: payload.manifest.flows.clone(),
+            payload: Some(payload),
+            name: Some(name),
+        })
+    }
+
+    fn ext(&self, work: &Work) -> String {
+        let inputs = work.name.as_ref().map(|n| n.ext.clone());
+        self.app.ext.clone().or(inputs).unwrap_or_else(|| "txt".to_owned())
+    }
+
+    fn naming(&self, work: &Work, ext: String) -> Naming {
+        let place = Place::Data(self.app.folder.clone());
+        match &work.name {
+            Some(name) => Naming { type_name: work.type_name.clone(), ..naming_like(name, "out", place, &self.app.name, ext) },
+            None => Naming {
+                slot: "out",
+                place,
+                app: self.app.name.clone(),
+                type_name: work.type_name.clone(),
+                date: work.date,
+                wanted: Some(1),
+                ext,
+                stem: None,
+            },
+        }
+    }
+
+    /// Makes the input, manifest, configuration and output ready, off the async threads.
+    async fn prepare(&self, program: &Program, work: &Work, ext: String) -> Result<Files> {
+        let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
+        let payload = work.payload.clone();
+        let output = program.output;
+        let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
+        blocking(move || {
+            let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
+            // Beside a file that is where it was published lies its manifest; else the program gets a copy.
+            let beside = match &input {
+                Some(input) => read::manifest_path_of(input.path())?.filter(|manifest| manifest.exists()),
+                None => None,
+            };
+            let manifest = match &payload {
+                Some(p) if beside.is_none() => Some(small(data.draft(&holder, "json")?, p.manifest.to_json().as_bytes())?),
+                _ => None,
+            };
+            let config = match config {
+                Some(value) => Some(small(data.draft(&holder, "json")?, value.to_string().as_bytes())?),
+                None => None,
+            };
+            let output = match output {
+                Output::None => None,
+                Output::Stdout => Some(data.draft(&holder, &ext)?),
+                Output::File => Some(data.draft_path(&holder, &ext)?),
+            };
+            Ok(Files { input, beside, manifest, config, output })
+        })
+        .await
+    }
+
+    fn spec(&self, program: &Program, work: &Work, sequence: Option<u32>, files: &mut Files) -> Result<ProgramSpec> {
+        let input_path = files.input.as_ref().map(|input| input.path().to_owned()).unwrap_or_default();
+        let manifest = match (&files.manifest, &files.beside) {
+            (Some(draft), _) => draft.path().to_owned(),
+            (None, Some(beside)) => beside.clone(),
+            (None, None) => PathBuf::new(),
+        };
+        let values = Placeholders {
+            input: input_path.clone().into(),
+            output: files.output.as_ref().map(|d| d.path().into()).unwrap_or_default(),
+            manifest: manifest.into(),
+            config: files.config.as_ref().map(|d| d.path().into()).unwrap_or_default(),
+            delivery_id: self.delivery.id.to_string().into(),
+            type_name: work.type_name.to_string().into(),
+            date: work.date.to_string().into(),
+            sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
+        };
+        let stdin = match (program.input, &files.input) {
+            (Input::Stdin, Some(_)) => {
+                program::Input::File(File::open(&input_path).map_err(|e| Error::io("open", input_path.display(), e))?)
+            }
+            _ => program::Input::Null,
+        };
+        let stdout = match (program.output, &mut files.output) {
+            (Output::Stdout, Some(draft)) => program::Output::File(draft.stdio()?),
+            _ => program::Output::Null,
+        };
+        Ok(ProgramSpec {
+            words: program.command(&values),
+            env: self.environment(&values),
+            cwd: self.ctx.config().base.clone(),
+            stdin,
+            stdout,
+            timeout: self.app.timeout,
+            grace: Duration::from_millis(SHUTDOWN_GRACE_MS),
+            holder: self.ctx.process.holder.clone(),
+        })
+    }
+
+    fn environment(&self, values: &Placeholders) -> Vec<(OsString, OsString)> {
+        let said: [(&str, OsString); 7] = [
+            ("HANDOVER_APP", self.app.name.to_string().into()),
+            ("HANDOVER_DELIVERY_ID", values.delivery_id.clone()),
+            ("HANDOVER_ATTEMPT", self.delivery.attempts.to_string().into()),
+            ("HANDOVER_INPUT", values.input.clone()),
+            ("HANDOVER_OUTPUT", values.output.clone()),
+            ("HANDOVER_MANIFEST", values.manifest.clone()),
+            ("HANDOVER_CONFIG", values.config.clone()),
+        ];
+        let mut all: Vec<(OsString, OsString)> = said.into_iter().map(|(k, v)| (k.into(), v)).collect();
+        if let Some(trace) = &self.delivery.trace {
+            all.push(("TRACEPARENT".into(), trace.into()));
+        }
+        all
+    }
+
+    /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry.
+    fn judge(&self, ended: &Ended) -> Result<Summary, Failed> {
+        let meaning = ended.meaning();
+        let mut summary = Summary { stderr: ended.stderr.clone(), exit: Some(meaning.sentence.clone()), ..Summary::default() };
+        let kind = match meaning.verdict {
+            Verdict::Done => {
+                summary.exit = None;
+                return Ok(summary);
+            }
+            Verdict::BadData => ErrorKind::BadData,
+            Verdict::Later => ErrorKind::NotYet,
+            Verdict::Retry => ErrorKind::Program,
+            Verdict::Cancelled => ErrorKind::Cancelled,
+        };
+        let last = ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).map(|line| format!("; it said: {}", line.trim()));
+        let error = Error::new(kind, format!("{}{}", meaning.sentence, last.unwrap_or_default()));
+        Err(Failed { error, summary, next: Vec::new() })
+    }
+
+    /// A program that cannot write and does not notice leaves half a file and exits 0: with no room left, what it
+    /// left is not believed.
+    fn enough_room(&self) -> Result<()> {
+        let space = disk::space(self.ctx.project.data.tmp_dir())?;
+        if disk::low(&space) {
+            return Err(Error::new(ErrorKind::NotYet, "the disk is full, so what the program wrote is not believed")
+                .hint("make room: it runs again by itself"));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
+    draft.write_all(bytes).and_then(|()| draft.flush()).map_err(|e| Error::io("write", draft.path().display(), e))?;
+    Ok(draft)
+}

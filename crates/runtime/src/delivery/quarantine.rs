@@ -1,0 +1,129 @@
+//! Quarantine: a bad file is copied into `errors/` with the reason in its manifest; where it cannot or need not be
+//! copied, the reason stands alone. The original checkpoint stays where it is.
+
+use super::outputs::{Maker, Naming, Place, Says};
+use super::payload::{ArrivalPayload, FilePayload};
+use super::rows::blocking;
+use super::{Attempt, Failed};
+use crate::context::Context;
+use handover_core::{AppName, Delivery, Error, FileName, LeaseToken, Result, TypeName, path_text};
+use handover_file::quarantine::{QUARANTINED_SUFFIX, REASON_KEY, Reason, code_of, keep};
+use handover_ledger::{Held, Queue};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tracing::error;
+
+/// A file larger than this is not copied into quarantine: its reason is.
+const KEEP_MAX_BYTES: u64 = 1 << 30;
+
+/// What is bad: where it is and what it would be called.
+struct Bad {
+    path: PathBuf,
+    type_name: TypeName,
+    date: jiff::civil::Date,
+    sequence: Option<u32>,
+    ext: String,
+    flows: Vec<String>,
+}
+
+impl Attempt {
+    /// Puts the input into quarantine; that this fails is said and changes nothing else.
+    pub(super) async fn quarantine(&self, failed: &mut Failed) {
+        match self.maker().put_into_quarantine(&failed.error).await {
+            Ok(Some(made)) => {
+                failed.summary.outputs.push(made.payload.path);
+                failed.next.extend(made.deliveries);
+            }
+            Ok(None) => {}
+            Err(e) => {
+                error!(app = %self.app.name, delivery = self.delivery.id.0, "cannot put the input of delivery {} into quarantine: {e}", self.delivery.id);
+                failed.summary.notes.push(format!("it could not be put into quarantine: {e}"));
+            }
+        }
+    }
+
+}
+
+impl Maker<'_> {
+    /// Publishes the bad input, or its reason, into `errors/`. Nothing for a job, which has no input.
+    pub(crate) async fn put_into_quarantine(&self, why: &Error) -> Result<Option<super::outputs::Output>> {
+        match self.bad_input()? {
+            Some(bad) => self.keep_bad(bad, why).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn keep_bad(&self, bad: Bad, why: &Error) -> Result<super::outputs::Output> {
+        let mut reason = Reason::new(code_of(why.kind()), why, self.by.as_str(), self.ctx.project.clock.now()).of_file(&bad.path);
+        let (data, holder, path, ext) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), bad.path, bad.ext);
+        let (written, reason) = blocking(move || {
+            let kept = keep(&data, &holder, &path, &ext, &mut reason, KEEP_MAX_BYTES)?;
+            Ok((kept.into_written(), reason))
+        })
+        .await?;
+        let naming = Naming {
+            slot: "quarantine",
+            place: Place::Data("errors".into()),
+            app: self.by.clone(),
+            type_name: quarantined(&bad.type_name)?,
+            date: bad.date,
+            wanted: bad.sequence.or(Some(1)),
+            ext: written.ext().to_owned(),
+            stem: None,
+        };
+        let named = self.reserve(naming).await?;
+        let mut says = Says { flows: bad.flows, ..Says::default() };
+        says.more.insert(REASON_KEY.into(), serde_json::to_value(&reason).unwrap_or_default());
+        self.publish(named, written, says).await
+    }
+
+    fn bad_input(&self) -> Result<Option<Bad>> {
+        if let Ok(arrival) = ArrivalPayload::of(&self.delivery) {
+            return Ok(Some(Bad {
+                path: path_text::from_text(&arrival.original),
+                type_name: arrival.type_name,
+                date: arrival.date,
+                sequence: None,
+                ext: arrival.ext,
+                flows: arrival.flows,
+            }));
+        }
+        let Some(payload) = FilePayload::from_value(&self.delivery.data) else { return Ok(None) };
+        let data = &self.ctx.project.data;
+        // What lies in the archive stays there; its reason stands alone.
+        let path = data.absolute(&payload.path)?;
+        let name: Option<FileName> = payload.name().ok();
+        Ok(Some(Bad {
+            path,
+            type_name: name.as_ref().map_or_else(|| TypeName::new("unknown"), |n| Ok(n.type_name.clone()))?,
+            date: name.as_ref().map_or_else(|| self.ctx.today(), |n| n.date),
+            sequence: name.as_ref().map(|n| n.sequence),
+            ext: name.map_or_else(|| "dat".to_owned(), |n| n.ext),
+            flows: payload.manifest.flows,
+        }))
+    }
+}
+
+/// The type of a quarantined file, cut where the two together are too long for a name.
+fn quarantined(type_name: &TypeName) -> Result<TypeName> {
+    let most = handover_core::limits::NAME_MAX_BYTES - QUARANTINED_SUFFIX.len();
+    let short = type_name.as_str().get(..most).unwrap_or(type_name.as_str()).trim_end_matches('-');
+    TypeName::new(format!("{short}{QUARANTINED_SUFFIX}"))
+}
+
+/// Leaves the reason for a refused manifest of the data directory in `errors/`; the manifest is kept with it.
+pub(crate) async fn refuse_manifest(ctx: &Arc<Context>, by: &AppName, delivery: &Delivery, path: &Path, why: &Error) -> Result<()> {
+    let held = Held { queue: Queue::Deliveries, id: delivery.id, token: LeaseToken(String::new()) };
+    let maker = Maker { ctx, by, delivery, held: &held };
+    let bad = Bad {
+        path: path.to_owned(),
+        type_name: TypeName::new("manifest")?,
+        date: ctx.today(),
+        sequence: None,
+        ext: "json".to_owned(),
+        flows: Vec::new(),
+    };
+    let mut made = maker.keep_bad(bad, why).await?;
+    made.deliveries.iter_mut().for_each(|new| new.parent_id = Some(delivery.id));
+    ctx.project.ledger.push(&ctx.process.holder.0, made.deliveries).await.map(|_| ())
+}

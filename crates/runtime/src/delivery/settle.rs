@@ -1,0 +1,129 @@
+//! How an attempt ends: the ledger is told, the original is seen to, people are told.
+
+use super::{Attempt, Failed, Finished, import};
+use crate::engine::events::Event;
+use handover_core::{Error, ErrorKind, Result, Status};
+use handover_ledger::{Completion, Failure, Verdict};
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+impl Attempt {
+    /// Settles what came of the attempt. Nothing escapes: what cannot be said to the ledger is said in the log, and
+    /// the lease's end brings the delivery back.
+    pub(super) async fn settle(self, outcome: Result<Finished, Failed>, took: Duration) {
+        let (id, app) = (self.delivery.id, self.app.name.clone());
+        let settled = match outcome {
+            Ok(finished) => self.complete(finished, took).await,
+            Err(failed) => self.fail(failed, took).await,
+        };
+        match settled {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::Stale => {
+                warn!(app = %app, delivery = id.0, "late: {e}; this result is dropped");
+                self.ctx.process.observer.tell(Event::Late { app, id });
+            }
+            Err(e) => error!(app = %app, delivery = id.0, "cannot settle delivery {id}: {e}; it is tried again when its lease ends"),
+        }
+    }
+
+    async fn complete(&self, mut finished: Finished, took: Duration) -> Result<()> {
+        finished.summary.took_ms = Some(millis(took));
+        let event = Event::Completed {
+            app: self.app.name.clone(),
+            id: self.delivery.id,
+            rows_in: finished.summary.rows_in,
+            rows_out: finished.summary.rows_out,
+            rows_rejected: finished.summary.rows_rejected,
+            bytes_out: finished.summary.bytes_out,
+            latency: self.latency(),
+        };
+        let completion = Completion {
+            held: self.held.clone(),
+            result: finished.summary.to_value(),
+            next: finished.next,
+            checksum: finished.checksum,
+        };
+        self.lease.settling();
+        self.ctx.project.ledger.complete(completion).await?;
+        for note in &finished.summary.notes {
+            info!(app = %self.app.name, delivery = self.delivery.id.0, "{note}");
+        }
+        if let Some(afterwards) = finished.afterwards {
+            import::see_to_original(&self.app.name, afterwards).await;
+        }
+        self.ctx.process.observer.tell(event);
+        Ok(())
+    }
+
+    fn latency(&self) -> Duration {
+        self.ctx.project.clock.now().duration_since(self.delivery.created_at).unsigned_abs()
+    }
+
+    async fn fail(&self, mut failed: Failed, took: Duration) -> Result<()> {
+        failed.summary.took_ms = Some(millis(took));
+        let error = &failed.error;
+        if self.lease.is_lost() {
+            return Err(Error::new(ErrorKind::Stale, "the lease was lost or the delivery was cancelled meanwhile"));
+        }
+        match error.kind() {
+            ErrorKind::Stale => return Err(failed.error),
+            ErrorKind::Cancelled => {
+                self.ctx.project.ledger.release(vec![self.held.clone()]).await?;
+                return Ok(());
+            }
+            ErrorKind::BadData => self.quarantine(&mut failed).await,
+            _ => {}
+        }
+        let verdict = verdict(failed.error.kind());
+        let text = said(&failed.error);
+        let failure = Failure {
+            held: self.held.clone(),
+            error: text.clone(),
+            verdict,
+            result: Some(failed.summary.to_value()),
+            next: failed.next,
+        };
+        self.lease.settling();
+        let came_to = self.ctx.project.ledger.fail(failure).await?;
+        self.tell_failure(failed.error.kind(), text, came_to.status, came_to.run_at);
+        Ok(())
+    }
+
+    fn tell_failure(&self, kind: ErrorKind, text: String, status: Status, run_at: Option<jiff::Timestamp>) {
+        let (app, id) = (self.app.name.clone(), self.delivery.id);
+        let attempt = self.delivery.attempts;
+        match (status, run_at) {
+            (Status::Failed, _) => {
+                error!(app = %app, delivery = id.0, attempt, "delivery {id} failed: {text}");
+                let quarantined = kind == ErrorKind::BadData;
+                self.ctx.process.observer.tell(Event::Failed { app, id, error: text, quarantined });
+            }
+            (_, run_at) => {
+                let when = run_at.map(super::outputs::said).unwrap_or_default();
+                warn!(app = %app, delivery = id.0, attempt, retry_at = %when, "delivery {id} is tried again at {when}: {text}");
+                self.ctx.process.observer.tell(Event::Retrying { app, id, error: text, run_at });
+            }
+        }
+    }
+}
+
+/// How an error of this kind goes on.
+fn verdict(kind: ErrorKind) -> Verdict {
+    match kind {
+        ErrorKind::BadData => Verdict::Final,
+        ErrorKind::NotYet => Verdict::Later,
+        _ => Verdict::Retry,
+    }
+}
+
+/// The error with its hint, as the ledger keeps it.
+pub(crate) fn said(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}

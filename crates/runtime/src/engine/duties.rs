@@ -1,0 +1,59 @@
+//! Duties that belong to no app: the rescue of what lost processes held, and archiving by age.
+
+use super::ended;
+use crate::context::Process;
+use crate::engine::events::Event;
+use crate::project::Project;
+use handover_core::{HolderId, Result, Status};
+use handover_file::lock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+/// How often to look whether other holders still live. It costs one query, and a lock for each other holder.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often to archive what has come of age.
+const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
+
+/// Takes back what lost holders held, now.
+pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
+    let holders = project.ledger.holders().await?;
+    let lost: Vec<HolderId> =
+        holders.into_iter().filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder)).collect();
+    for rescued in project.ledger.rescue(&process.holder.0, lost).await? {
+        let (id, app) = (rescued.id, &rescued.app);
+        match rescued.status {
+            Status::Failed => {
+                error!(app = %app, delivery = id.0, "delivery {id} failed: its worker was lost too often");
+                if let Ok(app) = app.parse() {
+                    let error = "its worker was lost too often".to_owned();
+                    process.observer.tell(Event::Failed { app, id, error, quarantined: false });
+                }
+            }
+            _ => warn!(app = %app, delivery = id.0, "delivery {id} was taken back: its worker is gone"),
+        }
+    }
+    Ok(())
+}
+
+/// Rescues and archives until the process ends.
+pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
+    let mut since_archiving = Duration::ZERO;
+    loop {
+        tokio::select! {
+            () = ended(&mut end) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(e) = rescue(&project, &process).await {
+            warn!("cannot look for lost work: {e}; it is tried again");
+        }
+        since_archiving += LOOK;
+        if let Some(after) = project.config.archive.after.filter(|_| since_archiving >= ARCHIVE_EVERY) {
+            since_archiving = Duration::ZERO;
+            if let Err(e) = crate::operations::archive::by_age(&project, &process.holder, after).await {
+                warn!("cannot archive: {e}; it is tried again");
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One generation of tasks: everything that runs under one configuration.
+
+use super::adopt::Adopting;
+use super::clockwork::Clockwork;
+use super::events::Event;
+use super::pool::Pool;
+use super::sources::{ImportState, Importing};
+use super::Options;
+use crate::built::Built;
+use crate::config::{App, BuiltIn, Config, Runs};
+use crate::context::{Context, Process};
+use crate::project::Project;
+use handover_core::{AppName, Result};
+use handover_file::arrive::{self, Watcher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+
+/// What runs under one configuration.
+pub(crate) struct Generation {
+    pub(crate) ctx: Arc<Context>,
+    end: watch::Sender<bool>,
+    /// What is going on: claims, scans, attempts.
+    pub(crate) busy: Arc<AtomicUsize>,
+    /// The importers, with what they say of themselves.
+    pub(crate) importers: Vec<(AppName, ImportState)>,
+    /// Counters of which each must have moved before `run --once` may end.
+    pub(crate) rounds: Vec<Arc<AtomicUsize>>,
+    /// The apps that are worked for.
+    pub(crate) pools: Vec<AppName>,
+    _watchers: Vec<Watcher>,
+}
+
+impl Generation {
+    /// Compiles the built-in apps and starts every task.
+    pub(crate) fn start(project: Project, process: Arc<Process>, options: &Options) -> Result<Self> {
+        let built = Built::new(&project.config)?;
+        let routes = project.config.routes();
+        let ctx = Arc::new(Context { project, routes, built, process });
+        let (end, _) = watch::channel(false);
+        let mut generation = Self {
+            ctx,
+            end,
+            busy: Arc::default(),
+            importers: Vec::new(),
+            rounds: Vec::new(),
+            pools: Vec::new(),
+            _watchers: Vec::new(),
+        };
+        let apps: Vec<Arc<App>> = generation.ctx.config().apps.iter().cloned().collect();
+        for app in apps.iter().filter(|app| options.only.as_deref().is_none_or(|only| app.name.as_str() == only)) {
+            generation.work_for(app.clone());
+        }
+        if options.only.is_none() {
+            generation.adopt()?;
+            for app in apps {
+                generation.source(app, options.once)?;
+            }
+        }
+        Ok(generation)
+    }
+
+    /// The project as this generation has it.
+    pub(crate) fn project(&self) -> &Project {
+        &self.ctx.project
+    }
+
+    /// Begins nothing new from now on.
+    pub(crate) fn end(&self) {
+        self.end.send_replace(true);
+    }
+
+    fn work_for(&mut self, app: Arc<App>) {
+        if matches!(app.runs, Runs::Service { .. }) {
+            return;
+        }
+        self.pools.push(app.name.clone());
+        tokio::spawn(Pool::new(self.ctx.clone(), app, self.busy.clone()).serve(self.end.subscribe()));
+    }
+
+    fn source(&mut self, app: Arc<App>, once: bool) -> Result<()> {
+        if let Some(sources) = self.ctx.built.importers.get(&app.name).cloned() {
+            let (watcher, events) = watch_events()?;
+            for source in sources.iter() {
+                self.warn_unless(watcher.watch(&source.config.from));
+            }
+            self.weakness(&watcher);
+            self._watchers.push(watcher);
+            let (importing, state) = Importing::new(self.ctx.clone(), app.clone(), sources, self.busy.clone());
+            self.rounds.push(state.scans.clone());
+            self.importers.push((app.name.clone(), state));
+            tokio::spawn(importing.serve(events, self.end.subscribe()));
+        }
+        if let Some(schedule) = app.schedule.clone() {
+            let rounds: Arc<AtomicUsize> = Arc::default();
+            self.rounds.push(rounds.clone());
+            let clockwork = Clockwork { ctx: self.ctx.clone(), app, schedule, busy: self.busy.clone(), rounds, catch_up: once };
+            tokio::spawn(clockwork.serve(self.end.subscribe()));
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self) -> Result<()> {
+        let (watcher, events) = watch_events()?;
+        self.warn_unless(watcher.watch_data(self.ctx.project.data.root()));
+        self._watchers.push(watcher);
+        let adopting = Adopting::new(self.ctx.clone(), self.busy.clone());
+        self.rounds.push(adopting.scans.clone());
+        tokio::spawn(adopting.serve(events, self.end.subscribe()));
+        Ok(())
+    }
+
+    fn warn_unless(&self, watched: Result<()>) {
+        if let Err(e) = watched {
+            warn!("{e}; it is looked at every ten seconds instead");
+        }
+    }
+
+    fn weakness(&self, watcher: &Watcher) {
+        if let Some(text) = watcher.weakness() {
+            self.ctx.process.observer.tell(Event::Notice(text));
+        }
+    }
+}
+
+fn watch_events() -> Result<(Watcher, mpsc::UnboundedReceiver<arrive::Event>)> {
+    let (sender, events) = mpsc::unbounded_channel();
+    let watcher = Watcher::start(move |event| {
+        let _ = sender.send(event);
+    })?;
+    Ok((watcher, events))
+}
+
+/// The folders that exports go to.
+pub(crate) fn export_folders(config: &Config) -> Vec<PathBuf> {
+    let to = |app: &Arc<App>| match &app.runs {
+        Runs::BuiltIn(BuiltIn::Exporter(with)) => Some(config.base.join(&with.to)),
+        _ => None,
+    };
+    config.apps.iter().filter_map(to).collect()
+}

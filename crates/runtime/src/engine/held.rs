@@ -1,0 +1,134 @@
+//! The leases that this process holds: renewed while their work goes on, and the work told when one is lost.
+
+use super::ended;
+use crate::context::Process;
+use crate::project::Project;
+use handover_core::{DeliveryId, LeaseToken, Result};
+use handover_ledger::Held;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+use tracing::warn;
+
+/// More held leases than this are not looked at one by one when another process commits; their renewal finds out.
+const LOOK_AT_MAX: usize = 64;
+
+type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>)>;
+
+/// All leases of this process.
+#[derive(Clone, Default)]
+pub struct HeldLeases(Arc<Mutex<Entries>>);
+
+/// One lease: given up when the last clone is dropped.
+#[derive(Clone)]
+pub struct Lease {
+    lost: watch::Receiver<bool>,
+    entry: Arc<Entry>,
+}
+
+struct Entry {
+    all: HeldLeases,
+    key: (DeliveryId, LeaseToken),
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.key);
+    }
+}
+
+impl Lease {
+    /// The work is over and only the ledger is to be told: what it answers is the truth from here on.
+    pub(crate) fn settling(&self) {
+        self.entry.all.lock().remove(&self.entry.key);
+    }
+
+    /// Whether the delivery is no longer ours, or is to be stopped.
+    pub(crate) fn is_lost(&self) -> bool {
+        *self.lost.borrow()
+    }
+
+    /// Becomes true when the work is to stop.
+    pub(crate) fn cancel(&self) -> watch::Receiver<bool> {
+        self.lost.clone()
+    }
+}
+
+impl HeldLeases {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a lease from now on.
+    pub(crate) fn keep(&self, held: &Held) -> Lease {
+        let (sender, lost) = watch::channel(false);
+        let key = (held.id, held.token.clone());
+        self.lock().insert(key.clone(), (held.clone(), sender));
+        Lease { lost, entry: Arc::new(Entry { all: self.clone(), key }) }
+    }
+
+    /// How many are held.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn all(&self) -> Vec<Held> {
+        self.lock().values().map(|(held, _)| held.clone()).collect()
+    }
+
+    /// Stops the work on these.
+    fn lose(&self, lost: &[Held]) {
+        let entries = self.lock();
+        for held in lost {
+            if let Some((_, sender)) = entries.get(&(held.id, held.token.clone())) {
+                warn!(delivery = held.id.0, "the lease on delivery {} was lost, or it was cancelled: its work is stopped", held.id);
+                sender.send_replace(true);
+            }
+        }
+    }
+
+    /// Stops all work, as at the end of a shutdown's grace.
+    pub(crate) fn stop_all(&self) {
+        self.lock().values().for_each(|(_, sender)| {
+            sender.send_replace(true);
+        });
+    }
+
+    /// Renews all, and stops the work on those that are lost.
+    pub(crate) async fn renew(&self, project: &Project) -> Result<()> {
+        let lost = project.ledger.renew(self.all(), project.config.lease).await?;
+        self.lose(&lost);
+        Ok(())
+    }
+
+    /// Looks whether one was taken away, after another process has committed.
+    pub(crate) async fn look(&self, project: &Project) -> Result<()> {
+        let all = self.all();
+        if all.len() > LOOK_AT_MAX {
+            return Ok(());
+        }
+        for held in all {
+            if !project.ledger.holds(&held).await? {
+                // It may have ended well a moment ago: then nobody listens any more.
+                self.lose(std::slice::from_ref(&held));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Renews leases three times in their length, until the process stops.
+pub(crate) async fn renewing(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
+    let mut wake = project.ledger.wake();
+    loop {
+        let result = tokio::select! {
+            () = ended(&mut end) => return,
+            () = tokio::time::sleep(project.config.lease / 3) => process.held.renew(&project).await,
+            Ok(()) = wake.changed() => process.held.look(&project).await,
+        };
+        if let Err(e) = result {
+            warn!("cannot renew the leases: {e}; it is tried again");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A pool for each app: claims its deliveries and works on them, `workers` at a time.
+//!
+//! Two bounds: slots, so many run at once; places, so many are in this process in all, because publishing one goes on
+//! while the next runs. Claims take what there are free places for. An idle pool waits for the ledger's word or for
+//! the next due time; it does not poll.
+
+use super::ended;
+use crate::config::App;
+use crate::context::Context;
+use crate::delivery::{Attempt, Slot};
+use handover_core::{Delivery, Error, Result};
+use handover_file::disk;
+use handover_ledger::{Claim, Held, Queue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::{error, warn};
+
+/// So many deliveries beyond its workers an app may have in this process: they are being published.
+const PUBLISHING: usize = 32;
+/// How long to wait before another try where the ledger or the disk does not let us work.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The pool of one app.
+pub(crate) struct Pool {
+    ctx: Arc<Context>,
+    app: Arc<App>,
+    slots: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    busy: Arc<AtomicUsize>,
+}
+
+impl Pool {
+    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, busy: Arc<AtomicUsize>) -> Self {
+        let slots = Arc::new(Semaphore::new(app.workers));
+        let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
+        Self { ctx, app, slots, places, busy }
+    }
+
+    /// Claims and works until `end`; what has begun goes on after that.
+    pub(crate) async fn serve(self, mut end: watch::Receiver<bool>) {
+        let mut wake = self.ctx.project.ledger.wake();
+        loop {
+            wake.mark_unchanged();
+            let pause = match self.round(&mut end).await {
+                Ok(Some(claimed)) if claimed > 0 => continue,
+                Ok(Some(_)) => self.until_due().await,
+                Ok(None) => return,
+                Err(e) => {
+                    warn!(app = %self.app.name, "cannot claim: {e}; it is tried again in a second");
+                    AGAIN
+                }
+            };
+            tokio::select! {
+                () = ended(&mut end) => return,
+                _ = wake.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One round: waits for a free place, claims, begins. None at the end.
+    async fn round(&self, end: &mut watch::Receiver<bool>) -> Result<Option<usize>> {
+        let place = tokio::select! {
+            () = ended(end) => return Ok(None),
+            place = self.places.clone().acquire_owned() => place.map_err(|_| Error::internal("a pool was closed"))?,
+        };
+        self.enough_room()?;
+        // What waits for a slot must not be kept from another process for long: at most as many again as run.
+        let waiting = self.slots.available_permits() + self.app.workers;
+        let max = (1 + self.places.available_permits()).min(waiting.max(1));
+        let busy = Busy::begin(&self.busy);
+        let claim = Claim {
+            queue: Queue::Deliveries,
+            app: self.app.name.to_string(),
+            max,
+            lease: self.ctx.config().lease,
+            holder: self.ctx.process.holder.clone(),
+        };
+        let claimed = self.ctx.project.ledger.claim(claim).await?;
+        let count = claimed.len();
+        let mut first = Some(place);
+        for delivery in claimed {
+            let place = match first.take() {
+                Some(place) => place,
+                None => self.places.clone().acquire_owned().await.map_err(|_| Error::internal("a pool was closed"))?,
+            };
+            self.begin(delivery, place);
+        }
+        drop(busy);
+        Ok(Some(count))
+    }
+
+    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit) {
+        let Some(token) = delivery.lease_token.clone() else {
+            error!(delivery = delivery.id.0, "the ledger gave delivery {} without a lease", delivery.id);
+            return;
+        };
+        let held = Held { queue: Queue::Deliveries, id: delivery.id, token };
+        let lease = self.ctx.process.held.keep(&held);
+        let attempt = Attempt { ctx: self.ctx.clone(), app: self.app.clone(), delivery, held, lease };
+        let (slots, busy) = (self.slots.clone(), Busy::begin(&self.busy));
+        tokio::spawn(async move {
+            let _kept = (place, busy);
+            if let Ok(slot) = slots.acquire_owned().await {
+                attempt.work(Slot::new(slot)).await;
+            }
+        });
+    }
+
+    /// With the disk full nothing is begun.
+    fn enough_room(&self) -> Result<()> {
+        let space = disk::space(self.ctx.project.data.tmp_dir())?;
+        if disk::low(&space) {
+            return Err(Error::new(handover_core::ErrorKind::NotYet, "the disk is full").hint("make room: work resumes by itself"));
+        }
+        Ok(())
+    }
+
+    /// How long until something that waits becomes due; a minute at most, in case the clock jumps.
+    async fn until_due(&self) -> Duration {
+        let most = Duration::from_secs(60);
+        match self.ctx.project.ledger.next_due().await {
+            Ok(Some(due)) => {
+                let wait = due.duration_since(self.ctx.project.clock.now());
+                Duration::try_from(wait).unwrap_or_default().clamp(Duration::from_millis(5), most)
+            }
+            Ok(None) => most,
+            Err(_) => AGAIN,
+        }
+    }
+}
+
+/// Counts what is going on, so that `run --once` knows when nothing is.
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+impl Busy {
+    pub(crate) fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,300 @@
+//! Sources of foreign files: one task for each importer watches its folders, judges what lies there, and commits
+//! arrivals. Events are hints; a scan is the truth.
+//!
+//! Invariants: a file is taken only after its arrival is in the ledger; each state of a file arrives once; a file
+//! that cannot be taken is refused with its reason, once. On a crash the next scan finds what was not committed.
+
+use super::events::Event;
+use super::pool::Busy;
+use super::ended;
+use crate::config::App;
+use crate::built::Source;
+use crate::context::Context;
+use crate::delivery::payload::ArrivalPayload;
+use crate::delivery::{Refusing, see_to_original_of};
+use handover_core::limits::ARRIVALS_BATCH;
+use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, path_text};
+use handover_file::arrive::{self, Candidate, Disposal, Hint, Inspector, Readiness, ScanOptions};
+use handover_ledger::{ArrivalKey, Arrived, NewArrival};
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+/// How often a folder is scanned where no event asks for it.
+const SCAN_EVERY: Duration = Duration::from_secs(10);
+/// The shortest time between two scans while events keep coming.
+const SCAN_APART: Duration = Duration::from_millis(2);
+/// So many originals of the past are remembered at the start; older ones are looked up.
+const REMEMBERED_MAX: usize = 2_000_000;
+
+/// One state of one original, in short: what tells whether it was seen.
+type Seen = (PathBuf, u64, u64, u64, i128);
+
+fn seen(candidate: &Candidate) -> Seen {
+    (candidate.path.clone(), candidate.device, candidate.inode, candidate.size, candidate.mtime.as_nanosecond())
+}
+
+/// Why a file waits, for `run --once` and for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
+}
+
+/// The task of one importer.
+pub(crate) struct Importing {
+    ctx: Arc<Context>,
+    app: Arc<App>,
+    sources: Arc<Vec<Source>>,
+    known: HashSet<Seen>,
+    hints: HashMap<PathBuf, Hint>,
+    inspectors: Vec<Inspector>,
+    busy: Arc<AtomicUsize>,
+    waiting: Arc<std::sync::Mutex<Vec<Waiting>>>,
+    scans: Arc<AtomicUsize>,
+    said: HashSet<String>,
+}
+
+/// What others may know of an importer's task.
+#[derive(Clone)]
+pub(crate) struct ImportState {
+    /// What waits for its completeness, at the last scan.
+    pub(crate) waiting: Arc<std::sync::Mutex<Vec<Waiting>>>,
+    /// How many scans were made.
+    pub(crate) scans: Arc<AtomicUsize>,
+}
+
+impl Importing {
+    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, sources: Arc<Vec<Source>>, busy: Arc<AtomicUsize>) -> (Self, ImportState) {
+        let state = ImportState { waiting: Arc::default(), scans: Arc::default() };
+        let importing = Self {
+            ctx,
+            app,
+            known: HashSet::new(),
+            hints: HashMap::new(),
+            inspectors: sources.iter().map(|_| Inspector::new()).collect(),
+            sources,
+            busy,
+            waiting: state.waiting.clone(),
+            scans: state.scans.clone(),
+            said: HashSet::new(),
+        };
+        (importing, state)
+    }
+
+    /// Scans at every hint, when something that waits may be ready, and from time to time.
+    pub(crate) async fn serve(mut self, mut events: mpsc::UnboundedReceiver<arrive::Event>, mut end: watch::Receiver<bool>) {
+        self.remember().await;
+        loop {
+            let pause = match self.round().await {
+                Ok(pause) => pause,
+                Err(e) => {
+                    warn!(app = %self.app.name, "cannot look for new files: {e}; it is tried again");
+                    Duration::from_secs(1)
+                }
+            };
+            self.scans.fetch_add(1, Ordering::SeqCst);
+            let hint = tokio::select! {
+                () = ended(&mut end) => return,
+                event = events.recv() => event,
+                () = tokio::time::sleep(pause) => None,
+            };
+            match hint {
+                Some(event) => {
+                    self.note(event);
+                    tokio::time::sleep(SCAN_APART).await;
+                }
+                None if pause >= SCAN_EVERY && !self.all_are_left() => self.known.clear(),
+                None => {}
+            }
+            while let Ok(event) = events.try_recv() {
+                self.note(event);
+            }
+        }
+    }
+
+    fn note(&mut self, event: arrive::Event) {
+        match event.kind {
+            arrive::EventKind::RenamedIn => {
+                self.hints.insert(event.path, Hint::RenamedIn);
+            }
+            arrive::EventKind::Changed | arrive::EventKind::Removed => {
+                self.hints.remove(&event.path);
+            }
+            arrive::EventKind::Closed | arrive::EventKind::Rescan => {}
+        }
+    }
+
+    /// Whether originals stay where they are, so that most of what lies there is known. One that is to be moved or
+    /// deleted and still lies there is looked up, in case a crash left it.
+    fn all_are_left(&self) -> bool {
+        self.sources.iter().all(|source| source.disposal() == Disposal::Leave)
+    }
+
+    /// Remembers what was seen before; another process's arrivals are found out when they are committed.
+    async fn remember(&mut self) {
+        if !self.all_are_left() {
+            return;
+        }
+        match self.ctx.project.ledger.arrivals(self.app.name.as_str(), REMEMBERED_MAX).await {
+            Ok(arrivals) => self.known.extend(arrivals.into_iter().map(|a| {
+                (path_text::from_text(&a.key.path), a.key.device, a.key.inode, a.key.size, a.key.mtime.as_nanosecond())
+            })),
+            Err(e) => warn!(app = %self.app.name, "cannot read what arrived before: {e}"),
+        }
+    }
+
+    /// One look at every folder. Returns when to look again at the latest.
+    async fn round(&mut self) -> Result<Duration> {
+        let _busy = Busy::begin(&self.busy);
+        let mut waiting = Vec::new();
+        let mut again = SCAN_EVERY;
+        for index in 0..self.sources.len() {
+            match self.source(index, &mut waiting).await {
+                Ok(pause) => again = again.min(pause),
+                Err(e) => self.say_once(&e),
+            }
+        }
+        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = waiting;
+        self.hints.clear();
+        Ok(again)
+    }
+
+    /// A folder that cannot be read is said once, not at every scan.
+    fn say_once(&mut self, error: &Error) {
+        let text = crate::delivery::said(error);
+        if self.said.insert(text.clone()) {
+            warn!(app = %self.app.name, "{text}");
+            self.ctx.process.observer.tell(Event::Notice(format!("{}: {text}", self.app.name)));
+        }
+    }
+
+    async fn source(&mut self, index: usize, waiting: &mut Vec<Waiting>) -> Result<Duration> {
+        let mut again = SCAN_EVERY;
+        let mut after = None;
+        loop {
+            let mut scan = self.scan(index, after.take())?;
+            after = scan.next.take();
+            let mut arrivals = Vec::new();
+            for candidate in std::mem::take(&mut scan.candidates) {
+                let hint = self.hints.get(&candidate.path).copied();
+                let now = self.ctx.project.clock.now();
+                let settle = self.sources[index].config.settle;
+                match self.inspectors[index].readiness(&candidate, settle, hint, now) {
+                    Readiness::Ready { proof, manifest } => {
+                        arrivals.push(self.arrival(index, candidate, proof.to_string(), manifest.map(|m| *m), None));
+                    }
+                    Readiness::Waiting { reason, until } => {
+                        again = again.min(pause_until(until, now));
+                        waiting.push(Waiting { path: candidate.path, reason });
+                    }
+                    Readiness::Refused(error) => {
+                        arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error)));
+                    }
+                }
+                if arrivals.len() >= ARRIVALS_BATCH {
+                    self.commit(std::mem::take(&mut arrivals)).await?;
+                }
+            }
+            for refusal in scan.refused {
+                if let Some(seen) = refusal.seen.filter(|c| !self.known.contains(&seen(c))) {
+                    arrivals.push(self.arrival(index, seen, String::new(), None, Some(refusal.error)));
+                } else if refusal.error.kind() != ErrorKind::BadData {
+                    self.say_once(&refusal.error);
+                }
+            }
+            self.commit(arrivals).await?;
+            if after.is_none() {
+                return Ok(again);
+            }
+        }
+    }
+
+    fn scan(&self, index: usize, after: Option<arrive::Cursor>) -> Result<arrive::Scan> {
+        let source = &self.sources[index];
+        let known = |candidate: &Candidate| self.known.contains(&seen(candidate));
+        let options = ScanOptions { recursive: source.config.recursive, after, known: Some(&known), ..ScanOptions::default() };
+        arrive::scan(&source.config.from, &source.patterns, &options).map_err(|e| {
+            let missing = e.kind() == ErrorKind::NotFound;
+            let error = Error::new(e.kind(), "cannot look for new files").on(source.config.from.display()).because(e);
+            if missing { error.hint("the folder is not there yet: it is noticed when it appears") } else { error }
+        })
+    }
+
+    fn arrival(&self, index: usize, candidate: Candidate, proof: String, manifest: Option<Manifest>, refused: Option<Error>) -> Pending {
+        let source = &self.sources[index];
+        let payload = ArrivalPayload {
+            original: path_text::to_text(&candidate.path),
+            type_name: source.config.type_name.clone(),
+            date: source.date(&candidate, &self.ctx.config().timezone, self.ctx.project.clock.now()),
+            ext: source.config.ext.clone().unwrap_or_else(|| arrive::ext_of(&candidate.path)),
+            source: index,
+            proof: proof.clone(),
+            manifest,
+            flows: self.ctx.routes.entry_flows(&self.app.name).to_vec(),
+            candidate: candidate.clone(),
+        };
+        let app = self.app.name.to_string();
+        let new = NewDelivery::new(Kind::File, "outside", Some(app.clone()), serde_json::to_value(&payload).unwrap_or_default());
+        let key = ArrivalKey {
+            app,
+            path: payload.original,
+            device: candidate.device,
+            inode: candidate.inode,
+            size: candidate.size,
+            mtime: candidate.mtime,
+        };
+        let delivery = NewDelivery { flow: payload.flows.first().cloned(), max_attempts: self.app.max_attempts(), ..new };
+        let said = refused.as_ref().map(crate::delivery::said);
+        Pending { new: NewArrival { key, proof, delivery, refused: said }, candidate, refused, disposal: source.disposal() }
+    }
+
+    async fn commit(&mut self, pending: Vec<Pending>) -> Result<()> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let arrivals = pending.iter().map(|p| p.new.clone()).collect();
+        let holder = self.ctx.process.holder.clone();
+        let answers = self.ctx.project.ledger.arrive(&holder.0, arrivals).await?;
+        for (pending, answer) in pending.into_iter().zip(answers) {
+            self.known.insert(seen(&pending.candidate));
+            match answer {
+                Arrived::New(id) => self.arrived(id, pending).await,
+                Arrived::Known(id) => see_to_original_of(&self.ctx, &self.app.name, id, pending.candidate, pending.disposal).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn arrived(&self, id: DeliveryId, pending: Pending) {
+        let (app, original) = (self.app.name.clone(), pending.new.key.path);
+        let Some(error) = pending.refused else {
+            info!(app = %app, delivery = id.0, proof = pending.new.proof, "{original} arrived as delivery {id}");
+            self.ctx.process.observer.tell(Event::Arrived { app, id, original });
+            return;
+        };
+        let text = crate::delivery::said(&error);
+        warn!(app = %app, delivery = id.0, "{original} is refused: {text}");
+        let refusing = Refusing { ctx: self.ctx.clone(), app: self.app.clone(), id, error };
+        refusing.leave_reason().await;
+        self.ctx.process.observer.tell(Event::Refused { app, id, original, error: text });
+    }
+}
+
+/// An arrival on its way into the ledger.
+struct Pending {
+    new: NewArrival,
+    candidate: Candidate,
+    refused: Option<Error>,
+    disposal: Disposal,
+}
+
+fn pause_until(until: Option<Timestamp>, now: Timestamp) -> Duration {
+    let most = Duration::from_millis(250);
+    until.map_or(most, |until| Duration::try_from(until.duration_since(now)).unwrap_or_default()).clamp(Duration::from_millis(5), SCAN_EVERY)
+}
