@@ -14,7 +14,7 @@ use crate::rows::RowReader;
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression as GzipLevel, GzBuilder};
 use handover_core::suggest::nearest;
-use handover_core::{AppName, Checksum, Error, ErrorKind, Result, TypeName, name::check_ext};
+use handover_core::{AppName, Checksum, Error, ErrorKind, Result, TypeName};
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -391,11 +391,6 @@ fn pieces(pattern: &str) -> Result<Vec<Piece>> {
             .hint("add {sequence}, {date}, {type} or {hash}"));
     }
     Ok(pieces)
-}
-
-/// Checks an extension that a person gives.
-pub(crate) fn checked_ext(ext: &str) -> Result<()> {
-    check_ext(ext)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 
 use crate::app::{AppIo, Outcome, RowApp};
 use crate::config::resolve;
-use crate::exporter::{checked_ext, copy};
+use crate::exporter::copy;
 use globset::{Glob, GlobBuilder};
 use handover_core::limits::SETTLE_DEFAULT_MS;
+use handover_core::name::check_ext;
 use handover_core::{Error, Result, TypeName, units};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -235,7 +236,7 @@ impl Config {
         })?;
         let ext = own.ext.as_ref().or(self.ext.as_ref()).cloned();
         if let Some(ext) = &ext {
-            checked_ext(ext)?;
+            check_ext(ext)?;
         }
         let source = ImportSource {
             from: resolve(base, from),

@@ -69,7 +69,9 @@ impl<'a> Rejects<'a> {
         push_cell(&mut self.line, reason.as_bytes());
         self.line.extend_from_slice(header.line_end_or_lf());
         if self.first.len() < FIRST_REASONS {
-            self.first.push(format!("row {}: {reason}", row.number));
+            let fields = join(reasons.iter().filter_map(|reason| reason.field.as_deref()));
+            let colon = if fields.is_empty() { "" } else { ": " };
+            self.first.push(format!("row {}: {fields}{colon}{reason}", row.number));
         }
         write(&mut self.out, &self.line)
     }

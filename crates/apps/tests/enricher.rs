@@ -1,5 +1,7 @@
 //! The enricher as its callers see it.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 use handover_apps::{AppIo, Enricher, Outcome, RowApp, parse_config};
 use handover_core::{ErrorKind, Result};
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! The validator as its callers see it: bytes in, bytes out, rejected rows, report.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 use handover_apps::{AppIo, Outcome, RowApp, Validator, parse_config};
 use handover_core::ErrorKind;
 use proptest::prelude::*;
@@ -63,7 +65,7 @@ fn valid_rows_pass_byte_for_byte_and_the_others_get_reasons() {
             "row": 3, "field": "id", "code": "type-error", "value": "x", "message": "\"x\" is not an integer"
         })
     );
-    assert!(ran.outcome.notes[0].starts_with("row 3: type-error"), "{:?}", ran.outcome.notes);
+    assert!(ran.outcome.notes[0].starts_with("row 3: id: type-error"), "{:?}", ran.outcome.notes);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! since the program that wrote it holds no lock.
 
 use crate::draft::create_file;
-use crate::place::{io_error, show, sync_dir};
+use crate::place::{io_error, move_new, show, sync_dir};
 use handover_core::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -57,6 +57,31 @@ impl AtomicFile {
         Ok(this)
     }
 
+    /// Makes the file durable and gives it its name, if nothing has that name: what is there stays. Tells whether the
+    /// file is there now.
+    ///
+    /// # Errors
+    /// Where it cannot be written out.
+    pub fn commit_new(mut self) -> Result<bool> {
+        self.writer.flush().map_err(|e| io_error("write", &self.target, e))?;
+        let Some(temp) = self.temp.as_deref() else { return Ok(false) };
+        self.writer.get_ref().sync_all().map_err(|e| io_error("sync", &self.target, e))?;
+        match move_new(temp, &self.target) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            Err(e) => return Err(io_error("move the output to", &self.target, e)),
+        }
+        self.temp = None;
+        self.sync_folder().map(|()| true)
+    }
+
+    fn sync_folder(&self) -> Result<()> {
+        match self.target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+            _ => sync_dir(Path::new(".")),
+        }
+    }
+
     /// Makes the file durable and gives it its name.
     ///
     /// # Errors
@@ -67,10 +92,7 @@ impl AtomicFile {
         self.writer.get_ref().sync_all().map_err(|e| io_error("sync", &self.target, e))?;
         fs::rename(temp, &self.target).map_err(|e| io_error("move the output to", &self.target, e))?;
         self.temp = None;
-        match self.target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-            _ => sync_dir(Path::new(".")),
-        }
+        self.sync_folder()
     }
 }
 
@@ -114,6 +136,19 @@ mod tests {
         file.commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        for (text, is_new) in [("first", true), ("second", false)] {
+            let mut file = AtomicFile::create(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            assert_eq!(file.commit_new().unwrap(), is_new);
+            assert_eq!(fs::read(&path).unwrap(), b"first");
+        }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

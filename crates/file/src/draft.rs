@@ -299,11 +299,6 @@ impl Written {
         &self.ext
     }
 
-    /// Makes its bytes durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|e| io_error("sync", self.path(), e))
-    }
-
     /// A copy in another folder, under a dot name, because a file cannot be moved across file systems.
     pub(crate) fn copy_to(&self, dir: &Path) -> Result<Written> {
         let mut copy = Draft::beside(dir, self.names.holder(), &self.ext)?;

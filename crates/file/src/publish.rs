@@ -1,11 +1,12 @@
 //! Publishing: the only way a file comes to its place.
 //!
 //! The protocol, for a group of files at once, so that one sync serves many:
-//! 1. the data files' bytes are synced under their temporary names;
+//! 1. the manifests are written to temporary files, so that a full disk is met before anything is in sight; the
+//!    bytes of the data files and of the manifests are synced under their temporary names;
 //! 2. folders are created, each data file is moved to its reserved name **without replacing**;
 //! 3. each folder is synced once;
-//! 4. the manifests are written to temporary files and synced;
-//! 5. each manifest is moved to its name without replacing; 6. each folder is synced once.
+//! 4. each manifest is moved to its name without replacing;
+//! 5. each folder is synced once.
 //!
 //! Invariants:
 //! - **The manifest is the commit marker**: it appears after its data file is durable in place, and describes it.

@@ -62,7 +62,9 @@ impl Backend for Sqlite {
                         ValueRef::Null => String::new(),
                         ValueRef::Integer(number) => number.to_string(),
                         ValueRef::Real(number) => number.to_string(),
-                        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                            String::from_utf8_lossy(bytes).into_owned()
+                        }
                     })
                 })
                 .collect::<rusqlite::Result<Vec<String>>>()

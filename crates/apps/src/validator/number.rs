@@ -31,7 +31,7 @@ pub(crate) struct Decimal {
 pub(crate) enum Number {
     Finite(Decimal),
     Infinite { negative: bool },
-    NotANumber,
+    Nan,
 }
 
 impl Decimal {
@@ -70,7 +70,7 @@ impl PartialOrd for Number {
             _ => 0,
         };
         match (self, other) {
-            (Number::NotANumber, _) | (_, Number::NotANumber) => None,
+            (Number::Nan, _) | (_, Number::Nan) => None,
             (Finite(a), Finite(b)) => Some(a.cmp(b)),
             (a, b) => Some(side(a).cmp(&side(b))),
         }
@@ -87,7 +87,7 @@ impl Number {
                 into.extend_from_slice(format!("e{}", decimal.exponent).as_bytes());
             }
             Number::Infinite { negative } => into.extend_from_slice(if *negative { b"-INF" } else { b"INF" }),
-            Number::NotANumber => into.extend_from_slice(b"NaN"),
+            Number::Nan => into.extend_from_slice(b"NaN"),
         }
     }
 }
@@ -97,7 +97,7 @@ impl NumberFormat {
     pub(crate) fn read(&self, text: &str) -> Option<Number> {
         if self.decimal.is_some() {
             match text {
-                "NaN" => return Some(Number::NotANumber),
+                "NaN" => return Some(Number::Nan),
                 "INF" => return Some(Number::Infinite { negative: false }),
                 "-INF" => return Some(Number::Infinite { negative: true }),
                 _ => {}

@@ -7,7 +7,13 @@
 //! Invariant: a file named by `-o` is replaced whole or not at all; refused data replace nothing. Standard output cannot
 //! be taken back: what was written before the refusal is out, and the exit code says that it is void.
 
-use clap::{Args, Subcommand, ValueEnum};
+mod args;
+
+pub(crate) use args::AppArgs;
+
+use args::{
+    AppCommand, Compression, EnricherArgs, ExporterArgs, ImporterArgs, Streams, Unmatched, ValidatorArgs,
+};
 use handover_apps::exporter::Content;
 use handover_apps::{AppIo, BuiltIn, Exporter, Importer, Outcome, RowApp, built_in, parse_config};
 use handover_core::limits::CONFIG_MAX_BYTES;
@@ -21,122 +27,8 @@ use std::path::{Path, PathBuf};
 /// The exit code of refused data (sysexits `EX_DATAERR`).
 const REFUSED: u8 = 65;
 
-/// Run a built-in app by itself, as an ordinary console program.
-#[derive(Debug, Args)]
-pub(crate) struct AppArgs {
-    #[command(subcommand)]
-    app: AppCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum AppCommand {
-    /// Check CSV rows against a Table Schema: good rows pass, bad ones get a reason
-    Validator(ValidatorArgs),
-    /// Add columns from reference files, and columns calculated by CEL
-    Enricher(EnricherArgs),
-    /// Copy with or without compression, and verify what was written
-    FileExporter(ExporterArgs),
-    /// Copy byte for byte and count the rows
-    FileImporter(ImporterArgs),
-    /// Comes with a later version
-    #[command(hide = true, disable_help_flag = true)]
-    DataTransformer {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        _rest: Vec<String>,
-    },
-}
-
-/// What every app takes.
-#[derive(Debug, Args)]
-struct Streams {
-    /// The input; standard input if not given, or `-`
-    input: Option<PathBuf>,
-    /// Where the output goes; standard output if not given
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// The configuration: a JSON file, `-` for standard input, or the JSON itself; the same keys as `with:`
-    #[arg(long, value_name = "FILE|-|JSON")]
-    config: Option<String>,
-    /// Say the summary as one line of JSON, on standard error
-    #[arg(long)]
-    json: bool,
-    /// Say nothing but errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
-}
-
-#[derive(Debug, Args)]
-struct ValidatorArgs {
-    /// The Table Schema, a JSON file
-    #[arg(long, value_name = "FILE")]
-    schema: Option<PathBuf>,
-    /// The share of bad rows, 0.0 to 1.0, above which all is refused (exit code 65)
-    #[arg(long, value_name = "SHARE")]
-    max_error_rate: Option<f64>,
-    /// How many examples of errors the report has
-    #[arg(long, value_name = "N")]
-    examples: Option<u64>,
-    /// Where the rejected rows go; without it they are only counted
-    #[arg(long, value_name = "FILE")]
-    rejected: Option<PathBuf>,
-    /// Where the report goes, as JSON
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    #[command(flatten)]
-    streams: Streams,
-}
-
-#[derive(Debug, Args)]
-struct EnricherArgs {
-    /// Take columns from a reference file, such as: --lookup regions.csv region:code region_name:name,zone
-    /// (ours:theirs, or one name where both are the same)
-    #[arg(long, num_args = 3, value_names = ["FILE", "KEY", "COLUMNS"])]
-    lookup: Vec<String>,
-    /// What becomes of rows whose key a reference does not have, for each --lookup
-    #[arg(long, value_enum, requires = "lookup")]
-    unmatched: Option<Unmatched>,
-    /// Add a calculated column, such as: --compute 'total=double(quantity) * double(price)'
-    #[arg(long, value_name = "COLUMN=CEL")]
-    compute: Vec<String>,
-    /// Where the rejected rows go; without it they are only counted
-    #[arg(long, value_name = "FILE")]
-    rejected: Option<PathBuf>,
-    #[command(flatten)]
-    streams: Streams,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Unmatched {
-    /// They pass, with empty columns
-    Keep,
-    /// They are rejected
-    Reject,
-}
-
-#[derive(Debug, Args)]
-struct ExporterArgs {
-    /// How to compress
-    #[arg(long, value_enum)]
-    compression: Option<Compression>,
-    /// How hard: 0 to 9 for gzip, 1 to 22 for zstd
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    level: Option<i32>,
-    #[command(flatten)]
-    streams: Streams,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-#[derive(Debug, Args)]
-struct ImporterArgs {
-    #[command(flatten)]
-    streams: Streams,
-}
+/// The working directory.
+const HERE: &str = ".";
 
 /// Runs the app and gives the exit code: 0, or 65 where the data were refused, which has been said by then.
 ///
@@ -155,7 +47,7 @@ pub(crate) fn run(args: &AppArgs) -> Result<u8> {
 fn validator(args: &ValidatorArgs) -> Result<u8> {
     let (mut with, base) = configuration(&args.streams)?;
     if let Some(schema) = &args.schema {
-        with.insert("schema".to_owned(), absolute(schema)?);
+        with.insert("schema".to_owned(), of_command_line(schema, &base)?);
     }
     set(&mut with, "max_error_rate", args.max_error_rate);
     set(&mut with, "examples", args.examples);
@@ -176,7 +68,7 @@ fn enricher(args: &EnricherArgs) -> Result<u8> {
             Some(Unmatched::Keep) | None => "keep",
         };
         let lookups = args.lookup.chunks_exact(3).map(|words| {
-            let from = absolute(Path::new(&words[0]))?;
+            let from = of_command_line(Path::new(&words[0]), &base)?;
             Ok(json!({ "from": from, "key": pairs(&words[1])?, "take": pairs(&words[2])?, "unmatched": unmatched }))
         });
         with.insert("lookups".to_owned(), lookups.collect::<Result<Vec<Value>>>()?.into());
@@ -233,9 +125,13 @@ fn set<T: Into<Value>>(with: &mut Map<String, Value>, key: &str, value: Option<T
     }
 }
 
-/// A path of the command line, which is relative to the working directory and not to the configuration.
-fn absolute(path: &Path) -> Result<Value> {
-    let path = std::path::absolute(path).map_err(|error| Error::io("find", path.display(), error))?;
+/// A path of the command line, which is relative to the working directory, where that is not the configuration's.
+fn of_command_line(path: &Path, base: &Path) -> Result<Value> {
+    let path = if base == Path::new(HERE) {
+        path.to_owned()
+    } else {
+        std::path::absolute(path).map_err(|error| Error::io("find", path.display(), error))?
+    };
     let text = path.to_str().map(Value::from);
     text.ok_or_else(|| Error::config("the path is not UTF-8").on(path.display()))
 }
@@ -269,7 +165,7 @@ fn compute(list: &[String]) -> Result<Map<String, Value>> {
 
 /// The configuration and the folder that its paths are relative to.
 fn configuration(streams: &Streams) -> Result<(Map<String, Value>, PathBuf)> {
-    let here = PathBuf::from(".");
+    let here = PathBuf::from(HERE);
     let Some(config) = streams.config.as_deref() else { return Ok((Map::new(), here)) };
     let (text, base, shown) = if config.trim_start().starts_with('{') {
         (config.as_bytes().to_vec(), here, "--config")
@@ -283,7 +179,8 @@ fn configuration(streams: &Streams) -> Result<(Map<String, Value>, PathBuf)> {
         let path = Path::new(config);
         let file = File::open(path)
             .map_err(|error| as_config(Error::io("read the configuration", path.display(), error)))?;
-        let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let base = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let base = base.unwrap_or(Path::new(HERE)).to_owned();
         (read_bounded(file, config)?, base, config)
     };
     match serde_json::from_slice(&text) {
@@ -420,7 +317,8 @@ fn say(app: &str, streams: &Streams, files: &Files<'_>, outcome: &Outcome) {
 
 fn summary(app: &str, quiet: bool, files: &Files<'_>, outcome: &Outcome) -> String {
     let mut lines = Vec::new();
-    if !quiet {
+    let nothing_read = outcome.refuse.is_some() && outcome.rows_in == 0;
+    if !quiet && !nothing_read {
         lines.push(format!(
             "{app}: {} rows in, {} out, {} rejected",
             outcome.rows_in, outcome.rows_out, outcome.rows_rejected

@@ -87,14 +87,21 @@ impl Writers {
     #[cfg(target_os = "linux")]
     fn note(&mut self, pid: u32, descriptor: &std::fs::DirEntry) {
         use std::os::unix::fs::MetadataExt;
-        let open_for_writing = descriptor.metadata().is_ok_and(|link| link.mode() & 0o200 != 0);
-        if !open_for_writing {
-            return;
-        }
-        if let Ok(file) = std::fs::metadata(descriptor.path())
-            && file.is_file()
-        {
-            self.by_file.insert((file.dev(), file.ino()), pid);
+        let looked = descriptor.metadata().and_then(|link| {
+            if link.mode() & 0o200 == 0 {
+                return Ok(None);
+            }
+            std::fs::metadata(descriptor.path()).map(Some)
+        });
+        match looked {
+            Ok(Some(file)) if file.is_file() => {
+                self.by_file.insert((file.dev(), file.ino()), pid);
+            }
+            Ok(_) => {}
+            // It was closed in the meantime.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            // A process may be listed and yet its files be out of reach: one in a sandbox, for example.
+            Err(_) => self.complete = false,
         }
     }
 }

@@ -130,7 +130,8 @@ impl Job {
             }
             Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
                 self.written = self.written.copy_to(&self.folder)?;
-                self.written.sync()?;
+                self.write_manifest()?;
+                self.sync_alone()?;
                 self.move_data()
             }
             other => other,
@@ -178,6 +179,11 @@ impl Job {
         file.write_all(self.manifest.to_json().as_bytes()).map_err(doing)?;
         self.new_manifest = Some((temp, file));
         Ok(())
+    }
+
+    fn sync_alone(&self) -> Result<()> {
+        let manifest = self.new_manifest.as_ref().map_or(Ok(()), |(_, file)| file.sync_all());
+        self.written.file.sync_all().and(manifest).map_err(|e| io_error("sync", &self.target, e))
     }
 
     fn place_manifest(&mut self) -> Result<()> {
@@ -236,12 +242,13 @@ impl Job {
 /// Takes every job through every step.
 pub(super) fn run(jobs: &mut [Job], known: &mut KnownFolders) {
     each(jobs, Job::check);
-    sync_files(jobs, "publish.synced", |job| Some(&job.written.file));
+    each(jobs, Job::write_manifest);
+    sync_files(jobs);
+    each(jobs, |_| fault::point("publish.synced"));
     each(jobs, |job| job.place_data(known));
     sync_folders(jobs);
     each(jobs, |_| fault::point("publish.dir_synced"));
-    each(jobs, Job::write_manifest);
-    sync_files(jobs, "publish.manifest_written", |job| job.new_manifest.as_ref().map(|(_, file)| file));
+    each(jobs, |_| fault::point("publish.manifest_written"));
     each(jobs, Job::place_manifest);
     sync_folders(jobs);
     each(jobs, |job| {
@@ -254,15 +261,15 @@ fn each(jobs: &mut [Job], mut step: impl FnMut(&mut Job) -> Result<()>) {
     jobs.iter_mut().for_each(|job| job.attempt(&mut step));
 }
 
-/// Syncs one file of every job that goes on.
-fn sync_files(jobs: &mut [Job], point: &str, file_of: fn(&Job) -> Option<&File>) {
-    let live = jobs.iter().enumerate().filter(|(_, job)| job.error.is_none());
-    let files: Vec<(usize, &File)> = live.filter_map(|(i, job)| Some((i, file_of(job)?))).collect();
+/// Syncs the data and the manifest of every job that goes on.
+fn sync_files(jobs: &mut [Job]) {
+    let mut files: Vec<(usize, &File)> = Vec::with_capacity(jobs.len() * 2);
+    for (i, job) in jobs.iter().enumerate().filter(|(_, job)| job.error.is_none()) {
+        files.push((i, &job.written.file));
+        files.extend(job.new_manifest.iter().map(|(_, file)| (i, file)));
+    }
     for (i, result) in sync_several(&files) {
-        jobs[i].attempt(|job| {
-            result.map_err(|e| io_error("sync", &job.target, e))?;
-            fault::point(point)
-        });
+        jobs[i].attempt(|job| result.map_err(|e| io_error("sync", &job.target, e)));
     }
 }
 

@@ -169,21 +169,24 @@ pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
     Ok(released)
 }
 
+pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries WHERE status = 'processing' AND leased_by IS NOT NULL UNION \
+     SELECT leased_by FROM data_staging WHERE status = 'processing' AND leased_by IS NOT NULL";
+
 pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
-    let text = "SELECT leased_by FROM deliveries WHERE status = 'processing' AND leased_by IS NOT NULL UNION \
-                SELECT leased_by FROM data_staging WHERE status = 'processing' AND leased_by IS NOT NULL";
     connection
-        .prepare_cached(text)
+        .prepare_cached(HOLDERS)
         .and_then(|mut statement| statement.query_map([], |row| row.get(0).map(HolderId))?.collect())
         .map_err(sql("list the holders"))
 }
 
 /// What a rescue takes: leases that have run out, and all of the holders in the JSON array `?2`.
 pub(super) fn to_rescue(queue: Queue) -> String {
+    let (table, index) = (queue.table(), queue.index());
     format!(
-        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {} WHERE status = 'processing' \
-         AND (lease_until <= ?1 OR leased_by IN (SELECT value FROM json_each(?2)))",
-        queue.table()
+        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}leases \
+         WHERE status = 'processing' AND lease_until <= ?1 \
+         UNION SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}holders \
+         WHERE status = 'processing' AND leased_by IN (SELECT value FROM json_each(?2)) ORDER BY id"
     )
 }
 

@@ -41,7 +41,11 @@ pub(super) fn check_place(file: &Path, may_make: bool) -> Result<()> {
 
 /// A connection with the settings that every one of ours has.
 pub(super) fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
-    try_connect(file, flags).map_err(|error| error.on(file.display()))
+    try_connect(file, flags).map_err(|error| {
+        let path = file.display().to_string();
+        // Some of SQLite's own texts name the file.
+        if error.to_string().contains(&path) { error } else { error.on(path) }
+    })
 }
 
 fn try_connect(file: &Path, flags: OpenFlags) -> Result<Connection> {

@@ -1,1 +1,129 @@
-//! What SQLite plans for the queries that run all the time: each by an index, however long the past.
+//! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
+//! not depend on what is in the tables, because nothing here runs ANALYZE.
+
+use super::{claim, migrate, query};
+use crate::api::{Filter, Queue};
+use handover_core::{DeliveryId, Kind, Status};
+use rusqlite::Connection;
+
+fn ledger() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate::migrate(&mut connection, true, "2025-11-24T10:30:00.000Z").unwrap();
+    connection
+}
+
+/// The steps of a query's plan.
+fn plan(connection: &Connection, text: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+    let values = vec![rusqlite::types::Value::Null; statement.parameter_count()];
+    let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>("detail"));
+    steps.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// Every table of the plan is searched by one of these indexes, and nothing is scanned or sorted.
+#[track_caller]
+fn assert_by(connection: &Connection, text: &str, indexes: &[&str]) {
+    let steps = plan(connection, text);
+    let all = steps.join("\n");
+    for index in indexes {
+        assert!(all.contains(&format!("INDEX {index} ")), "not by {index}:\n{all}\n{text}");
+    }
+    for step in &steps {
+        // Two indexes' finds are put together: few, and only where something is lost.
+        let union = step.starts_with("UNION USING TEMP B-TREE");
+        let scans = ["SCAN deliveries", "SCAN data_staging", "SCAN data_archive", "SCAN d", "SCAN e"];
+        let by_index = step.contains("INDEX");
+        assert!(by_index || !scans.iter().any(|scan| step.starts_with(scan)), "scanned:\n{all}\n{text}");
+        assert!(union || !step.contains("TEMP B-TREE"), "sorted:\n{all}\n{text}");
+    }
+}
+
+#[test]
+fn a_claim_goes_by_its_order_and_sorts_nothing() {
+    let connection = ledger();
+    for (queue, prefix) in [(Queue::Deliveries, "idx_deliveries_"), (Queue::Records, "idx_")] {
+        let (target, order) = (format!("{prefix}target_app"), format!("{prefix}order_key"));
+        assert_by(&connection, &claim::candidates(queue), &[&target, &order]);
+        assert_by(
+            &connection,
+            &format!(
+                "UPDATE {} SET status = 'processing' WHERE id IN ({})",
+                queue.table(),
+                claim::candidates(queue)
+            ),
+            &[&target, &order],
+        );
+    }
+}
+
+#[test]
+fn a_rescue_goes_by_lease_and_by_holder() {
+    let connection = ledger();
+    assert_by(
+        &connection,
+        &claim::to_rescue(Queue::Deliveries),
+        &["idx_deliveries_leases", "idx_deliveries_holders"],
+    );
+    assert_by(&connection, &claim::to_rescue(Queue::Records), &["idx_leases", "idx_holders"]);
+    assert_by(&connection, claim::HOLDERS, &["idx_deliveries_holders", "idx_holders"]);
+}
+
+#[test]
+fn times_and_counts_read_the_present_only() {
+    let connection = ledger();
+    let times = ["idx_deliveries_due", "idx_due", "idx_deliveries_leases", "idx_leases"];
+    assert_by(&connection, query::NEXT_DUE, &times);
+    assert_by(&connection, query::OLDEST_PENDING, &["idx_deliveries_oldest", "idx_oldest"]);
+    let counts = plan(&connection, query::COUNTS);
+    assert_eq!(counts, ["SCAN tally"], "a few rows, in the order of their key");
+}
+
+/// A list's plan: which index each table goes by; `ROWID` is from the newest backwards, until enough are found.
+#[track_caller]
+fn assert_list(connection: &Connection, filter: Filter, index: &str) {
+    let (text, _) = query::list_query(&Filter { limit: 50, ..filter });
+    let steps = plan(connection, &text);
+    let all = steps.join("\n");
+    for (table, prefix) in [("deliveries", "idx_deliveries_"), ("data_staging", "idx_")] {
+        let by =
+            steps.iter().find(|step| step.contains(&format!(" {table}"))).unwrap_or_else(|| panic!("{all}"));
+        match index {
+            "ROWID" => assert!(
+                by == &format!("SCAN {table}") || by.contains("INTEGER PRIMARY KEY"),
+                "not from the newest backwards:\n{all}"
+            ),
+            index => assert!(by.contains(&format!("INDEX {prefix}{index} ")), "not by {index}:\n{all}"),
+        }
+    }
+}
+
+#[test]
+fn a_list_goes_by_the_index_of_what_it_asks_for() {
+    let connection = ledger();
+    let all = Filter::default;
+    assert_list(&connection, all(), "ROWID");
+    assert_list(&connection, Filter { before: Some(DeliveryId(9)), ..all() }, "ROWID");
+    assert_list(&connection, Filter { status: Some(Status::Completed), ..all() }, "ROWID");
+    for status in [Status::Pending, Status::Processing, Status::Failed] {
+        assert_list(&connection, Filter { status: Some(status), ..all() }, "status_created");
+        assert_list(
+            &connection,
+            Filter { status: Some(status), kind: Some(Kind::File), ..all() },
+            "status_created",
+        );
+    }
+    assert_list(&connection, Filter { app: Some("a".into()), ..all() }, "app");
+    assert_list(
+        &connection,
+        Filter { app: Some("a".into()), status: Some(Status::Completed), ..all() },
+        "app",
+    );
+    assert_list(&connection, Filter { parent: Some(DeliveryId(1)), ..all() }, "parent");
+    assert_list(&connection, Filter { replay_of: Some(DeliveryId(1)), ..all() }, "replay");
+    assert_list(&connection, Filter { path: Some("x".into()), ..all() }, "path");
+    let now = Some(jiff::Timestamp::UNIX_EPOCH);
+    assert_list(&connection, Filter { ended_before: now, ..all() }, "ended");
+    assert_list(&connection, Filter { ended_before: now, status: Some(Status::Completed), ..all() }, "ended");
+    let archived = Filter { parent: Some(DeliveryId(1)), archived: true, limit: 9, ..all() };
+    assert!(plan(&connection, &query::list_query(&archived).0).join("\n").contains("idx_archive_parent"));
+}

@@ -2,7 +2,7 @@
 
 use super::error::sql;
 use super::row::{COLUMNS, delivery, parsed, time};
-use crate::api::{AppCount, AuditEntry, Filter, Pause};
+use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
 use handover_core::clock::rfc3339;
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
@@ -32,9 +32,9 @@ pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     let (conditions, mut values) = conditions(filter);
     values.push(Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
     let limit = format!("?{}", values.len());
-    let mut tables = vec!["deliveries", "data_staging"];
+    let mut tables = [Queue::Deliveries, Queue::Records].map(|queue| from(queue, filter)).to_vec();
     if filter.archived || filter.status == Some(Status::Archived) {
-        tables.push("data_archive");
+        tables.push("data_archive".to_owned());
     }
     // Each table gives its own newest first, by its own index; only those few are merged.
     let text = tables
@@ -47,6 +47,15 @@ pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
         .collect::<Vec<_>>()
         .join(" UNION ALL ");
     (format!("{text} ORDER BY id DESC LIMIT {limit}"), values)
+}
+
+/// A table, and the index for what ended long ago, which SQLite would look for from the newest backwards.
+fn from(queue: Queue, filter: &Filter) -> String {
+    let narrow = filter.parent.is_some() || filter.replay_of.is_some() || filter.path.is_some();
+    match filter.ended_before {
+        Some(_) if !narrow => format!("{} INDEXED BY {}ended", queue.table(), queue.index()),
+        _ => queue.table().to_owned(),
+    }
 }
 
 /// The filter as SQL with numbered parameters, which all tables of a union share.
@@ -108,24 +117,51 @@ fn smallest(
     Ok(found.flatten().and_then(|text| text.parse().ok()))
 }
 
+/// The indexes are named where SQLite would take one that holds all that is pending.
 macro_rules! oldest {
-    ($table:literal) => {
+    ($table:literal, $index:literal) => {
         concat!(
             "SELECT * FROM (SELECT created_at AS t FROM ",
             $table,
-            " WHERE status = 'pending' AND target_app = ?1 \
-             AND run_at <= ?2 AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
+            " INDEXED BY ",
+            $index,
+            "oldest WHERE status = 'pending' \
+             AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
         )
     };
 }
-pub(super) const OLDEST_PENDING: &str =
-    concat!("SELECT min(t) FROM (", oldest!("deliveries"), " UNION ALL ", oldest!("data_staging"), ")");
+pub(super) const OLDEST_PENDING: &str = concat!(
+    "SELECT min(t) FROM (",
+    oldest!("deliveries", "idx_deliveries_"),
+    " UNION ALL ",
+    oldest!("data_staging", "idx_"),
+    ")"
+);
 
-pub(super) const NEXT_DUE: &str = "SELECT min(t) FROM (\
-        SELECT min(run_at) AS t FROM deliveries WHERE status = 'pending' AND run_at > ?1 UNION ALL \
-        SELECT min(run_at) FROM data_staging WHERE status = 'pending' AND run_at > ?1 UNION ALL \
-        SELECT min(lease_until) FROM deliveries WHERE status = 'processing' AND lease_until > ?1 UNION ALL \
-        SELECT min(lease_until) FROM data_staging WHERE status = 'processing' AND lease_until > ?1)";
+macro_rules! due {
+    ($table:literal, $index:literal) => {
+        concat!(
+            "SELECT min(run_at) AS t FROM ",
+            $table,
+            " INDEXED BY ",
+            $index,
+            "due WHERE status = 'pending' AND run_at > ?1 \
+             UNION ALL SELECT min(lease_until) FROM ",
+            $table,
+            " INDEXED BY ",
+            $index,
+            "leases \
+             WHERE status = 'processing' AND lease_until > ?1"
+        )
+    };
+}
+pub(super) const NEXT_DUE: &str = concat!(
+    "SELECT min(t) FROM (",
+    due!("deliveries", "idx_deliveries_"),
+    " UNION ALL ",
+    due!("data_staging", "idx_"),
+    ")"
+);
 
 pub(super) const COUNTS: &str =
     "SELECT app, kind, status, n FROM tally WHERE n > 0 ORDER BY app, kind, status";

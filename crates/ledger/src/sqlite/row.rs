@@ -24,6 +24,14 @@ impl Queue {
             Queue::Records => "data_staging",
         }
     }
+
+    /// What the names of its indexes begin with.
+    pub(super) fn index(self) -> &'static str {
+        match self {
+            Queue::Deliveries => "idx_deliveries_",
+            Queue::Records => "idx_",
+        }
+    }
 }
 
 /// Reads a delivery from the columns of [`COLUMNS`].

@@ -222,10 +222,10 @@ fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, 
                 let _ = steps.iter().filter_map(|s| s.after()).try_for_each(fault::point);
             }
             let wakes = changed && replies.iter().any(|reply| reply.wakes);
-            replies.into_iter().for_each(|reply| (reply.tell)(None));
             if wakes {
                 wake.send_modify(|n| *n += 1);
             }
+            replies.into_iter().for_each(|reply| (reply.tell)(None));
         }
         Err(error) => {
             if !connection.is_autocommit() {

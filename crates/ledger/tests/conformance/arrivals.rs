@@ -83,8 +83,13 @@ pub(crate) async fn a_refused_one_is_born_failed<B: Backend>() {
 
 pub(crate) async fn found_by_path_and_by_name<B: Backend>() {
     let w = World::<B>::new().await;
-    for (path, mtime) in [("/srv/in/a.csv", 1), ("/srv/in/a.csv", 2), ("/srv/old/a.csv", 3), ("/srv/in/ba.csv", 4), ("a_csv", 5)]
-    {
+    for (path, mtime) in [
+        ("/srv/in/a.csv", 1),
+        ("/srv/in/a.csv", 2),
+        ("/srv/old/a.csv", 3),
+        ("/srv/in/ba.csv", 4),
+        ("a_csv", 5),
+    ] {
         arrive(&w, seen(path, mtime)).await;
     }
     let at = async |path: &str| -> Vec<i64> {
@@ -114,7 +119,9 @@ pub(crate) async fn the_same_content_is_known<B: Backend>() {
     }
     assert_eq!(w.ledger.same_content("file-importer", checksum, all[0]).await.unwrap().len(), 2);
     assert!(w.ledger.same_content("other", checksum, DeliveryId(0)).await.unwrap().is_empty());
-    assert!(w.ledger.same_content("file-importer", Checksum([8; 32]), DeliveryId(0)).await.unwrap().is_empty());
+    assert!(
+        w.ledger.same_content("file-importer", Checksum([8; 32]), DeliveryId(0)).await.unwrap().is_empty()
+    );
 }
 
 pub(crate) async fn two_handles_take_a_file_once<B: Backend>() {

@@ -33,7 +33,10 @@ pub(crate) async fn retry_is_for_the_failed<B: Backend>() {
         w.advance(5);
         w.ledger.retry("ann", id).await.unwrap();
         let now = w.get(id).await;
-        assert_eq!((now.status, now.attempts, now.run_at, now.processed_at), (Status::Pending, 0, w.now(), None));
+        assert_eq!(
+            (now.status, now.attempts, now.run_at, now.processed_at),
+            (Status::Pending, 0, w.now(), None)
+        );
         assert_eq!(ids(&w.claim(kind, "a", 1).await), [id]);
         for status in [Status::Pending, Status::Processing, Status::Completed, Status::Archived] {
             let id = w.in_status(kind, "b", status).await;
@@ -72,7 +75,10 @@ pub(crate) async fn replay_of_whatever_ended<B: Backend>() {
             let new = w.ledger.replay("ann", old).await.unwrap();
             assert_eq!(w.get(old).await, before, "the past stays as it was");
             let again = w.get(new).await;
-            assert_eq!((again.replay_of, again.parent_id, again.dedup_key), (Some(old), Some(DeliveryId(77)), None));
+            assert_eq!(
+                (again.replay_of, again.parent_id, again.dedup_key),
+                (Some(old), Some(DeliveryId(77)), None)
+            );
             assert_eq!((again.kind, &again.data, again.target_app), (kind, &before.data, before.target_app));
             assert_eq!((again.flow, again.priority, again.max_attempts), (before.flow, 3, 2));
             assert_eq!((again.created_by.as_deref(), again.status), (Some("ann"), Status::Pending));
@@ -118,7 +124,11 @@ pub(crate) async fn pause_and_resume<B: Backend>() {
     w.ledger.pause("bob", "a").await.unwrap();
     let paused = w.ledger.paused().await.unwrap();
     assert_eq!(paused.len(), 1);
-    assert_eq!((paused[0].app.as_str(), paused[0].since, paused[0].by.as_str()), ("a", start, "ann"), "the first stands");
+    assert_eq!(
+        (paused[0].app.as_str(), paused[0].since, paused[0].by.as_str()),
+        ("a", start, "ann"),
+        "the first stands"
+    );
     // What runs may end.
     assert!(w.ledger.resume("ann", "a").await.unwrap());
     let (_, held) = w.held(Kind::File, "a").await;

@@ -16,7 +16,10 @@ pub(crate) async fn by_priority_then_age<B: Backend>() {
         assert_eq!(ids(&w.claim(kind, "a", usize::MAX).await), [pushed[4], pushed[2]]);
         assert!(w.claim(kind, "a", 10).await.is_empty());
         let one = &first[0];
-        assert_eq!((one.status, one.attempts, one.lease_until), (Status::Processing, 1, Some(w.now() + LEASE)));
+        assert_eq!(
+            (one.status, one.attempts, one.lease_until),
+            (Status::Processing, 1, Some(w.now() + LEASE))
+        );
         assert_eq!(one.leased_by, Some(HolderId("1-worker".into())));
         assert_eq!(*one, w.get(one.id).await);
     }
@@ -119,7 +122,10 @@ pub(crate) async fn a_deleted_one_holds_nobody_up<B: Backend>() {
     let w = World::<B>::new().await;
     for (kind, table) in KINDS.into_iter().zip(["deliveries", "data_staging"]) {
         let (first, second) = (w.push(ordered(kind, "x")).await, w.push(ordered(kind, "x")).await);
-        w.backend.sql(&format!("UPDATE {table} SET deleted_at = created_at WHERE id = {first}")).await.unwrap();
+        w.backend
+            .sql(&format!("UPDATE {table} SET deleted_at = created_at WHERE id = {first}"))
+            .await
+            .unwrap();
         assert_eq!(ids(&w.claim(kind, "a", 10).await), [second]);
     }
 }
@@ -135,7 +141,8 @@ pub(crate) async fn claimers_of_two_handles_never_share<B: Backend>() {
             claimers.spawn(async move {
                 let mut mine = vec![];
                 loop {
-                    let claimed = ledger.claim(ask(kind, "a", 7, &format!("{number}-claimer"))).await.unwrap();
+                    let claimed =
+                        ledger.claim(ask(kind, "a", 7, &format!("{number}-claimer"))).await.unwrap();
                     if claimed.is_empty() {
                         return mine;
                     }
@@ -159,7 +166,8 @@ pub(crate) async fn what_cannot_be_read_is_refused<B: Backend>() {
     w.advance(3600);
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     for data in [deep.as_str(), "1e999", r#""\ud800""#] {
-        let insert = format!("INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{data}')");
+        let insert =
+            format!("INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{data}')");
         // A database that refuses it at the door is fine too.
         let taken = w.backend.sql(&insert).await.is_ok();
         let good = w.push(new(Kind::Record, "a")).await;

@@ -103,7 +103,8 @@ pub(crate) async fn a_final_failure_is_final<B: Backend>() {
     let w = World::<B>::new().await;
     for kind in KINDS {
         let (id, held) = w.held(kind, "a").await;
-        let with_result = Failure { result: Some(json!({"stderr": "boom"})), ..failure(&held, Verdict::Final) };
+        let with_result =
+            Failure { result: Some(json!({"stderr": "boom"})), ..failure(&held, Verdict::Final) };
         let failed = w.ledger.fail(with_result).await.unwrap();
         assert_eq!((failed.status, failed.run_at), (Status::Failed, None));
         let now = w.get(id).await;
@@ -118,7 +119,8 @@ pub(crate) async fn a_failure_may_publish_too<B: Backend>() {
     let w = World::<B>::new().await;
     for kind in KINDS {
         let (id, held) = w.held(kind, "a").await;
-        let report = NewDelivery { target_app: None, dedup_key: Some(format!("r{kind}")), ..new(Kind::File, "") };
+        let report =
+            NewDelivery { target_app: None, dedup_key: Some(format!("r{kind}")), ..new(Kind::File, "") };
         w.ledger.fail(Failure { next: vec![report], ..failure(&held, Verdict::Final) }).await.unwrap();
         let filter = handover_ledger::Filter { parent: Some(id), limit: 10, ..Default::default() };
         let made = w.ledger.list(filter).await.unwrap();

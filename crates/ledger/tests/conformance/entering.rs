@@ -25,7 +25,10 @@ pub(crate) async fn a_push_is_there_as_it_was_given<B: Backend>() {
         };
         let id = w.push(given.clone()).await;
         let there = w.get(id).await;
-        assert_eq!((there.kind, &there.source_app, &there.target_app), (kind, &given.source_app, &given.target_app));
+        assert_eq!(
+            (there.kind, &there.source_app, &there.target_app),
+            (kind, &given.source_app, &given.target_app)
+        );
         assert_eq!((&there.data, there.status), (&given.data, Status::Pending));
         assert_eq!((there.created_at, there.updated_at, there.processed_at), (w.now(), w.now(), None));
         assert_eq!((there.created_by.as_deref(), there.flow.as_deref()), (Some("test"), Some("sales")));
@@ -33,7 +36,10 @@ pub(crate) async fn a_push_is_there_as_it_was_given<B: Backend>() {
         assert_eq!((there.dedup_key.as_deref(), there.order_key.as_deref()), (Some("key"), Some("order")));
         assert_eq!((there.parent_id, there.replay_of), (given.parent_id, given.replay_of));
         assert_eq!((there.trace, there.attempts, there.rescues, there.snoozes), (given.trace, 0, 0, 0));
-        assert_eq!((there.lease_token, there.leased_by, there.last_error, there.result), (None, None, None, None));
+        assert_eq!(
+            (there.lease_token, there.leased_by, there.last_error, there.result),
+            (None, None, None, None)
+        );
     }
     assert!(w.ledger.get(DeliveryId(999)).await.unwrap().is_none());
     assert!(w.ledger.push("test", vec![]).await.unwrap().is_empty());
@@ -56,7 +62,16 @@ pub(crate) async fn a_dedup_key_is_one_delivery_per_app<B: Backend>() {
         let first = w.push(keyed("a", "k")).await;
         let pushed = w
             .ledger
-            .push("test", vec![keyed("a", "k"), keyed("b", "k"), keyed("a", "other"), keyed("a", "other"), new(kind, "a")])
+            .push(
+                "test",
+                vec![
+                    keyed("a", "k"),
+                    keyed("b", "k"),
+                    keyed("a", "other"),
+                    keyed("a", "other"),
+                    new(kind, "a"),
+                ],
+            )
             .await
             .unwrap();
         assert_eq!(pushed[0], Pushed::Duplicate(first));
@@ -117,7 +132,8 @@ pub(crate) async fn a_number_set_aside_is_taken_once<B: Backend>() {
 pub(crate) async fn ids_are_one_sequence<B: Backend>() {
     let w = World::<B>::new().await;
     let other = w.backend.open().await;
-    let insert = "INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{}'), ('s', 'a', '{}')";
+    let insert =
+        "INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{}'), ('s', 'a', '{}')";
     for round in 0..5 {
         w.push_to(Kind::File, "a", 2).await;
         w.push_to(Kind::Record, "a", 2).await;
@@ -125,16 +141,21 @@ pub(crate) async fn ids_are_one_sequence<B: Backend>() {
         other.push("test", vec![new(Kind::Job, "a"), new(Kind::Record, "a")]).await.unwrap();
         w.ledger.reserve(names::wish(None, &format!("out{round}"))).await.unwrap();
     }
-    let numbers = w.backend.rows("SELECT id FROM v_deliveries UNION ALL SELECT file_id FROM names ORDER BY 1").await;
+    let numbers =
+        w.backend.rows("SELECT id FROM v_deliveries UNION ALL SELECT file_id FROM names ORDER BY 1").await;
     let numbers: Vec<i64> = numbers.into_iter().map(|row| row[0].parse().unwrap()).collect();
     assert_eq!(numbers, (1..=45).collect::<Vec<i64>>(), "no number twice and none left out");
     // What has been archived keeps its number.
     let id = w.in_status(Kind::Record, "b", Status::Archived).await;
-    let again = format!("INSERT INTO data_staging (id, source_app, target_app, data) VALUES ({id}, 's', 'a', '{{}}')");
+    let again = format!(
+        "INSERT INTO data_staging (id, source_app, target_app, data) VALUES ({id}, 's', 'a', '{{}}')"
+    );
     let error = w.backend.sql(&again).await.unwrap_err();
     assert!(error.contains("this id is taken"), "{error}");
     let file = w.push(new(Kind::File, "a")).await;
-    let other = format!("INSERT INTO data_staging (id, source_app, target_app, data) VALUES ({file}, 's', 'a', '{{}}')");
+    let other = format!(
+        "INSERT INTO data_staging (id, source_app, target_app, data) VALUES ({file}, 's', 'a', '{{}}')"
+    );
     assert!(w.backend.sql(&other).await.is_err());
     assert!(w.backend.sql("UPDATE data_staging SET id = id + 1000").await.is_err());
 }

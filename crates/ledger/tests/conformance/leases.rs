@@ -170,5 +170,9 @@ pub(crate) async fn holders_are_those_with_leases<B: Backend>() {
         let two = w.ledger.claim(ask(kind, "a", 1, &format!("2-{kind}"))).await.unwrap();
         w.complete(&held(&two[0])).await.unwrap();
     }
-    assert_eq!(w.ledger.holders().await.unwrap(), [HolderId("1-one".into())], "each once, the ended ones not");
+    assert_eq!(
+        w.ledger.holders().await.unwrap(),
+        [HolderId("1-one".into())],
+        "each once, the ended ones not"
+    );
 }

@@ -27,14 +27,22 @@ async fn reserve<B: Backend>(w: &World<B>, wish: Reserve) -> Reservation {
 
 pub(crate) async fn the_wanted_sequence_where_it_is_free<B: Backend>() {
     let w = World::<B>::new().await;
-    let wanting = |maker: i64, wanted| Reserve { wanted: Some(wanted), ..wish(Some(DeliveryId(maker)), "out") };
+    let wanting =
+        |maker: i64, wanted| Reserve { wanted: Some(wanted), ..wish(Some(DeliveryId(maker)), "out") };
     let seven = reserve(&w, wanting(1, 7)).await;
-    assert_eq!((seven.stem.as_str(), seven.sequence, seven.fresh), ("validator_sales_2025-11-24_007", 7, true));
+    assert_eq!(
+        (seven.stem.as_str(), seven.sequence, seven.fresh),
+        ("validator_sales_2025-11-24_007", 7, true)
+    );
     assert_eq!(reserve(&w, wanting(2, 7)).await.sequence, 8, "taken: the next of the highest");
     assert_eq!(reserve(&w, wanting(3, 3)).await.sequence, 3, "a gap may be wanted");
     assert_eq!(reserve(&w, wish(Some(DeliveryId(4)), "out")).await.sequence, 9);
     // Another folder, app, type or date counts by itself.
-    let elsewhere = Reserve { folder: "validated/2025-11-25".into(), date: jiff::civil::date(2025, 11, 25), ..wish(None, "out") };
+    let elsewhere = Reserve {
+        folder: "validated/2025-11-25".into(),
+        date: jiff::civil::date(2025, 11, 25),
+        ..wish(None, "out")
+    };
     assert_eq!(reserve(&w, elsewhere).await.sequence, 1);
     let other = Reserve { type_name: TypeName::new("orders").unwrap(), ..wish(None, "out") };
     assert_eq!(reserve(&w, other).await.stem, "validator_orders_2025-11-24_001");
@@ -44,7 +52,8 @@ pub(crate) async fn the_wanted_sequence_where_it_is_free<B: Backend>() {
 
 pub(crate) async fn never_at_or_below_the_floor<B: Backend>() {
     let w = World::<B>::new().await;
-    let wanting = |maker: i64, wanted, floor| Reserve { wanted, floor, ..wish(Some(DeliveryId(maker)), "out") };
+    let wanting =
+        |maker: i64, wanted, floor| Reserve { wanted, floor, ..wish(Some(DeliveryId(maker)), "out") };
     assert_eq!(reserve(&w, wanting(1, Some(5), 5)).await.sequence, 6);
     assert_eq!(reserve(&w, wanting(2, Some(7), 6)).await.sequence, 7);
     assert_eq!(reserve(&w, wanting(3, None, 40)).await.sequence, 41);

@@ -12,20 +12,31 @@ pub(crate) async fn each_filter_and_all_together<B: Backend>() {
     let start = w.now();
     let first = w.in_status(Kind::File, "a", Status::Completed).await;
     w.advance(10);
-    let second = w.push(NewDelivery { flow: Some("sales".into()), parent_id: Some(first), ..new(Kind::Record, "a") }).await;
-    let third = w.push(NewDelivery { replay_of: Some(first), data: json!({"path": "z.csv"}), ..new(Kind::File, "b") }).await;
+    let second = w
+        .push(NewDelivery { flow: Some("sales".into()), parent_id: Some(first), ..new(Kind::Record, "a") })
+        .await;
+    let third = w
+        .push(NewDelivery { replay_of: Some(first), data: json!({"path": "z.csv"}), ..new(Kind::File, "b") })
+        .await;
     let job = w.push(NewDelivery { data: json!({"path": "z.csv"}), ..new(Kind::Job, "b") }).await;
     w.advance(10);
     let failed = w.in_status(Kind::Record, "c", Status::Failed).await;
     let archived = w.in_status(Kind::File, "a", Status::Archived).await;
     let all = Filter::default;
     assert_eq!(list(&w, all()).await, [failed, job, third, second, first]);
-    assert_eq!(list(&w, Filter { archived: true, ..all() }).await, [archived, failed, job, third, second, first]);
+    assert_eq!(
+        list(&w, Filter { archived: true, ..all() }).await,
+        [archived, failed, job, third, second, first]
+    );
     assert_eq!(list(&w, Filter { app: Some("a".into()), ..all() }).await, [second, first]);
     assert_eq!(list(&w, Filter { status: Some(Status::Pending), ..all() }).await, [job, third, second]);
     assert_eq!(list(&w, Filter { status: Some(Status::Completed), ..all() }).await, [first]);
     assert_eq!(list(&w, Filter { status: Some(Status::Failed), ..all() }).await, [failed]);
-    assert_eq!(list(&w, Filter { status: Some(Status::Archived), ..all() }).await, [archived], "asked for by its status");
+    assert_eq!(
+        list(&w, Filter { status: Some(Status::Archived), ..all() }).await,
+        [archived],
+        "asked for by its status"
+    );
     assert_eq!(list(&w, Filter { kind: Some(Kind::Job), ..all() }).await, [job]);
     assert_eq!(list(&w, Filter { flow: Some("sales".into()), ..all() }).await, [second]);
     let tenth = start + Duration::from_secs(10);
@@ -35,7 +46,11 @@ pub(crate) async fn each_filter_and_all_together<B: Backend>() {
     assert_eq!(list(&w, Filter { before: Some(third), ..all() }).await, [second, first]);
     assert_eq!(list(&w, Filter { parent: Some(first), ..all() }).await, [second]);
     assert_eq!(list(&w, Filter { replay_of: Some(first), ..all() }).await, [third]);
-    assert_eq!(list(&w, Filter { path: Some("z.csv".into()), ..all() }).await, [third], "a job reads no path");
+    assert_eq!(
+        list(&w, Filter { path: Some("z.csv".into()), ..all() }).await,
+        [third],
+        "a job reads no path"
+    );
     let everything = Filter {
         app: Some("a".into()),
         status: Some(Status::Pending),
@@ -87,7 +102,10 @@ pub(crate) async fn counts_are_kept<B: Backend>() {
     w.push(NewDelivery { target_app: None, ..new(Kind::File, "") }).await;
     let counts = w.ledger.counts().await.unwrap();
     assert_eq!(counts.len(), 11);
-    assert!(counts.iter().all(|c| c.count == 1 && (c.app == c.status.as_str() || c.app.is_empty())), "{counts:?}");
+    assert!(
+        counts.iter().all(|c| c.count == 1 && (c.app == c.status.as_str() || c.app.is_empty())),
+        "{counts:?}"
+    );
     w.check_counts().await;
 }
 
@@ -163,8 +181,15 @@ pub(crate) async fn the_archive_refuses_what_has_not<B: Backend>() {
         let ended = w.in_status(kind, "a", Status::Completed).await;
         for status in [Status::Pending, Status::Processing] {
             let running = w.in_status(kind, "a", status).await;
-            assert_eq!(refused(w.ledger.archive("ann", vec![ended, running]).await), ErrorKind::IllegalTransition);
-            assert_eq!((w.status(ended).await, w.status(running).await), (Status::Completed, status), "none is moved");
+            assert_eq!(
+                refused(w.ledger.archive("ann", vec![ended, running]).await),
+                ErrorKind::IllegalTransition
+            );
+            assert_eq!(
+                (w.status(ended).await, w.status(running).await),
+                (Status::Completed, status),
+                "none is moved"
+            );
             w.ledger.cancel("test", running).await.unwrap();
         }
     }

@@ -10,7 +10,8 @@ pub(crate) async fn a_due_time_is_seen_to_once<B: Backend>() {
     assert_eq!(w.ledger.schedule_mark("nightly").await.unwrap(), None);
     let due = |hours: u64| ScheduleMark {
         app: "nightly".into(),
-        last_due: "2025-11-24T06:00:00Z".parse::<jiff::Timestamp>().unwrap() + Duration::from_secs(3600 * hours),
+        last_due: "2025-11-24T06:00:00Z".parse::<jiff::Timestamp>().unwrap()
+            + Duration::from_secs(3600 * hours),
     };
     let mut watchers = JoinSet::new();
     for n in 0..8 {
@@ -32,7 +33,9 @@ pub(crate) async fn a_due_time_is_seen_to_once<B: Backend>() {
     assert_eq!(w.ledger.schedule_due("schedule", due(2), job()).await.unwrap(), None);
     assert!(w.ledger.schedule_due("schedule", due(3), job()).await.unwrap().is_some());
     let hourly = ScheduleMark { app: "hourly".into(), ..due(0) };
-    assert!(w.ledger.schedule_due("schedule", hourly, Some(new(Kind::Job, "hourly"))).await.unwrap().is_some());
+    assert!(
+        w.ledger.schedule_due("schedule", hourly, Some(new(Kind::Job, "hourly"))).await.unwrap().is_some()
+    );
     // A push that is refused leaves the due time to be seen to.
     let bad = NewDelivery { max_attempts: 0, ..new(Kind::Job, "nightly") };
     assert!(w.ledger.schedule_due("schedule", due(4), Some(bad)).await.is_err());

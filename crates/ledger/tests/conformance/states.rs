@@ -43,7 +43,8 @@ pub(crate) async fn the_tables_agree_with_the_state_machine<B: Backend>() {
 
 pub(crate) async fn plain_sql_may_hand_over<B: Backend>() {
     let w = World::<B>::new().await;
-    let insert = "INSERT INTO data_staging (source_app, target_app, data) VALUES ('legacy', 'scorer', '{\"n\": 1}')";
+    let insert =
+        "INSERT INTO data_staging (source_app, target_app, data) VALUES ('legacy', 'scorer', '{\"n\": 1}')";
     assert_eq!(w.backend.sql(insert).await.unwrap(), 1);
     w.advance(3600);
     let claimed = w.claim(Kind::Record, "scorer", 10).await;
@@ -59,7 +60,13 @@ pub(crate) async fn plain_sql_may_hand_over<B: Backend>() {
 pub(crate) async fn plain_sql_may_complete<B: Backend>() {
     let w = World::<B>::new().await;
     let id = w.push(new(Kind::Record, "legacy")).await;
-    assert_eq!(w.backend.sql("UPDATE data_staging SET status = 'completed' WHERE target_app = 'legacy'").await.unwrap(), 1);
+    assert_eq!(
+        w.backend
+            .sql("UPDATE data_staging SET status = 'completed' WHERE target_app = 'legacy'")
+            .await
+            .unwrap(),
+        1
+    );
     let now = w.get(id).await;
     assert_eq!(now.status, Status::Completed);
     assert!(now.processed_at.is_some() && now.updated_at >= now.created_at);
@@ -114,7 +121,9 @@ pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {
     assert_eq!(claimed[0].created_at.to_string(), "2025-11-24T10:30:00Z");
     assert_eq!(claimed[0].run_at.to_string(), "2025-11-24T10:30:00.25Z");
     let id = claimed[0].id;
-    let done = format!("UPDATE data_staging SET status = 'completed', processed_at = '2025-11-24 11:00:00' WHERE id = {id}");
+    let done = format!(
+        "UPDATE data_staging SET status = 'completed', processed_at = '2025-11-24 11:00:00' WHERE id = {id}"
+    );
     w.backend.sql(&done).await.unwrap();
     assert_eq!(w.get(id).await.processed_at.unwrap().to_string(), "2025-11-24T11:00:00Z");
     // The machine's own writing of a time is left as it is, to the millisecond.
@@ -129,7 +138,9 @@ pub(crate) async fn plain_sql_keeps_the_counts<B: Backend>() {
     let w = World::<B>::new().await;
     for table in TABLES {
         for change in [
-            format!("INSERT INTO {table} (source_app, target_app, data) VALUES ('s', 'a', '1'), ('s', 'b', '2'), ('s', NULL, '3')"),
+            format!(
+                "INSERT INTO {table} (source_app, target_app, data) VALUES ('s', 'a', '1'), ('s', 'b', '2'), ('s', NULL, '3')"
+            ),
             format!("UPDATE {table} SET target_app = 'c' WHERE target_app = 'a'"),
             format!("UPDATE {table} SET target_app = NULL WHERE target_app = 'b'"),
             format!("UPDATE {table} SET status = 'processing', target_app = 'd' WHERE target_app = 'c'"),

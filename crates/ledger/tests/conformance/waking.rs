@@ -27,7 +27,10 @@ pub(crate) async fn a_push_wakes_the_other_handle<B: Backend>() {
 pub(crate) async fn a_foreign_insert_wakes<B: Backend>() {
     let w = World::<B>::new().await;
     let mut wake = w.ledger.wake();
-    w.backend.sql("INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{}')").await.unwrap();
+    w.backend
+        .sql("INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{}')")
+        .await
+        .unwrap();
     woken(&mut wake).await;
 }
 

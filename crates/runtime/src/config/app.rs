@@ -92,6 +92,7 @@ impl App {
 /// An app as it is written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "App")]
 pub(crate) struct RawApp {
     /// A built-in app.
     #[schemars(extend("enum" = ["file-importer", "validator", "enricher", "file-exporter"]))]

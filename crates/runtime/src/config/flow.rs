@@ -90,6 +90,7 @@ impl Flow {
 /// A link as it is written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Link")]
 pub(crate) struct RawLink {
     /// The app that hands over.
     pub(crate) from: String,
@@ -106,6 +107,7 @@ pub(crate) struct RawLink {
 /// A flow as it is written with more than its links.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Flow")]
 pub(crate) struct RawFlow {
     /// Arrows, or a list of arrows and links.
     #[schemars(with = "RawLinks")]
@@ -119,6 +121,7 @@ pub(crate) struct RawFlow {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
+#[schemars(rename = "Links")]
 pub(crate) enum RawLinks {
     /// `a -> b -> c`, `a -> [b, c] -> d`; several lines are one flow together.
     Arrows(String),
@@ -130,6 +133,7 @@ pub(crate) enum RawLinks {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
+#[schemars(rename = "Item")]
 pub(crate) enum RawItem {
     /// `a -> b -> c`.
     Arrows(String),
@@ -141,6 +145,7 @@ pub(crate) enum RawItem {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
+#[schemars(rename = "AnyFlow")]
 pub(crate) enum AnyFlow {
     /// Arrows, or a list of arrows and links.
     Links(RawLinks),

@@ -19,7 +19,7 @@ pub fn json_schema() -> Value {
     }
     let root = generator.into_root_schema_for::<RawConfig>();
     let mut root = Value::from(root);
-    if let Some(app) = root.pointer_mut("/$defs/RawApp").and_then(Value::as_object_mut) {
+    if let Some(app) = root.pointer_mut("/$defs/App").and_then(Value::as_object_mut) {
         app.insert("allOf".to_owned(), Value::Array(rules));
         let one = |key: &str| json!({ "required": [key] });
         app.insert("oneOf".to_owned(), json!([one("uses"), one("run"), one("url")]));
@@ -44,7 +44,7 @@ mod tests {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
         assert_eq!(schema["additionalProperties"], false);
-        let app = &schema["$defs"]["RawApp"];
+        let app = &schema["$defs"]["App"];
         assert_eq!(app["additionalProperties"], false);
         let rules = app["allOf"].as_array().unwrap();
         assert_eq!(rules.len(), 4);

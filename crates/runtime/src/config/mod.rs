@@ -28,6 +28,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod yaml;
+mod yaml_words;
 
 pub use app::{App, Runs, default_folder};
 pub use apps::Apps;

@@ -87,6 +87,7 @@ pub(crate) struct RawConfig {
 /// `archive:` as it is written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Archive")]
 pub(crate) struct RawArchive {
     /// So long after it ended a delivery is archived, such as 30d; without it only by command.
     #[serde(default, with = "units::duration::option")]

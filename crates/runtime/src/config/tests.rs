@@ -1,4 +1,5 @@
 //! The configuration from its text to what it means, and every error as a person sees it.
+#![allow(clippy::disallowed_methods)]
 
 use super::*;
 use handover_core::AppName;
@@ -79,6 +80,8 @@ fn json_and_yaml_mean_the_same() {
         "{\n\t\"apps\": {\n\t\t\"a\": {\"run\": \"cat\"},\n\t\t\"b\": {\"run\": \"sort\"}\n\t},\n\t\"flows\": {\"f\": \"a -> b\"}\n}\n",
     );
     assert_eq!(yaml.flows, json.flows);
+    let escaped = good(r#"{"apps":{"a":{"run":"cat","icon":"\ud83d\uDE00\u00e9\/"}},"flows":{"f":"a"}}"#);
+    assert_eq!(escaped.app("a").unwrap().icon.as_deref(), Some("\u{1f600}é/"));
     assert!(Config::diff(&yaml, &json).unwrap().is_empty());
 }
 
@@ -183,6 +186,7 @@ fn what_is_no_yaml_is_explained() {
             ("an open quote", "apps: { a: { run: \"cat } }\n"),
             ("wrong indentation", "apps:\n    a: { run: cat }\n  b: { run: cat }\n"),
             ("a tag", "apps: !include apps.yaml\n"),
+            ("an unknown escape", "apps: { a: { run: \"\\d+\" } }\n"),
             ("broken JSON", "{ \"apps\": { \"a\": { \"run\": \"cat\" } }, }}\n"),
             ("a list as key", "? [a, b]\n: c\n"),
             ("a variable in braces", "apps: { a: { run: cat, workers: ${WORKERS} } }\n"),

@@ -5,8 +5,10 @@
 //! file becomes a large tree. `<<` merges mappings.
 
 use super::error::{Also, Problem};
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use super::yaml_words::explain;
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// So deep may lists and mappings lie in one another.
@@ -38,7 +40,7 @@ impl Place {
         }
     }
 
-    fn at(mark: &Marker) -> Self {
+    pub(super) fn at(mark: &Marker) -> Self {
         Self { line: mark.line(), column: mark.col() + 1, length: 1, end_line: mark.line() }
     }
 }
@@ -99,6 +101,7 @@ impl Node {
 /// # Errors
 /// The first thing that makes it no YAML, no JSON, or more than the limits allow.
 pub(crate) fn parse(text: &str) -> Result<Node, Box<Problem>> {
+    let text = &*joined_surrogates(text);
     let mut reader = Reader { parser: Parser::new_from_str(text), text, anchors: HashMap::new(), nodes: 0 };
     let root = loop {
         let (event, span) = reader.next()?;
@@ -122,6 +125,28 @@ pub(crate) fn parse(text: &str) -> Result<Node, Box<Problem>> {
     }
 }
 
+/// JSON's `\ud83d\ude00` for one character, which YAML writes `\U0001f600`. Columns after it shift by two.
+fn joined_surrogates(text: &str) -> Cow<'_, str> {
+    let half = |at: usize, from: u32| {
+        let code = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u32::from_str_radix(code, 16).ok()?.checked_sub(from).filter(|rest| *rest < 0x400)
+    };
+    let mut out = String::new();
+    let mut copied = 0;
+    for (at, _) in text.match_indices("\\u") {
+        if let (Some(high), Some(low)) = (half(at, 0xd800), half(at + 6, 0xdc00)) {
+            out.push_str(&text[copied..at]);
+            out.push_str(&format!("\\U{:08x}", 0x10000 + (high << 10) + low));
+            copied = at + 12;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
 /// The problem of a file without any content.
 pub(crate) fn empty() -> Problem {
     Problem::whole("the file is empty")
@@ -132,7 +157,7 @@ fn refuse<T>(problem: Problem) -> Result<T, Box<Problem>> {
     Err(Box::new(problem))
 }
 
-fn problem(at: Place, message: impl Into<String>) -> Problem {
+pub(super) fn problem(at: Place, message: impl Into<String>) -> Problem {
     Problem { line: at.line, column: at.column, length: at.length, ..Problem::whole(message) }
 }
 
@@ -324,77 +349,4 @@ fn number(text: &str) -> Option<Number> {
         }
     }
     text.parse::<f64>().ok().and_then(Number::from_f64)
-}
-
-/// The parser's error in words that help; a tab in the indentation is the usual culprit and is named.
-fn explain(error: &ScanError, text: &str) -> Problem {
-    let at = Place::at(error.marker());
-    let tab = text.lines().enumerate().take(at.line + 1).skip(at.line.saturating_sub(3)).find_map(
-        |(index, line)| {
-            let lead = line.len() - line.trim_start_matches([' ', '\t']).len();
-            let column = line[..lead].find('\t')?;
-            (!line.trim().is_empty()).then_some((index + 1, column + 1, lead - column))
-        },
-    );
-    if let Some((line, column, length)) = tab {
-        let at = Place { line, column, length, end_line: line };
-        return problem(at, "a tab stands in the indentation")
-            .hint("YAML is indented with spaces only: replace the tab");
-    }
-    let before = text.lines().nth(at.line.saturating_sub(1)).map(|line| line.chars().take(at.column));
-    if before.is_some_and(|before| before.collect::<String>().ends_with("${")) {
-        let at = Place { column: at.column.saturating_sub(1), length: 2, ..at };
-        return problem(at, "`${NAME}` between braces or brackets must be in quotes")
-            .hint("write \"${NAME}\"");
-    }
-    let (message, hint) = in_plain_words(error.info());
-    let mut problem = problem(at, message);
-    problem.hint = hint.map(str::to_owned);
-    problem
-}
-
-/// The parser's words and ours, with what helps; the first that fits.
-const IN_PLAIN_WORDS: [(&str, &str, &str); 11] = [
-    ("recursion limit", "this is too many levels deep", "no configuration needs so many"),
-    (
-        "mapping values are not allowed",
-        "a `:` where none can be",
-        "a text that holds `: ` goes in quotes; or the line before lacks its `:`",
-    ),
-    ("simple key", "a `:` is missing after this key", "write `key: value`, with a space after the colon"),
-    (
-        "unknown anchor",
-        "this alias names no anchor before it",
-        "a text that begins with `*` goes in quotes: \"*.csv\"",
-    ),
-    ("quoted scalar", "this quote is not closed", "close it with the same mark"),
-    ("flow construct", "a `{` or `[` before this is not closed", "close it, or indent what belongs into it"),
-    (
-        "',' or '}'",
-        "a `,` or a `}` is missing before this",
-        "close the braces, or put a comma between the keys",
-    ),
-    (
-        "',' or ']'",
-        "a `,` or a `]` is missing before this",
-        "close the bracket, or put a comma between the items",
-    ),
-    ("misplaced bracket", "a bracket too many", "remove it, or open it earlier"),
-    (
-        "did not find expected key",
-        "this line does not line up with those above",
-        "keys of one mapping begin in the same column",
-    ),
-    (
-        "did not find expected '-' indicator",
-        "this line does not line up with those above",
-        "items of one list begin with `-` in the same column",
-    ),
-];
-
-fn in_plain_words(info: &str) -> (String, Option<&'static str>) {
-    match IN_PLAIN_WORDS.iter().find(|(theirs, ..)| info.contains(theirs)) {
-        Some((_, ours, hint)) => ((*ours).to_owned(), Some(hint)),
-        None => (format!("this is not YAML: {info}"), None),
-    }
 }

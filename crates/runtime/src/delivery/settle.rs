@@ -35,6 +35,7 @@ impl Attempt {
             rows_out: finished.summary.rows_out,
             rows_rejected: finished.summary.rows_rejected,
             bytes_out: finished.summary.bytes_out,
+            output: finished.summary.outputs.first().cloned(),
             latency: self.latency(),
         };
         let completion = Completion {

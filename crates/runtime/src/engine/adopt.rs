@@ -38,6 +38,11 @@ pub(crate) struct Adopting {
     pub(crate) scans: Arc<AtomicUsize>,
 }
 
+/// The key of the deliveries of a file that nobody's delivery made: whoever hands it over, it is handed over once.
+pub(crate) fn put_key(file_id: DeliveryId) -> String {
+    format!("put:{file_id}")
+}
+
 /// What became of a manifest.
 enum Looked {
     /// There is nothing more to do about it.
@@ -186,7 +191,8 @@ impl Adopting {
         };
         let relative = format!("{folder}/{}", manifest.filename);
         let attempts = |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
-        let deliveries = hand_over(&manifest, &relative, file_id, &hops, attempts);
+        let mut deliveries = hand_over(&manifest, &relative, file_id, &hops, attempts);
+        deliveries.iter_mut().for_each(|new| new.dedup_key = Some(put_key(file_id)));
         let holder = self.ctx.process.holder.clone();
         ledger.push(&holder.0, deliveries).await?;
         info!(app = %name.app, delivery = file_id.0, "{relative} was put here by another program: adopted as delivery {file_id}");

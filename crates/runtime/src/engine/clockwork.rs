@@ -6,7 +6,7 @@
 use super::events::Event;
 use super::pool::Busy;
 use super::ended;
-use crate::config::{App, Schedule};
+use crate::config::{App, Routes, Schedule};
 use crate::context::Context;
 use crate::delivery::payload::JobPayload;
 use handover_core::{Kind, NewDelivery, Result, Status, TypeName};
@@ -121,13 +121,13 @@ impl Clockwork {
 
     fn job(&self, due: Timestamp) -> Result<NewDelivery> {
         let date = due.to_zoned(self.schedule.timezone().clone()).date();
-        job_for(&self.ctx, &self.app, date, Some(due))
+        job_for(&self.ctx.routes, &self.app, date, Some(due))
     }
 }
 
 /// A delivery that has a source program run once.
-pub(crate) fn job_for(ctx: &Context, app: &App, date: jiff::civil::Date, due: Option<Timestamp>) -> Result<NewDelivery> {
-    let flows = ctx.routes.entry_flows(&app.name).to_vec();
+pub(crate) fn job_for(routes: &Routes, app: &App, date: jiff::civil::Date, due: Option<Timestamp>) -> Result<NewDelivery> {
+    let flows = routes.entry_flows(&app.name).to_vec();
     let type_name = app.type_name.clone().map_or_else(|| TypeName::new("output"), Ok)?;
     let payload = JobPayload { type_name, date, flows, due, config: app.with.clone().unwrap_or_default() };
     let data = serde_json::to_value(&payload).unwrap_or_default();

@@ -43,6 +43,8 @@ pub enum Event {
         rows_rejected: Option<u64>,
         /// Size of its output.
         bytes_out: Option<u64>,
+        /// Its first output: a path within the data directory, or an export's.
+        output: Option<String>,
         /// From arrival to completion.
         latency: Duration,
     },

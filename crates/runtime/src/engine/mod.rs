@@ -19,7 +19,7 @@ mod pool;
 pub(crate) mod published;
 mod sources;
 
-pub(crate) use adopt::DATA_DIRECTORY;
+pub(crate) use adopt::{DATA_DIRECTORY, put_key};
 pub(crate) use clockwork::job_for;
 
 use crate::config::Config;

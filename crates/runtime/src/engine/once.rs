@@ -129,7 +129,9 @@ impl Summary {
                 self.later.insert(*id, (app.clone(), error.clone(), *run_at));
             }
             Event::Notice(text) => self.notices.push(text.clone()),
-            Event::Late { .. } => {}
+            Event::Late { app, id } => {
+                self.notices.push(format!("{app}: delivery {id} lost its lease while it was worked on: its result was dropped"));
+            }
         }
     }
 }

@@ -42,7 +42,13 @@ pub fn serve() -> Result<()> {
     })?;
     let end = server.work();
     server.tree.kill_everything(|| wait(&[server.wake.as_fd()], Some(RECOUNT)).map(drop));
-    end.map_err(|source| Error::io("serve the runtime", "the guard's socket", source))
+    match end {
+        // The runtime died while it was being answered.
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Ok(())
+        }
+        end => end.map_err(|source| Error::io("serve the runtime", "the guard's socket", source)),
+    }
 }
 
 struct Server {

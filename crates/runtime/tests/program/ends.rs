@@ -54,7 +54,7 @@ async fn a_program_has_our_variables_and_its_own_and_three_descriptors_and_no_si
     let careless = rustix::io::dup(File::open("/dev/null").unwrap()).unwrap();
     let guard = start_guard();
     let script = r#"echo "$EXTRA|$HANDOVER_HOLDER|${HANDOVER_RUN:+run}|${HANDOVER_GUARD-unmarked}|${PATH:+path}|$(pwd)"
-        ls /proc/$$/fd; grep -E '^Sig(Blk|Ign)' /proc/$$/status; :"#;
+        ls /proc/$$/fd; grep -E '^Sig(Blk|Ign)' /proc/self/status; :"#;
     let mut spec = ProgramSpec { stdout: Output::File(file(&out)), ..sh(script, folder.path()) };
     spec.env.push(("EXTRA".into(), "a b".into()));
     let ended = guard.run(spec, never(), None).await.unwrap();

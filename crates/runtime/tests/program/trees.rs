@@ -153,7 +153,7 @@ async fn after_shutdown_nothing_runs() {
 async fn a_runtime_inside_a_run_is_part_of_its_tree() {
     let folder = tempfile::tempdir().unwrap();
     // The inner guard and its programs are in other sessions, with another holder.
-    let script = "$STAND_IN run inner-holder 2 sh -c 'trap \"\" TERM; echo $$ $PPID > pid.$$; sleep 1000' &
+    let script = "$STAND_IN run inner-holder 2 sh -c 'trap \"\" TERM; echo $$ $PPID > .pid.$$; mv .pid.$$ pid.$$; sleep 1000' &
                   while [ $(ls pid.* 2>/dev/null | wc -l) -lt 2 ]; do sleep 0.01; done; cat pid.* > pids
                   trap '' TERM; wait";
     let (ended, pids) = cancelled(script, folder.path(), Duration::from_millis(50)).await;
