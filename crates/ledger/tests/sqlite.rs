@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "sqlite/crash.rs"]
 mod crash;
+#[path = "sqlite/growth.rs"]
+mod growth;
 #[path = "sqlite/opening.rs"]
 mod opening;
 
