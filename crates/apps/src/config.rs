@@ -84,7 +84,8 @@ impl Serialize for TextMap {
 
 /// A path of the configuration, which is relative to the configuration's folder.
 pub(crate) fn resolve(base: &Path, path: &Path) -> PathBuf {
-    base.join(path)
+    // Without the `./` that people write: these paths are shown, and kept in the ledger.
+    base.join(path).components().collect()
 }
 
 #[cfg(test)]

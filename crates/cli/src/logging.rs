@@ -5,21 +5,40 @@ use serde_json::{Map, Value, json};
 use std::fmt::{Debug, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts the log. Only warnings unless `verbose`; a daemon says what happens without being asked.
-pub(crate) fn start(least: Level, verbose: u8) {
-    let level = match verbose {
-        0 => LevelFilter::from_level(least),
-        1 => LevelFilter::INFO,
+/// The target of what is said whatever the level: a daemon's beginning and end.
+pub(crate) const ALWAYS: &str = "handover::always";
+/// Where deliveries end; a command that sums up its run says their failures itself.
+const ENDS: &str = "handover_runtime::delivery::settle";
+
+/// What the log leaves out unless it is asked for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// Nothing.
+    No,
+    /// Failures of deliveries, and warnings: the command says them at its end.
+    Failures,
+}
+
+/// Starts the log. Only warnings unless `verbose`.
+pub(crate) fn start(quiet: Quiet, verbose: u8) {
+    let level = match (verbose, quiet) {
+        (0, Quiet::No) => LevelFilter::WARN,
+        (0, Quiet::Failures) => LevelFilter::ERROR,
+        (1, _) => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
+    let wanted = filter_fn(move |event| {
+        let said_at_the_end = verbose == 0 && quiet == Quiet::Failures && event.target() == ENDS;
+        event.target() == ALWAYS || (*event.level() <= level && !said_at_the_end)
+    });
     let plain = std::io::stderr().is_terminal();
     // A second start, as in tests, changes nothing.
-    let _ = tracing_subscriber::registry().with(Lines { plain }.with_filter(level)).try_init();
+    let _ = tracing_subscriber::registry().with(Lines { plain }.with_filter(wanted)).try_init();
 }
 
 struct Lines {

@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod logging;
 mod printer;
+mod progress;
+mod table;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -28,6 +28,16 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, in words.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Config(error) => error.render(),
+            Self::Error(error) => error.to_string(),
+        }
+    }
+}
+
 /// The result of a command.
 pub(crate) type Outcome<T = ExitCode> = Result<T, Failure>;
 

@@ -27,6 +27,7 @@ pub const POINTS: &[&str] = &[
     "complete.before_commit",
     "complete.committed",
     "original.before_remove",
+    "original.aside",
     "original.removed",
 ];
 
@@ -82,12 +83,18 @@ pub fn point(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends this process a signal by the system's own `kill`, so that this crate needs no system calls.
+/// Sends this process a signal by the system's own `kill`, or by a shell's, so that this crate needs no system calls.
+/// Where neither can be had, and where SIGKILL did not end it, the process aborts: a fault is never passed silently.
 fn raise(signal: &str) {
-    let _ = std::process::Command::new("kill")
-        .arg(format!("-{signal}"))
-        .arg(std::process::id().to_string())
-        .status();
+    let pid = std::process::id().to_string();
+    let mut by_program = std::process::Command::new("kill");
+    by_program.arg(format!("-{signal}")).arg(&pid);
+    let mut by_shell = std::process::Command::new("sh");
+    by_shell.args(["-c", &format!("kill -{signal} {pid}")]);
+    let sent = [by_program, by_shell].iter_mut().any(|kill| kill.status().is_ok_and(|status| status.success()));
+    if signal == "KILL" || !sent {
+        std::process::abort();
+    }
 }
 
 #[cfg(test)]

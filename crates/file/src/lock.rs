@@ -89,16 +89,6 @@ pub(crate) fn alive_in(locks: &Path, holder: &HolderId) -> bool {
     alive_at(&locks.join(format!("{holder}{SUFFIX}")))
 }
 
-/// The holders that live now: every process that works, or is about to publish something, on this data directory.
-///
-/// # Errors
-/// Where the locks cannot be listed.
-pub fn living(data: &DataDir) -> Result<Vec<HolderId>> {
-    let names = list(data.locks_dir()).map_err(|e| io_error("list", data.locks_dir(), e))?;
-    let holders = names.iter().filter_map(|name| Some(HolderId(name.to_str()?.strip_suffix(SUFFIX)?.to_owned())));
-    Ok(holders.filter(|holder| is_alive(data, holder)).collect())
-}
-
 fn alive_at(path: &Path) -> bool {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -174,9 +164,7 @@ mod tests {
         let lock = HolderLock::take(&data, holder.clone()).unwrap();
         assert!(is_alive(&data, &holder) && is_alive(&data, &holder));
         assert_eq!(lock.holder(), &holder);
-        assert_eq!(living(&data).unwrap(), [holder.clone()]);
         drop(lock);
-        assert!(living(&data).unwrap().is_empty());
         assert!(!is_alive(&data, &holder));
         assert_eq!(fs::read_dir(data.locks_dir()).unwrap().count(), 0);
         assert!(!is_alive(&data, &HolderId("../../etc".into())));

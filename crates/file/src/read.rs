@@ -126,12 +126,17 @@ pub fn read_manifest(path: &Path) -> Result<Manifest> {
 /// # Errors
 /// Where the folder refuses to be looked at.
 pub fn manifest_path_of(path: &Path) -> Result<Option<PathBuf>> {
+    Ok(manifest_beside(path)?.map(|(found, _)| found))
+}
+
+/// The manifest that lies beside a data file and names it, with where it lies.
+fn manifest_beside(path: &Path) -> Result<Option<(PathBuf, Manifest)>> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
     let ends = name.char_indices().filter(|(_, c)| *c == '.').map(|(i, _)| i).chain([name.len()]);
     for end in ends.filter(|end| *end > 0) {
         let candidate = path.with_file_name(manifest_name(&name[..end]));
         match read_manifest(&candidate) {
-            Ok(manifest) if manifest.filename == name => return Ok(Some(candidate)),
+            Ok(manifest) if manifest.filename == name => return Ok(Some((candidate, manifest))),
             Ok(_) => {}
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::BadData) => {}
             Err(e) => return Err(e),
@@ -144,6 +149,7 @@ pub fn manifest_path_of(path: &Path) -> Result<Option<PathBuf>> {
 #[derive(Debug)]
 pub struct Retained {
     path: PathBuf,
+    manifest_path: Option<PathBuf>,
     manifest: Manifest,
     archived: bool,
 }
@@ -152,6 +158,7 @@ pub struct Retained {
 #[derive(Debug)]
 pub struct RetainedPath {
     path: PathBuf,
+    manifest_path: Option<PathBuf>,
     _copy: Option<crate::draft::Written>,
 }
 
@@ -159,6 +166,11 @@ impl RetainedPath {
     /// The path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The manifest that lies beside it, where it is where it was published.
+    pub fn manifest_path(&self) -> Option<&Path> {
+        self.manifest_path.as_deref()
     }
 }
 
@@ -180,17 +192,13 @@ pub fn retained(data: &DataDir, relative: &str) -> Result<Retained> {
 
 fn find_in_place(data: &DataDir, relative: &str) -> Result<Option<Retained>> {
     let path = data.absolute(relative)?;
-    let Some(manifest_path) = manifest_path_of(&path)? else { return Ok(None) };
-    let manifest = match read_manifest(&manifest_path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    Ok(crate::layout::exists(&path)?.then_some(Retained { path, manifest, archived: false }))
+    let Some((manifest_path, manifest)) = manifest_beside(&path)? else { return Ok(None) };
+    Ok(crate::layout::exists(&path)?.then_some(Retained { path, manifest_path: Some(manifest_path), manifest, archived: false }))
 }
 
 fn find_archived(data: &DataDir, relative: &str) -> Result<Option<Retained>> {
     let found = archive::find(data, relative)?;
-    Ok(found.map(|(path, manifest)| Retained { path, manifest, archived: true }))
+    Ok(found.map(|(path, manifest)| Retained { path, manifest_path: None, manifest, archived: true }))
 }
 
 impl Retained {
@@ -233,7 +241,7 @@ impl Retained {
     /// [`ErrorKind::BadData`] where what is in the archive is damaged; [`ErrorKind::NotYet`] for a full disk.
     pub fn path(&self, data: &DataDir, holder: &HolderId) -> Result<RetainedPath> {
         if !archive::is_compressed_here(&self.manifest) {
-            return Ok(RetainedPath { path: self.path.clone(), _copy: None });
+            return Ok(RetainedPath { path: self.path.clone(), manifest_path: self.manifest_path.clone(), _copy: None });
         }
         let ext = archive::original_of(&self.manifest).and_then(|o| o.ext()).unwrap_or_default();
         let mut draft: Draft = data.draft(holder, if ext.is_empty() { "dat" } else { &ext })?;
@@ -242,7 +250,7 @@ impl Retained {
         if copy.checksum != self.checksum() {
             return Err(Difference::Checksum(copy.checksum).into_error(&self.path, &self.manifest));
         }
-        Ok(RetainedPath { path: copy.path().to_owned(), _copy: Some(copy) })
+        Ok(RetainedPath { path: copy.path().to_owned(), manifest_path: None, _copy: Some(copy) })
     }
 }
 

@@ -1,5 +1,13 @@
 //! The embedded ledger passes the conformance suite, and does what only a file can be asked.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 #[macro_use]
 mod conformance;
 #[path = "sqlite/crash.rs"]

@@ -4,8 +4,12 @@
 
 mod clock;
 mod folder;
+pub mod process;
+mod project;
 mod random;
 
 pub use clock::FakeClock;
 pub use folder::Folder;
+pub use process::Running;
+pub use project::{Project, files_below};
 pub use random::Random;

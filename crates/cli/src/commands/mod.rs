@@ -1,30 +1,78 @@
 //! The commands: one module each. A command parses nothing and formats little: it calls the runtime and hands what
 //! it gets to the printer.
 
+pub(crate) mod app;
+pub(crate) mod archive;
+pub(crate) mod by_hand;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod init;
+pub(crate) mod list;
+pub(crate) mod plan;
+pub(crate) mod put;
+pub(crate) mod reference;
+pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod verify;
+pub(crate) mod why;
+pub(crate) mod work;
 
 use crate::cli::{Cli, Command};
+use crate::logging::Quiet;
 use crate::printer::{Outcome, Printer};
 use handover_core::{Error, Result};
 use handover_runtime::Project;
 use handover_runtime::config::{Config, FILE_NAME};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing::Level;
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
     let start = Start { config: cli.config, printer: *printer };
-    let least = if matches!(cli.command, Command::Run(_)) { Level::INFO } else { Level::WARN };
     if !matches!(cli.command, Command::Guard) {
-        crate::logging::start(least, cli.verbose);
+        crate::logging::start(quiet_about(&cli.command), cli.verbose);
     }
     match cli.command {
-        Command::Run(args) => run::run(&start, args),
+        Command::Demo(args) => demo::run(&start, &args),
+        Command::Init(args) => init::run(&start, &args),
+        Command::Check(args) => check::run(&start, args),
+        Command::Run(args) => run::run(&start, &args),
+        Command::Put(args) => put::run(&start, args),
+        Command::Work(args) => work::run(&start, args),
+        Command::Status(args) => status::run(&start, args),
+        Command::List(args) => list::run(&start, args),
+        Command::Show(args) => show::run(&start, args),
+        Command::Why(args) => why::run(&start, args),
+        Command::Replay(args) => replay::run(&start, &args),
+        Command::Retry(args) => by_hand::retry(&start, &args),
+        Command::Cancel(args) => by_hand::cancel(&start, &args),
+        Command::Restore(args) => by_hand::restore(&start, &args),
+        Command::Pause(args) => by_hand::pause(&start, &args),
+        Command::Resume(args) => by_hand::resume(&start, &args),
+        Command::Archive(args) => archive::run(&start, &args),
+        Command::Verify(args) => verify::run(&start, &args),
+        Command::App(args) => Ok(app::run(&args).map(ExitCode::from)?),
+        Command::Schema(args) => schema::run(&start, args),
+        Command::Completions(args) => completions::run(&start, args),
+        Command::Reference => reference::run(&start),
         Command::Guard => {
             handover_runtime::program::guard::serve()?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// What the log leaves out unless it is asked for more: what the command itself says at its end.
+fn quiet_about(command: &Command) -> Quiet {
+    match command {
+        Command::Demo(_) => Quiet::Failures,
+        Command::Run(args) if args.once => Quiet::Failures,
+        Command::Work(args) if args.once => Quiet::Failures,
+        _ => Quiet::No,
     }
 }
 
@@ -39,8 +87,9 @@ pub(crate) struct Start {
 impl Start {
     /// The configuration's file: the one named, else the nearest `handover.yaml` from here upwards.
     pub(crate) fn config_file(&self) -> Result<PathBuf> {
-        if let Some(file) = &self.config {
-            return Ok(file.clone());
+        let named = || std::env::var_os("HANDOVER_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        if let Some(file) = self.config.clone().or_else(named) {
+            return Ok(file);
         }
         let here = std::env::current_dir().map_err(|e| Error::io("find", "the current folder", e))?;
         let found = here.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file());
@@ -84,8 +133,23 @@ pub(crate) fn actor() -> String {
     format!("cli:{}", std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into()))
 }
 
+/// Reads an argument of the command line; what is wrong with it is said with its hint.
+pub(crate) fn parsed<T: std::str::FromStr<Err = Error>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e: Error| match e.hint_text() {
+        Some(hint) => format!("{e} ({hint})"),
+        None => e.to_string(),
+    })
+}
+
 /// A path as messages show it.
 #[allow(dead_code)]
 pub(crate) fn shown(path: &Path) -> String {
     handover_core::path_text::to_text(path)
+}
+
+/// A path as messages show it, relative to the current folder where it lies below.
+pub(crate) fn shown_here(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    shown(below.filter(|below| !below.as_os_str().is_empty()).unwrap_or(path))
 }

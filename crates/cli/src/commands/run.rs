@@ -1,12 +1,17 @@
 //! `handover run`: the daemon, one run for cron, or what a run would do.
 
-use super::{Start, block_on};
+use super::{Start, block_on, plan};
 use crate::printer::{Outcome, Printer};
-use handover_core::{Error, Result};
-use handover_runtime::config::Config;
+use crate::table::{Column, Table};
+use handover_core::units::format_size;
+use handover_core::{Error, Result, path_text};
+use handover_file::probe::probe;
+use handover_runtime::config::{BuiltIn, Config, Flow, Runs};
 use handover_runtime::engine::events::Observer;
 use handover_runtime::engine::{OnceSummary, Options};
+use handover_runtime::operations::times::{self, number};
 use handover_runtime::{Engine, Project};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::PoisonError;
@@ -14,10 +19,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
+const HELP: &str = "\
+Stays until it is stopped, unless --once is given. SIGTERM or Ctrl-C: nothing new is begun, what runs may end; a second \
+one stops at once. SIGHUP reads the configuration anew. Any number may run at the same time; what a killed one leaves \
+is taken up by the next.
+
+--once ends when nothing is runnable now: for cron. Exit code 1 where a delivery failed in this run; rejected rows are \
+no failure.
+
+Examples:
+  handover run
+  handover run --dry-run
+  */10 * * * *  cd /srv/sales && handover run --once";
+
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Work until nothing is runnable, then end: for cron
+    /// Work until nothing is runnable, then end
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) once: bool,
     /// Say what would be done, and do nothing
@@ -26,50 +45,151 @@ pub(crate) struct Args {
 }
 
 /// Runs it.
-pub(crate) fn run(start: &Start, args: Args) -> Outcome {
+pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let config = start.config()?;
     config.runnable()?;
+    if args.dry_run {
+        return plan::run(start, config);
+    }
     for notice in config.notices() {
-        tracing::warn!("{}", notice.message);
+        if args.once || std::io::stderr().is_terminal() {
+            start.printer.talk(format_args!("note: {}", notice.message));
+        } else {
+            tracing::warn!("{}", notice.message);
+        }
     }
     let project = Project::open(config)?;
     let options = Options { only: None, once: args.once };
-    block_on(serve(start.clone(), project, options))?
+    block_on(serve(Serve { start: start.clone(), project, options, reread: Box::new(Ok) }))?
 }
 
+/// What is to be served.
+pub(crate) struct Serve {
+    pub(crate) start: Start,
+    pub(crate) project: Project,
+    pub(crate) options: Options,
+    /// What is done to a configuration that is loaded anew.
+    pub(crate) reread: Reread,
+}
+
+/// Changes a configuration after it was loaded anew.
+pub(crate) type Reread = Box<dyn Fn(Config) -> Outcome<Config> + Send>;
+
 /// Runs an engine under the process's signals, once or until stopped.
-pub(crate) async fn serve(start: Start, project: Project, options: Options) -> Outcome {
+pub(crate) async fn serve(serve: Serve) -> Outcome {
+    let Serve { start, project, options, reread } = serve;
     let observer = Observer::default();
     let summary = OnceSummary::listen(&observer);
-    let file = start.config_file()?;
     let once = options.once;
-    let (stop, reload) = signals(file)?;
+    let (stop, reload) = signals(start.config_file()?, reread, once)?;
+    let greeting = greeting(&project, &options);
+    let config = project.config.clone();
     let engine = Engine::start(project, options, observer).await?;
-    info!("running as {}", engine.holder());
     if !once {
+        greeting.say(start.printer);
         engine.run(stop, reload).await?;
-        info!("stopped");
+        say_always(start.printer, "stopped");
         return Ok(ExitCode::SUCCESS);
     }
     engine.run_once(stop).await?;
     let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    say(start.printer, &summary);
+    say(start.printer, &config, &summary);
     Ok(if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What a daemon says when it has begun.
+struct Greeting(Vec<String>);
+
+fn greeting(project: &Project, options: &Options) -> Greeting {
+    let config = &project.config;
+    let name = path_text::to_text(&config.file);
+    let mut lines = vec![format!(
+        "handover {} runs {name}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        super::shown_here(&config.data)
+    )];
+    if options.once {
+        return Greeting(lines);
+    }
+    let mut watched = Vec::new();
+    match &options.only {
+        Some(app) => lines.push(format!("works for {app} alone; nothing is watched")),
+        None => {
+            lines.extend(config.flows.iter().map(flow_line));
+            watched = config.apps.iter().flat_map(|app| watched_by(config, app)).collect();
+            for app in config.apps.iter() {
+                let next = app.schedule.as_ref().and_then(|s| s.next_after(project.clock.now()));
+                lines.extend(next.map(|next| {
+                    format!(
+                        "{} runs next at {}",
+                        app.name,
+                        times::at_and_ago(next, &config.timezone, project.clock.now())
+                    )
+                }));
+            }
+            lines.extend(watched.iter().map(|folder| format!("watches {}", super::shown_here(folder))));
+        }
+    }
+    lines.extend(
+        probe(&config.data, &watched).weaknesses.into_iter().map(|weakness| format!("weak: {weakness}")),
+    );
+    Greeting(lines)
+}
+
+fn flow_line(flow: &Flow) -> String {
+    let apps: Vec<&str> = flow.apps().iter().map(|app| app.as_str()).collect();
+    let linear = flow.links.len() + 1 == apps.len()
+        && flow.links.iter().zip(&apps).all(|(link, app)| link.from.as_str() == *app);
+    if linear {
+        format!("flow {}: {}", flow.name, apps.join(" -> "))
+    } else {
+        format!("flow {}: {} apps, {} links", flow.name, apps.len(), flow.links.len())
+    }
+}
+
+fn watched_by(config: &Config, app: &handover_runtime::config::App) -> Vec<PathBuf> {
+    let Runs::BuiltIn(BuiltIn::Importer(with)) = &app.runs else { return Vec::new() };
+    with.sources(&config.base)
+        .map(|sources| sources.into_iter().map(|source| source.from).collect())
+        .unwrap_or_default()
+}
+
+impl Greeting {
+    fn say(self, printer: Printer) {
+        for line in self.0 {
+            say_always(printer, &line);
+        }
+    }
+}
+
+/// A line of the daemon's own: plain on a terminal, else a line of the log, whatever the log's level.
+fn say_always(printer: Printer, line: &str) {
+    if std::io::stderr().is_terminal() {
+        printer.talk(line);
+    } else {
+        info!(target: crate::logging::ALWAYS, "{line}");
+    }
+}
+
 /// SIGTERM and SIGINT stop, a second one at once; SIGHUP loads the configuration anew.
-fn signals(file: PathBuf) -> Result<(watch::Receiver<bool>, mpsc::Receiver<Config>)> {
+pub(crate) fn signals(
+    file: PathBuf,
+    reread: Reread,
+    once: bool,
+) -> Result<(watch::Receiver<bool>, mpsc::Receiver<Config>)> {
     let of = |kind: SignalKind| signal(kind).map_err(|e| Error::io("listen for", "signals", e));
-    let (terminate, interrupt, hang_up) =
-        (of(SignalKind::terminate())?, of(SignalKind::interrupt())?, of(SignalKind::hangup())?);
+    let (terminate, interrupt) = (of(SignalKind::terminate())?, of(SignalKind::interrupt())?);
     let (stop, stopped) = watch::channel(false);
     let (reload, reloads) = mpsc::channel(1);
     tokio::spawn(stopping(terminate, interrupt, stop));
-    tokio::spawn(reloading(hang_up, file, reload));
+    if !once {
+        tokio::spawn(reloading(of(SignalKind::hangup())?, file, reread, reload));
+    }
     Ok((stopped, reloads))
 }
 
 async fn stopping(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sender<bool>) {
+    let printer = Printer::new(false);
     let mut asked = false;
     loop {
         tokio::select! {
@@ -82,49 +202,62 @@ async fn stopping(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sen
             std::process::exit(1);
         }
         asked = true;
-        info!("stopping: nothing new is begun, what runs may end; once more stops at once");
+        say_always(printer, "stopping: nothing new is begun, what runs may end; once more stops at once");
         stop.send_replace(true);
     }
 }
 
-async fn reloading(mut hang_up: Signal, file: PathBuf, reload: mpsc::Sender<Config>) {
+async fn reloading(mut hang_up: Signal, file: PathBuf, reread: Reread, reload: mpsc::Sender<Config>) {
     while hang_up.recv().await.is_some() {
-        let loaded = Config::load(&file).and_then(|config| config.runnable().map(|()| config));
+        let loaded = Config::load(&file)
+            .and_then(|config| config.runnable().map(|()| config))
+            .map_err(crate::printer::Failure::from)
+            .and_then(&reread);
         match loaded {
             Ok(config) => {
+                say_always(
+                    Printer::new(false),
+                    "the configuration was read anew: what begins from now on follows it",
+                );
                 let _ = reload.send(config).await;
             }
-            Err(e) => error!("the configuration is not loaded anew, because it is wrong; the old one stays in force:\n{}", e.render()),
+            Err(e) => error!(
+                "the configuration is not loaded anew, because it is wrong; the old one stays in force:\n{}",
+                e.text()
+            ),
         }
     }
 }
 
 /// The last lines of a run: what each app did, what failed, what waits.
-fn say(printer: Printer, summary: &OnceSummary) {
+fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
     if printer.is_json() {
-        let later: Vec<_> = summary
-            .later
-            .iter()
-            .map(|(id, (app, error, at))| serde_json::json!({"id": id, "app": app, "error": error, "run_at": at}))
-            .collect();
-        let failed: Vec<_> =
-            summary.failed.iter().map(|(id, app, error)| serde_json::json!({"id": id, "app": app, "error": error})).collect();
-        let refused: Vec<_> = summary
-            .refused
-            .iter()
-            .map(|(id, file, error)| serde_json::json!({"id": id, "file": file, "error": error}))
-            .collect();
-        printer.json(&serde_json::json!({
-            "arrived": summary.arrived, "apps": summary.apps, "failed": failed, "refused": refused, "later": later,
-            "notices": summary.notices,
-        }));
-        return;
+        return say_json(printer, summary);
     }
-    for (app, sums) in &summary.apps {
-        printer.data(format_args!(
-            "{app:20} {:>6} done {:>4} failed  {:>9} rows in {:>9} out {:>7} rejected",
-            sums.completed, sums.failed, sums.rows_in, sums.rows_out, sums.rows_rejected
-        ));
+    if !summary.apps.is_empty() {
+        let mut table = Table::new(&[
+            Column::left("app"),
+            Column::right("done"),
+            Column::right("failed"),
+            Column::right("rows in"),
+            Column::right("rows out"),
+            Column::right("rejected"),
+            Column::right("written"),
+        ]);
+        let declared = config.apps.iter().filter_map(|app| summary.apps.get_key_value(&app.name));
+        for (app, sums) in declared {
+            let size = if sums.completed == 0 { "-".to_owned() } else { format_size(sums.bytes_out) };
+            table.row([
+                app.to_string(),
+                number(sums.completed),
+                number(sums.failed),
+                number(sums.rows_in),
+                number(sums.rows_out),
+                number(sums.rows_rejected),
+                size,
+            ]);
+        }
+        printer.data(table);
     }
     for (id, app, error) in &summary.failed {
         printer.data(format_args!("failed: delivery {id} of {app}: {error}"));
@@ -133,10 +266,43 @@ fn say(printer: Printer, summary: &OnceSummary) {
         printer.data(format_args!("refused: {file} (delivery {id}): {error}"));
     }
     for (id, (app, error, at)) in &summary.later {
-        let at = at.map(handover_core::clock::rfc3339).unwrap_or_default();
-        printer.data(format_args!("waits: delivery {id} of {app} is tried again at {at}: {error}"));
+        let now = jiff::Timestamp::now();
+        let at = at
+            .map(|at| times::at(at, &config.timezone, now))
+            .map_or_else(|| "later".to_owned(), |at| format!("at {at}"));
+        printer.data(format_args!("waits: delivery {id} of {app} is tried again {at}: {error}"));
+    }
+    for notice in &summary.notices {
+        printer.data(format_args!("note: {notice}"));
+    }
+    if let Some((id, _, _)) = summary.failed.first() {
+        printer.talk(format_args!(
+            "`handover why {id}` says more; `handover retry {id}` tries it again once its cause is mended"
+        ));
     }
     if summary.apps.is_empty() && summary.refused.is_empty() && summary.later.is_empty() {
         printer.data("nothing to do");
     }
+}
+
+fn say_json(printer: Printer, summary: &OnceSummary) {
+    let later: Vec<_> = summary
+        .later
+        .iter()
+        .map(|(id, (app, error, at))| serde_json::json!({"id": id, "app": app, "error": error, "run_at": at}))
+        .collect();
+    let failed: Vec<_> = summary
+        .failed
+        .iter()
+        .map(|(id, app, error)| serde_json::json!({"id": id, "app": app, "error": error}))
+        .collect();
+    let refused: Vec<_> = summary
+        .refused
+        .iter()
+        .map(|(id, file, error)| serde_json::json!({"id": id, "file": file, "error": error}))
+        .collect();
+    printer.json(&serde_json::json!({
+        "arrived": summary.arrived, "apps": summary.apps, "failed": failed, "refused": refused, "later": later,
+        "notices": summary.notices,
+    }));
 }

@@ -41,7 +41,7 @@ mod writers;
 
 pub use hints::{date_of, ext_of};
 pub use manifests::{FolderCache, scan_manifests};
-pub use original::{Disposal, Outcome, settle_original};
+pub use original::{Disposal, Outcome, is_left_aside, settle_original};
 pub use proof::{Hint, Inspector, Proof, Readiness};
 pub use scan::{Cursor, Refusal, Scan, ScanOptions, Skipped, scan, why_passed_over};
 pub use take::{TakeLimits, Taken, take};

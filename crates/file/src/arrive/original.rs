@@ -86,6 +86,12 @@ pub fn settle_original(candidate: &Candidate, disposal: &Disposal) -> Result<Out
     }
 }
 
+/// Whether a crash, or an error, left the original out of reach between its renaming and its removal: then no scan
+/// finds it, and [`settle_original`] goes on from there.
+pub fn is_left_aside(candidate: &Candidate) -> bool {
+    fs::symlink_metadata(aside(candidate)).is_ok()
+}
+
 enum Source {
     There(PathBuf),
     Gone,
@@ -142,6 +148,7 @@ fn remove(candidate: &Candidate, source: &Path) -> Result<Option<String>> {
             return Ok(Some(why));
         }
     }
+    fault::point("original.aside")?;
     fs::remove_file(&aside).map_err(|e| failed("remove the original", &aside, e))?;
     fault::point("original.removed")?;
     Ok(None)

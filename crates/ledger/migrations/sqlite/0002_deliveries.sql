@@ -7,12 +7,14 @@ CREATE TABLE {table} (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     source_app   TEXT NOT NULL,
     target_app   TEXT,
-    data         TEXT NOT NULL CHECK (typeof(data) = 'text' AND json_valid(data)),
+    data         TEXT NOT NULL CONSTRAINT "data must be JSON text" CHECK (typeof(data) = 'text' AND json_valid(data)),
     status       TEXT NOT NULL DEFAULT 'pending'
+                 CONSTRAINT "status must be pending, processing, completed, failed or archived"
                  CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'archived')),
     created_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     processed_at TEXT,
-    kind         TEXT NOT NULL DEFAULT '{kind}' CHECK (kind IN ({kinds})),
+    kind         TEXT NOT NULL DEFAULT '{kind}'
+                 CONSTRAINT "this table does not hold that kind" CHECK (kind IN ({kinds})),
     updated_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     created_by   TEXT,
     deleted_at   TEXT,

@@ -169,8 +169,8 @@ pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
     Ok(released)
 }
 
-pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries WHERE status = 'processing' AND leased_by IS NOT NULL UNION \
-     SELECT leased_by FROM data_staging WHERE status = 'processing' AND leased_by IS NOT NULL";
+pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries INDEXED BY idx_deliveries_holders WHERE status = 'processing' AND leased_by IS NOT NULL \
+     UNION SELECT leased_by FROM data_staging INDEXED BY idx_holders WHERE status = 'processing' AND leased_by IS NOT NULL";
 
 pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
     connection

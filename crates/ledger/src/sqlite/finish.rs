@@ -15,22 +15,26 @@ pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<
     let text = format!(
         "UPDATE {} SET status = 'completed', processed_at = ?3, updated_at = ?3, result = ?4, last_error = NULL, \
          lease_token = NULL, lease_until = NULL WHERE id = ?1 AND lease_token = ?2 AND status = 'processing' \
-         RETURNING coalesce(leased_by, 'handover')",
+         RETURNING coalesce(leased_by, 'handover'), order_key IS NOT NULL",
         held.queue.table()
     );
-    let actor: Option<String> = write
+    let ended: Option<(String, bool)> = write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
             let values = params![held.id.0, held.token.0, write.now, completion.result.to_string()];
             // The statement runs to its end, or a row that it changed is not changed.
             Ok(statement
-                .query_map(values, |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<String>>>()?
+                .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<(String, bool)>>>()?
                 .pop())
         })
         .map_err(sql("complete a delivery"))?;
-    let Some(actor) = actor else { return Err(stale(write.sql, held)) };
+    let Some((actor, ordered)) = ended else { return Err(stale(write.sql, held)) };
+    if ordered {
+        // The next of its order key waits for this end.
+        write.frees_work.set(true);
+    }
     if let Some(checksum) = completion.checksum {
         write
             .sql

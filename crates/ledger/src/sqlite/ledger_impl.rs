@@ -67,7 +67,12 @@ impl Ledger for SqliteLedger {
     }
 
     async fn complete(&self, completion: Completion) -> Result<Vec<DeliveryId>> {
-        self.writer.run(Step::Complete, "handover", move |w| finish::complete(w, completion)).await
+        let step = if completion.next.iter().any(|next| next.target_app.is_some()) {
+            Step::Complete
+        } else {
+            Step::End
+        };
+        self.writer.run(step, "handover", move |w| finish::complete(w, completion)).await
     }
 
     async fn fail(&self, failure: Failure) -> Result<Failed> {

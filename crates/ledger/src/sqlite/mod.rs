@@ -24,6 +24,8 @@ mod row;
 mod schedules;
 mod wake;
 mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 use handover_core::{Clock, Error, Result};
 use open::connect;

@@ -3,6 +3,7 @@
 use super::error::sql;
 use super::mount;
 use handover_core::{Error, ErrorKind, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,13 +31,16 @@ pub(super) fn check_place(file: &Path, may_make: bool) -> Result<()> {
     }
     match mount::network(folder) {
         None => Ok(()),
-        Some(kind) => Err(Error::config(format!("the embedded ledger cannot be on a network mount ({kind})"))
-            .on(file.display())
+        Some(kind) => Err(on_network(file, &kind)),
+    }
+}
+
+fn on_network(file: &Path, kind: &str) -> Error {
+    Error::config(format!("the embedded ledger cannot be on a network mount ({kind})")).on(file.display())
             .hint(
                 "it is for one machine: put it on a local disk (`ledger: /var/lib/handover/ledger.db`), or let several \
                  machines share a PostgreSQL (`ledger: postgres://…`); the data directory may stay where it is",
-            )),
-    }
+            )
 }
 
 /// A connection with the settings that every one of ours has.
@@ -64,6 +68,8 @@ fn try_connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
             .hint("give the user that runs handover the right to write the ledger and its folder"));
     }
     write_ahead(&connection)?;
+    // Without this, each new parameter value may have SQLite plan the statement anew, which costs more than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sql("open the file"))?;
     for (name, value) in [("synchronous", "full"), ("temp_store", "memory")] {
         connection.pragma_update(None, name, value).map_err(&fail)?;
     }
@@ -98,7 +104,23 @@ fn write_ahead(connection: &Connection) -> Result<()> {
             {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Err(error) => return Err(sql("switch to write-ahead logging")(error)),
+            Err(error) => return Err(sql("use its file")(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_mount_is_refused_with_the_way_out() {
+        let error = on_network(Path::new("/mnt/share/ledger.db"), "NFS");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(
+            error.to_string(),
+            "the embedded ledger cannot be on a network mount (NFS): /mnt/share/ledger.db"
+        );
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("PostgreSQL")));
     }
 }

@@ -1,24 +1,31 @@
-//! Readers: a few connections that only read, each used by one caller at a time, off the async threads.
+//! Readers: a few connections that only read, each used by one caller at a time, off the async threads. They are
+//! opened when they are first needed and kept.
 
 use super::error::sql;
 use handover_core::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
-/// How many idle connections are kept; more are opened where more ask at once, and closed again.
-const KEPT: usize = 4;
+/// How many may read at once; others wait for their turn. Opening a connection costs more than a short wait.
+const READERS: usize = 8;
 
 /// The idle reading connections of one ledger.
 #[derive(Clone)]
 pub(super) struct Readers {
     file: Arc<PathBuf>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(file: &Path) -> Self {
-        Self { file: Arc::new(file.to_owned()), idle: Arc::default() }
+        Self {
+            file: Arc::new(file.to_owned()),
+            idle: Arc::default(),
+            turns: Arc::new(Semaphore::new(READERS)),
+        }
     }
 
     /// Runs a query on a connection of its own.
@@ -26,10 +33,16 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let broken = "a query of the ledger broke off";
+        let turn =
+            self.turns.clone().acquire_owned().await.map_err(|e| Error::internal(broken).because(e))?;
         let readers = self.clone();
-        tokio::task::spawn_blocking(move || readers.run_here(query))
-            .await
-            .map_err(|e| Error::internal("a query of the ledger broke off").because(e))?
+        let work = move || {
+            // Held for as long as the query runs, even where its caller has gone.
+            let _turn = turn;
+            readers.run_here(query)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal(broken).because(e))?
     }
 
     fn run_here<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
@@ -39,10 +52,7 @@ impl Readers {
             None => self.open()?,
         };
         let result = query(&connection);
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < KEPT {
-            idle.push(connection);
-        }
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         result
     }
 

@@ -10,6 +10,7 @@ use super::error::{again, sql};
 use handover_core::limits::{ERROR_TEXT_MAX_BYTES, GROUP_COMMIT_MAX};
 use handover_core::{Clock, Error, ErrorKind, Result, fault};
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use tokio::sync::{oneshot, watch};
@@ -22,6 +23,8 @@ pub(super) struct Write<'a> {
     pub(super) now: String,
     /// The same as a time.
     pub(super) at: jiff::Timestamp,
+    /// Set by a command that lets waiting work go on, where its [`Step`] does not say so.
+    pub(super) frees_work: Cell<bool>,
 }
 
 /// Which protocol a command belongs to, for the fault points around its commit.
@@ -31,6 +34,8 @@ pub(super) enum Step {
     Claim,
     Reserve,
     Complete,
+    /// Completes without handing anything over to an app.
+    End,
     /// Makes no new work.
     Quiet,
     Other,
@@ -41,7 +46,7 @@ impl Step {
         match self {
             Step::Arrive => Some("arrive.before_commit"),
             Step::Claim => Some("claim.before_commit"),
-            Step::Complete => Some("complete.before_commit"),
+            Step::Complete | Step::End => Some("complete.before_commit"),
             Step::Reserve | Step::Quiet | Step::Other => None,
         }
     }
@@ -51,7 +56,7 @@ impl Step {
             Step::Arrive => Some("arrive.committed"),
             Step::Claim => Some("claim.committed"),
             Step::Reserve => Some("reserve.committed"),
-            Step::Complete => Some("complete.committed"),
+            Step::Complete | Step::End => Some("complete.committed"),
             Step::Quiet | Step::Other => None,
         }
     }
@@ -127,9 +132,10 @@ impl Writer {
                 Some(write) => in_savepoint(write, command),
                 None => Err(Error::internal("the ledger's writer did not run a command")),
             };
+            let frees_work = write.is_some_and(|write| write.frees_work.take());
             let gone = write.is_some_and(|write| write.sql.is_autocommit());
             Reply {
-                wakes: result.is_ok() && step.wakes(),
+                wakes: result.is_ok() && (step.wakes() || frees_work),
                 undone: result.as_ref().err().filter(|_| gone).map(again),
                 tell: Box::new(move |undone| {
                     let _ = answer.send(undone.map_or(result, |error| Err(again(error))));
@@ -245,7 +251,8 @@ fn in_transaction(
 ) -> Result<bool> {
     execute(connection, "BEGIN IMMEDIATE").map_err(sql("begin a transaction"))?;
     let at = clock.now();
-    let write = Write { sql: connection, now: handover_core::clock::rfc3339(at), at };
+    let write =
+        Write { sql: connection, now: handover_core::clock::rfc3339(at), at, frees_work: Cell::new(false) };
     let before = connection.total_changes();
     let mut actors = 0;
     let mut actor = None;

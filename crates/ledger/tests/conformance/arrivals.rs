@@ -37,7 +37,7 @@ pub(crate) async fn one_state_of_a_file_arrives_once<B: Backend>() {
         arrival
     };
     let changed = vec![
-        change(|key| key.mtime = key.mtime + Duration::from_nanos(1)),
+        change(|key| key.mtime += Duration::from_nanos(1)),
         change(|key| key.size = 18),
         change(|key| key.inode = 2),
         change(|key| key.device = 3),

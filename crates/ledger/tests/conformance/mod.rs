@@ -242,7 +242,7 @@ macro_rules! conformance {
             }
             storm { a_random_storm_agrees_with_the_model }
             waking {
-                a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here,
+                a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here, an_end_wakes_what_waited_for_it,
             }
         }
     };

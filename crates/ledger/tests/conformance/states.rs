@@ -105,6 +105,10 @@ pub(crate) async fn plain_sql_nonsense_is_refused<B: Backend>() {
         let insert = format!("INSERT INTO data_staging ({columns}) VALUES ({values})");
         assert!(w.backend.sql(&insert).await.is_err(), "{insert}");
     }
+    // What the program is told says what to do.
+    let insert = "INSERT INTO data_staging (source_app, target_app, data) VALUES ('s', 'a', '{not json')";
+    let why = w.backend.sql(insert).await.unwrap_err();
+    assert!(why.contains("data must be JSON"), "{why}");
     let id = w.push(new(Kind::Record, "a")).await;
     for change in ["data = '{'", "status = 'gone'", "attempts = -1", "kind = 'file'", "run_at = 'never'"] {
         assert!(w.backend.sql(&format!("UPDATE data_staging SET {change}")).await.is_err(), "{change}");

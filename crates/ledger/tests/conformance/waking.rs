@@ -40,6 +40,7 @@ async fn idle_round(ledger: &dyn Ledger, holder: &str) {
         assert!(ledger.claim(ask(kind, "a", 5, holder)).await.unwrap().is_empty());
     }
     assert!(ledger.rescue("runtime", vec![HolderId("9-lost".into())]).await.unwrap().is_empty());
+    assert!(!ledger.resume("runtime", "nobody").await.unwrap(), "a command that changes nothing");
     ledger.renew(vec![], LEASE).await.unwrap();
     ledger.release(vec![]).await.unwrap();
     ledger.next_due().await.unwrap();
@@ -88,4 +89,20 @@ pub(crate) async fn a_renewal_wakes_nobody_here<B: Backend>() {
     assert!(!wake.has_changed().unwrap());
     w.ledger.release(vec![held]).await.unwrap();
     assert!(wake.has_changed().unwrap(), "what was given back is work");
+}
+
+pub(crate) async fn an_end_wakes_what_waited_for_it<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let ordered = NewDelivery { order_key: Some("x".into()), ..new(kind, "a") };
+        let (_, second) = (w.push(ordered.clone()).await, w.push(ordered).await);
+        let first = w.claim(kind, "a", 10).await;
+        let mut wake = w.ledger.wake();
+        wake.mark_unchanged();
+        w.complete(&held(&first[0])).await.unwrap();
+        assert!(wake.has_changed().unwrap(), "the next of its order key is work now");
+        let next = w.claim(kind, "a", 10).await;
+        assert_eq!(ids(&next), [second]);
+        w.fail(&held(&next[0]), Verdict::Final).await.unwrap();
+    }
 }

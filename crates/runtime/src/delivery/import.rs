@@ -3,7 +3,7 @@
 
 use super::outputs::{Naming, Place, Says};
 use super::payload::{ArrivalPayload, FilePayload};
-use super::rows::blocking;
+use super::rows::{blocking, blocking_for};
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::built::Source;
 use handover_apps::importer::Duplicates;
@@ -90,7 +90,7 @@ impl Attempt {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let (candidate, ext, max_bytes) = (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
         let manifest = arrival.manifest.clone();
-        blocking(move || {
+        blocking_for(arrival.candidate.size, move || {
             let mut draft = data.draft(&holder, &ext)?;
             match retained {
                 Some(payload) => {

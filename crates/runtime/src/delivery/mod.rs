@@ -16,11 +16,13 @@ pub(crate) mod quarantine;
 mod rows;
 mod settle;
 
+pub(crate) use rows::blocking;
 pub(crate) use settle::said;
 
 use crate::config::{App, BuiltIn, Runs};
 use crate::context::Context;
 use crate::engine::held::Lease;
+use crate::engine::load::Load;
 use handover_core::{Checksum, Delivery, Error, NewDelivery, Result, Status};
 use handover_ledger::Held;
 use serde::Serialize;
@@ -94,16 +96,28 @@ impl From<Error> for Failed {
 }
 
 /// The right to run; given up as soon as the app has run, so that the next can run while this one is published.
-pub(crate) struct Slot(Option<OwnedSemaphorePermit>);
+pub(crate) struct Slot {
+    running: Option<(OwnedSemaphorePermit, std::time::Instant)>,
+    load: Arc<Load>,
+}
 
 impl Slot {
-    pub(crate) fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self(Some(permit))
+    pub(crate) fn new(permit: OwnedSemaphorePermit, load: Arc<Load>) -> Self {
+        Self { running: Some((permit, std::time::Instant::now())), load }
     }
 
     /// The app has run; what is left is publishing.
     pub(crate) fn free(&mut self) {
-        self.0 = None;
+        if let Some((permit, began)) = self.running.take() {
+            drop(permit);
+            self.load.less(Some(began.elapsed()));
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

@@ -161,10 +161,8 @@ impl Maker<'_> {
             may_replace: self.still_holds(),
         };
         self.ctx.process.published.add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
-        let publisher = self.ctx.process.publisher.clone();
-        let sent = move || publisher.submit(request, move |outcome| drop(done.send(outcome)));
-        // A full queue waits, and a thread that serves others must not.
-        tokio::task::spawn_blocking(sent).await.map_err(|e| Error::internal("publishing broke off").because(e))?;
+        // It waits where its queue is full, which the pools' places do not let happen.
+        self.ctx.process.publisher.submit(request, move |outcome| drop(done.send(outcome)));
         answer.await.map_err(|_| Error::internal("the publisher ended"))??;
         let path = self.path_text(&named.folder.join(&manifest.filename));
         let deliveries = self.deliveries(&manifest, &path, named.reservation.file_id, &says);

@@ -5,7 +5,7 @@
 
 use super::outputs::{Naming, Place, Says, naming_like};
 use super::payload::{FilePayload, JobPayload};
-use super::rows::{blocking, checked_input, flows_of};
+use super::rows::{blocking_for, checked_input, flows_of};
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{Input, Output, Placeholders, Program};
 use crate::program::{self, Ended, ProgramSpec, Verdict};
@@ -29,6 +29,13 @@ struct Work {
     date: Date,
     sequence: Option<u32>,
     flows: Vec<String>,
+}
+
+impl Work {
+    /// The size of its input.
+    fn bytes(&self) -> u64 {
+        self.payload.as_ref().map_or(0, |payload| payload.manifest.file_size)
+    }
 }
 
 /// The files that a run needs, removed when this is dropped.
@@ -61,7 +68,8 @@ impl Attempt {
         let (Some(named), Some(draft)) = (named, files.output.take()) else {
             return Ok(Finished { summary, ..Finished::default() });
         };
-        let written = blocking(move || draft.measure()).await?;
+        let bytes = std::fs::metadata(draft.path()).map_or(0, |meta| meta.len());
+        let written = blocking_for(bytes, move || draft.measure()).await?;
         self.hand_on(&work, named, written, summary).await
     }
 
@@ -121,13 +129,10 @@ impl Attempt {
         let payload = work.payload.clone();
         let output = program.output;
         let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
-        blocking(move || {
+        blocking_for(work.bytes(), move || {
             let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
             // Beside a file that is where it was published lies its manifest; else the program gets a copy.
-            let beside = match &input {
-                Some(input) => read::manifest_path_of(input.path())?.filter(|manifest| manifest.exists()),
-                None => None,
-            };
+            let beside = input.as_ref().and_then(|input| input.manifest_path()).map(PathBuf::from);
             let manifest = match &payload {
                 Some(p) if beside.is_none() => Some(small(data.draft(&holder, "json")?, p.manifest.to_json().as_bytes())?),
                 _ => None,

@@ -64,7 +64,7 @@ impl Attempt {
             };
             let mut rejected = Lazy { make: || data.draft(&holder, "csv"), draft: None };
             let began = std::time::Instant::now();
-            let cancelled = || lease.is_lost() || began.elapsed() > timeout;
+            let cancelled = || lease.is_stopped() || began.elapsed() > timeout;
             let io = AppIo { input: &mut input, output: &mut output, rejected: &mut rejected, progress: None, cancelled: &cancelled };
             let outcome = run_guarded(app.as_ref(), io).map_err(|e| match e.kind() {
                 ErrorKind::Cancelled if began.elapsed() > timeout => {
@@ -182,6 +182,14 @@ fn run_guarded(app: &dyn RowApp, io: AppIo<'_>) -> Result<Outcome> {
         let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Error::internal(format!("{} panicked: {}", app.name(), what.unwrap_or_default())))
     })
+}
+
+/// So small a file is read or written faster than a thread is woken to do it.
+pub(crate) const SMALL_BYTES: u64 = 64 * 1024;
+
+/// Runs something that blocks off the async threads, unless what it works on is small.
+pub(crate) async fn blocking_for<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if bytes <= SMALL_BYTES { work() } else { blocking(work).await }
 }
 
 /// Runs something that blocks off the async threads.

@@ -26,6 +26,14 @@ impl Attempt {
         }
     }
 
+    /// Gives the delivery back as it was, because nothing new is begun any more.
+    pub(crate) async fn give_back(self) {
+        let id = self.delivery.id;
+        if let Err(e) = self.ctx.project.ledger.release(vec![self.held.clone()]).await {
+            warn!(app = %self.app.name, delivery = id.0, "cannot give delivery {id} back: {e}; its lease brings it back");
+        }
+    }
+
     async fn complete(&self, mut finished: Finished, took: Duration) -> Result<()> {
         finished.summary.took_ms = Some(millis(took));
         let event = Event::Completed {

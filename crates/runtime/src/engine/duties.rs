@@ -3,6 +3,7 @@
 use super::ended;
 use crate::context::Process;
 use crate::engine::events::Event;
+use crate::program::{HolderState, sweep_leftovers};
 use crate::project::Project;
 use handover_core::{HolderId, Result, Status};
 use handover_file::lock;
@@ -16,11 +17,39 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often to archive what has come of age.
 const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
 
-/// Takes back what lost holders held, now.
+/// Removes what a process has left that died since the last look: its lock tells of it, which nobody holds. Its
+/// programs are ended before what they worked on is given to another.
+async fn clean_up(project: &Project, process: &Process) -> Result<()> {
+    let (project, ours) = (project.clone(), process.holder.clone());
+    let look = move || {
+        let names = std::fs::read_dir(project.data.locks_dir()).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let holders = names.filter_map(|name| Some(HolderId(name.to_str()?.strip_suffix(".lock")?.to_owned())));
+        match holders.filter(|holder| *holder != ours).any(|holder| !lock::is_alive(&project.data, &holder)) {
+            true => super::clean_up(&project, &ours),
+            false => Ok(()),
+        }
+    };
+    crate::delivery::blocking(look).await
+}
+
+/// Ends what still runs of these holders' programs, where no guard has.
+async fn end_programs_of(lost: Vec<HolderId>) -> Result<()> {
+    let state = move |holder: &HolderId| if lost.contains(holder) { HolderState::Dead } else { HolderState::Unknown };
+    let killed = crate::delivery::blocking(move || Ok(sweep_leftovers(state).killed)).await?;
+    if killed > 0 {
+        warn!("ended {killed} programs that a killed process had left running");
+    }
+    Ok(())
+}
+
+/// Takes back what lost holders held, now, when none of their programs runs any more.
 pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
     let holders = project.ledger.holders().await?;
     let lost: Vec<HolderId> =
         holders.into_iter().filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder)).collect();
+    if !lost.is_empty() {
+        end_programs_of(lost.clone()).await?;
+    }
     for rescued in project.ledger.rescue(&process.holder.0, lost).await? {
         let (id, app) = (rescued.id, &rescued.app);
         match rescued.status {
@@ -44,6 +73,9 @@ pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: w
         tokio::select! {
             () = ended(&mut end) => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(e) = clean_up(&project, &process).await {
+            warn!("cannot remove what a dead process has left: {e}; it is tried again");
         }
         if let Err(e) = rescue(&project, &process).await {
             warn!("cannot look for lost work: {e}; it is tried again");

@@ -136,7 +136,7 @@ fn watch_events() -> Result<(Watcher, mpsc::UnboundedReceiver<arrive::Event>)> {
 /// The folders that exports go to.
 pub(crate) fn export_folders(config: &Config) -> Vec<PathBuf> {
     let to = |app: &Arc<App>| match &app.runs {
-        Runs::BuiltIn(BuiltIn::Exporter(with)) => Some(config.base.join(&with.to)),
+        Runs::BuiltIn(BuiltIn::Exporter(with)) => Some(config.base.join(&with.to).components().collect()),
         _ => None,
     };
     config.apps.iter().filter_map(to).collect()

@@ -6,6 +6,7 @@ use crate::project::Project;
 use handover_core::{DeliveryId, LeaseToken, Result};
 use handover_ledger::Held;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tracing::warn;
@@ -13,7 +14,7 @@ use tracing::warn;
 /// More held leases than this are not looked at one by one when another process commits; their renewal finds out.
 const LOOK_AT_MAX: usize = 64;
 
-type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>)>;
+type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>, Arc<AtomicBool>)>;
 
 /// All leases of this process.
 #[derive(Clone, Default)]
@@ -22,7 +23,8 @@ pub struct HeldLeases(Arc<Mutex<Entries>>);
 /// One lease: given up when the last clone is dropped.
 #[derive(Clone)]
 pub struct Lease {
-    lost: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+    lost: Arc<AtomicBool>,
     entry: Arc<Entry>,
 }
 
@@ -43,14 +45,19 @@ impl Lease {
         self.entry.all.lock().remove(&self.entry.key);
     }
 
-    /// Whether the delivery is no longer ours, or is to be stopped.
+    /// Whether the delivery is no longer ours: nothing that comes of the work counts.
     pub(crate) fn is_lost(&self) -> bool {
-        *self.lost.borrow()
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    /// Whether the work is to stop: the delivery is no longer ours, or this process shuts down.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Becomes true when the work is to stop.
     pub(crate) fn cancel(&self) -> watch::Receiver<bool> {
-        self.lost.clone()
+        self.stop.clone()
     }
 }
 
@@ -61,10 +68,11 @@ impl HeldLeases {
 
     /// Keeps a lease from now on.
     pub(crate) fn keep(&self, held: &Held) -> Lease {
-        let (sender, lost) = watch::channel(false);
+        let (sender, stop) = watch::channel(false);
+        let lost = Arc::new(AtomicBool::new(false));
         let key = (held.id, held.token.clone());
-        self.lock().insert(key.clone(), (held.clone(), sender));
-        Lease { lost, entry: Arc::new(Entry { all: self.clone(), key }) }
+        self.lock().insert(key.clone(), (held.clone(), sender, lost.clone()));
+        Lease { stop, lost, entry: Arc::new(Entry { all: self.clone(), key }) }
     }
 
     /// How many are held.
@@ -73,23 +81,24 @@ impl HeldLeases {
     }
 
     fn all(&self) -> Vec<Held> {
-        self.lock().values().map(|(held, _)| held.clone()).collect()
+        self.lock().values().map(|(held, ..)| held.clone()).collect()
     }
 
     /// Stops the work on these.
     fn lose(&self, lost: &[Held]) {
         let entries = self.lock();
         for held in lost {
-            if let Some((_, sender)) = entries.get(&(held.id, held.token.clone())) {
+            if let Some((_, sender, lost)) = entries.get(&(held.id, held.token.clone())) {
                 warn!(delivery = held.id.0, "the lease on delivery {} was lost, or it was cancelled: its work is stopped", held.id);
+                lost.store(true, Ordering::SeqCst);
                 sender.send_replace(true);
             }
         }
     }
 
-    /// Stops all work, as at the end of a shutdown's grace.
+    /// Stops all work, as at the end of a shutdown's grace; the deliveries are still ours to give back.
     pub(crate) fn stop_all(&self) {
-        self.lock().values().for_each(|(_, sender)| {
+        self.lock().values().for_each(|(_, sender, _)| {
             sender.send_replace(true);
         });
     }

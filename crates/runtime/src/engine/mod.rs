@@ -13,6 +13,7 @@ mod duties;
 pub mod events;
 pub(crate) mod generation;
 pub(crate) mod held;
+pub(crate) mod load;
 mod notify;
 mod once;
 mod pool;
@@ -35,6 +36,7 @@ use handover_file::publish::Publisher;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,6 +57,8 @@ pub struct Options {
 pub struct Engine {
     process: Arc<Process>,
     generation: Generation,
+    /// What still goes on of the generations before a reload.
+    earlier: Vec<Arc<AtomicUsize>>,
     duties: Vec<JoinHandle<()>>,
     notifying: JoinHandle<()>,
     end: watch::Sender<bool>,
@@ -84,11 +88,8 @@ impl Engine {
         duties::rescue(&project, &process).await?;
         let notifying = tokio::spawn(notify::serve(project.clone(), process.clone(), notify::listen(&process), ending.clone()));
         let generation = Generation::start(project.clone(), process.clone(), &options)?;
-        let duties = vec![
-            tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
-            tokio::spawn(duties::rescuing(project, process.clone(), ending)),
-        ];
-        Ok(Self { process, generation, duties, notifying, end, options })
+        let duties = begin_duties(&project, &process, &ending);
+        Ok(Self { process, generation, earlier: Vec::new(), duties, notifying, end, options })
     }
 
     /// Whose leases are ours.
@@ -129,7 +130,13 @@ impl Engine {
         let project = self.generation.project().with_config(config);
         match Generation::start(project, self.process.clone(), &self.options) {
             Ok(next) => {
-                std::mem::replace(&mut self.generation, next).end();
+                let before = std::mem::replace(&mut self.generation, next);
+                before.end();
+                self.earlier.retain(|busy| busy.load(Ordering::SeqCst) > 0);
+                self.earlier.push(before.busy.clone());
+                // The duties go by the new configuration's times: a shorter lease is renewed more often.
+                self.duties.drain(..).for_each(|duty| duty.abort());
+                self.duties = begin_duties(self.generation.project(), &self.process, &self.end.subscribe());
                 info!("the configuration was loaded anew");
                 self.process.observer.tell(Event::Notice("the configuration was loaded anew".into()));
             }
@@ -140,11 +147,11 @@ impl Engine {
     /// Begins nothing new, lets what runs end within the grace, stops it then, and gives back what is left.
     async fn shut_down(self) {
         self.generation.end();
-        let idle = wait_until_idle(&self.process);
+        let idle = self.wait_until_idle();
         if tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), idle).await.is_err() {
             info!("stopping the {} deliveries that still run; they are given back", self.process.held.count());
             self.process.held.stop_all();
-            let stopped = wait_until_idle(&self.process);
+            let stopped = self.wait_until_idle();
             if tokio::time::timeout(Duration::from_millis(2 * SHUTDOWN_GRACE_MS), stopped).await.is_err() {
                 warn!("{} deliveries did not stop in time; their leases bring them back", self.process.held.count());
             }
@@ -155,12 +162,25 @@ impl Engine {
             duty.abort();
         }
     }
+
+    /// Until nothing is held and nothing goes on: a delivery that is being settled is not held any more, and yet its
+    /// end is to reach the ledger.
+    async fn wait_until_idle(&self) {
+        let goes_on = || {
+            let counts = self.earlier.iter().chain([&self.generation.busy]);
+            self.process.held.count() > 0 || counts.map(|busy| busy.load(Ordering::SeqCst)).any(|count| count > 0)
+        };
+        while goes_on() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
-async fn wait_until_idle(process: &Process) {
-    while process.held.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+fn begin_duties(project: &Project, process: &Arc<Process>, ending: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(duties::rescuing(project.clone(), process.clone(), ending.clone())),
+    ]
 }
 
 /// Removes what dead processes left: programs, temporary files, locks.

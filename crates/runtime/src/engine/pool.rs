@@ -1,10 +1,11 @@
 //! A pool for each app: claims its deliveries and works on them, `workers` at a time.
 //!
 //! Two bounds: slots, so many run at once; places, so many are in this process in all, because publishing one goes on
-//! while the next runs. Claims take what there are free places for. An idle pool waits for the ledger's word or for
-//! the next due time; it does not poll.
+//! while the next runs. How far claims go ahead of the slots is [`Load`]'s to say. An idle pool waits for the ledger's
+//! word or for the next due time; it does not poll.
 
 use super::ended;
+use super::load::Load;
 use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Slot};
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{error, warn};
 
 /// So many deliveries beyond its workers an app may have in this process: they are being published.
-const PUBLISHING: usize = 32;
+const PUBLISHING: usize = 64;
 /// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -26,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Pool {
     ctx: Arc<Context>,
     app: Arc<App>,
+    load: Arc<Load>,
     slots: Arc<Semaphore>,
     places: Arc<Semaphore>,
     busy: Arc<AtomicUsize>,
@@ -35,7 +37,8 @@ impl Pool {
     pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, busy: Arc<AtomicUsize>) -> Self {
         let slots = Arc::new(Semaphore::new(app.workers));
         let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
-        Self { ctx, app, slots, places, busy }
+        let load = Arc::new(Load::new(app.workers));
+        Self { ctx, app, load, slots, places, busy }
     }
 
     /// Claims and works until `end`; what has begun goes on after that.
@@ -66,10 +69,12 @@ impl Pool {
             () = ended(end) => return Ok(None),
             place = self.places.clone().acquire_owned() => place.map_err(|_| Error::internal("a pool was closed"))?,
         };
+        let room = tokio::select! {
+            () = ended(end) => return Ok(None),
+            room = self.load.until_room() => room,
+        };
         self.enough_room()?;
-        // What waits for a slot must not be kept from another process for long: at most as many again as run.
-        let waiting = self.slots.available_permits() + self.app.workers;
-        let max = (1 + self.places.available_permits()).min(waiting.max(1));
+        let max = (1 + self.places.available_permits()).min(room);
         let busy = Busy::begin(&self.busy);
         let claim = Claim {
             queue: Queue::Deliveries,
@@ -86,13 +91,14 @@ impl Pool {
                 Some(place) => place,
                 None => self.places.clone().acquire_owned().await.map_err(|_| Error::internal("a pool was closed"))?,
             };
-            self.begin(delivery, place);
+            self.begin(delivery, place, end.clone());
         }
         drop(busy);
         Ok(Some(count))
     }
 
-    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit) {
+    /// Works on a delivery when there is a slot for it; gives it back if the end comes first.
+    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit, mut end: watch::Receiver<bool>) {
         let Some(token) = delivery.lease_token.clone() else {
             error!(delivery = delivery.id.0, "the ledger gave delivery {} without a lease", delivery.id);
             return;
@@ -100,11 +106,21 @@ impl Pool {
         let held = Held { queue: Queue::Deliveries, id: delivery.id, token };
         let lease = self.ctx.process.held.keep(&held);
         let attempt = Attempt { ctx: self.ctx.clone(), app: self.app.clone(), delivery, held, lease };
-        let (slots, busy) = (self.slots.clone(), Busy::begin(&self.busy));
+        let (slots, load, busy) = (self.slots.clone(), self.load.clone(), Busy::begin(&self.busy));
+        load.more();
         tokio::spawn(async move {
             let _kept = (place, busy);
-            if let Ok(slot) = slots.acquire_owned().await {
-                attempt.work(Slot::new(slot)).await;
+            let permit = tokio::select! {
+                biased;
+                () = ended(&mut end) => None,
+                permit = slots.acquire_owned() => permit.ok(),
+            };
+            match permit {
+                Some(permit) => attempt.work(Slot::new(permit, load)).await,
+                None => {
+                    load.less(None);
+                    attempt.give_back().await;
+                }
             }
         });
     }

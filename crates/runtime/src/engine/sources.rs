@@ -32,6 +32,9 @@ const SCAN_APART: Duration = Duration::from_millis(2);
 /// So many originals of the past are remembered at the start; older ones are looked up.
 const REMEMBERED_MAX: usize = 2_000_000;
 
+/// So many of the latest arrivals are looked at for originals that are half removed.
+const HALF_REMOVED_MAX: usize = 1_000;
+
 /// One state of one original, in short: what tells whether it was seen.
 type Seen = (PathBuf, u64, u64, u64, i128);
 
@@ -90,6 +93,7 @@ impl Importing {
     /// Scans at every hint, when something that waits may be ready, and from time to time.
     pub(crate) async fn serve(mut self, mut events: mpsc::UnboundedReceiver<arrive::Event>, mut end: watch::Receiver<bool>) {
         self.remember().await;
+        self.finish_removals().await;
         loop {
             let pause = match self.round().await {
                 Ok(pause) => pause,
@@ -109,7 +113,10 @@ impl Importing {
                     self.note(event);
                     tokio::time::sleep(SCAN_APART).await;
                 }
-                None if pause >= SCAN_EVERY && !self.all_are_left() => self.known.clear(),
+                None if pause >= SCAN_EVERY && !self.all_are_left() => {
+                    self.known.clear();
+                    self.finish_removals().await;
+                }
                 None => {}
             }
             while let Ok(event) = events.try_recv() {
@@ -147,6 +154,35 @@ impl Importing {
             })),
             Err(e) => warn!(app = %self.app.name, "cannot read what arrived before: {e}"),
         }
+    }
+
+    /// Removes originals that a crash left out of the scan's sight, half removed: of the latest arrivals, as a crash is
+    /// followed by a look like this.
+    async fn finish_removals(&self) {
+        if self.all_are_left() {
+            return;
+        }
+        let arrivals = match self.ctx.project.ledger.arrivals(self.app.name.as_str(), HALF_REMOVED_MAX).await {
+            Ok(arrivals) => arrivals,
+            Err(e) => return warn!(app = %self.app.name, "cannot look for half removed originals: {e}"),
+        };
+        for arrival in arrivals {
+            let key = arrival.key;
+            let (path, device, inode, size, mtime) =
+                (path_text::from_text(&key.path), key.device, key.inode, key.size, key.mtime);
+            let candidate = Candidate { path, device, inode, size, mtime, ctime: mtime };
+            if arrive::is_left_aside(&candidate) {
+                let disposal = self.disposal_of(arrival.delivery_id).await;
+                see_to_original_of(&self.ctx, &self.app.name, arrival.delivery_id, candidate, disposal).await;
+            }
+        }
+    }
+
+    /// What is to become of an arrival's original, as its source says now.
+    async fn disposal_of(&self, id: DeliveryId) -> Disposal {
+        let delivery = self.ctx.project.ledger.get(id).await.ok().flatten();
+        let index = delivery.and_then(|delivery| ArrivalPayload::of(&delivery).ok()).map_or(0, |arrival| arrival.source);
+        self.sources.get(index).or_else(|| self.sources.first()).map_or(Disposal::Leave, |source| source.disposal())
     }
 
     /// One look at every folder. Returns when to look again at the latest.

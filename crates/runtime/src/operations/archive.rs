@@ -6,7 +6,7 @@
 
 use crate::delivery::payload::FilePayload;
 use crate::project::Project;
-use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, Result, Status};
+use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, Kind, Result, Status};
 use handover_file::archive;
 use handover_ledger::Filter;
 use jiff::Timestamp;
@@ -32,57 +32,146 @@ pub struct Archived {
 /// # Errors
 /// Where the ledger or the data directory cannot be used; what cannot be archived by itself is in `left`.
 pub async fn by_age(project: &Project, holder: &HolderId, age: Duration) -> Result<Archived> {
-    let before = project.clock.now().checked_sub(age).map_err(|e| Error::config("the age is too large").because(e))?;
-    let mut done = Archived::default();
-    for status in [Status::Completed, Status::Failed] {
-        let mut below: Option<DeliveryId> = None;
-        loop {
-            let filter = Filter { status: Some(status), ended_before: Some(before), before: below, limit: ROUND, ..Filter::default() };
-            let found = project.ledger.list(filter).await?;
-            let Some(last) = found.last() else { break };
-            below = Some(last.id);
-            for delivery in found {
-                one(project, holder, delivery, before, &mut done).await?;
+    Round::new(project, Some(holder), age)?.all().await
+}
+
+/// What [`by_age`] would archive now; nothing is done.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub async fn would_by_age(project: &Project, age: Duration) -> Result<Archived> {
+    Round::new(project, None, age)?.all().await
+}
+
+/// Archives these deliveries, whenever they ended; without a holder says what would be done, and does nothing.
+///
+/// # Errors
+/// Where one is not there or has not ended; those before it are archived.
+pub async fn these(project: &Project, holder: Option<&HolderId>, ids: &[DeliveryId]) -> Result<Archived> {
+    let mut round = Round::new(project, holder, Duration::ZERO)?;
+    for id in ids {
+        let delivery = project.ledger.get(*id).await?.ok_or_else(|| {
+            Error::not_found(format!("there is no delivery {id}"))
+                .hint("`handover list` shows the deliveries")
+        })?;
+        match delivery.status {
+            Status::Archived => round.done.left.push(format!("delivery {id} is in the archive already")),
+            Status::Completed | Status::Failed => round.one(delivery).await?,
+            Status::Pending | Status::Processing => {
+                let message = format!("delivery {id} cannot be archived: it is {}", delivery.status);
+                return Err(Error::new(ErrorKind::IllegalTransition, message)
+                    .hint("only what has ended is archived; `handover cancel` ends it"));
             }
         }
     }
-    Ok(done)
+    Ok(round.done)
 }
 
-/// Archives one delivery, and its file where nobody else needs it.
-async fn one(project: &Project, holder: &HolderId, delivery: Delivery, before: Timestamp, done: &mut Archived) -> Result<()> {
-    let id = delivery.id;
-    let payload = (delivery.kind == Kind::File).then(|| FilePayload::from_value(&delivery.data)).flatten();
-    let Some(payload) = payload.filter(|p| project.data.absolute(&p.path).is_ok()) else {
-        // A job, an arrival or an export: there is no file of ours to move.
-        done.deliveries += project.ledger.archive(&holder.0, vec![id]).await? as u64;
-        return Ok(());
-    };
-    let readers = project.ledger.list(Filter { path: Some(payload.path.clone()), limit: 10_000, ..Filter::default() }).await?;
-    if readers.is_empty() {
-        return Ok(());
+/// One round of archiving.
+struct Round<'a> {
+    project: &'a Project,
+    /// Who does it; none where it is only said what would be done.
+    holder: Option<&'a HolderId>,
+    /// What ended before this is old enough.
+    before: Timestamp,
+    /// What was counted already.
+    counted: BTreeSet<DeliveryId>,
+    done: Archived,
+}
+
+impl<'a> Round<'a> {
+    fn new(project: &'a Project, holder: Option<&'a HolderId>, age: Duration) -> Result<Self> {
+        let before = project
+            .clock
+            .now()
+            .checked_sub(age)
+            .map_err(|e| Error::config("the age is too large").because(e))?;
+        Ok(Self { project, holder, before, counted: BTreeSet::new(), done: Archived::default() })
     }
-    if let Some(young) = readers.iter().find(|r| !ended_before(r, before)) {
-        done.left.push(format!("{}: delivery {} still reads it ({})", payload.path, young.id, young.status));
-        return Ok(());
+
+    async fn all(mut self) -> Result<Archived> {
+        for status in [Status::Completed, Status::Failed] {
+            let mut below: Option<DeliveryId> = None;
+            loop {
+                let filter = Filter {
+                    status: Some(status),
+                    ended_before: Some(self.before),
+                    before: below,
+                    limit: ROUND,
+                    ..Filter::default()
+                };
+                let found = self.project.ledger.list(filter).await?;
+                let Some(last) = found.last() else { break };
+                below = Some(last.id);
+                for delivery in found {
+                    self.one(delivery).await?;
+                }
+            }
+        }
+        Ok(self.done)
     }
-    let (data, holder_id, path, manifest) = (project.data.clone(), holder.clone(), payload.path.clone(), payload.manifest.clone());
-    let now = project.clock.now();
-    let moved = tokio::task::spawn_blocking(move || archive::archive(&data, &holder_id, &path, &manifest, now))
-        .await
-        .map_err(|e| Error::internal("archiving broke off").because(e))?;
-    match moved {
-        Ok(_) => done.files += 1,
-        Err(e) => {
-            done.left.push(format!("{}: {e}", payload.path));
+
+    /// Archives one delivery, and its file where nobody else needs it.
+    async fn one(&mut self, delivery: Delivery) -> Result<()> {
+        let id = delivery.id;
+        if self.counted.contains(&id) {
             return Ok(());
         }
+        let payload =
+            (delivery.kind == Kind::File).then(|| FilePayload::from_value(&delivery.data)).flatten();
+        let Some(payload) = payload.filter(|p| self.project.data.absolute(&p.path).is_ok()) else {
+            // A job, an arrival or an export: there is no file of ours to move.
+            return self.rows(vec![id]).await;
+        };
+        let filter = Filter { path: Some(payload.path.clone()), limit: 10_000, ..Filter::default() };
+        let readers = self.project.ledger.list(filter).await?;
+        if readers.is_empty() {
+            return Ok(());
+        }
+        self.counted.extend(readers.iter().map(|reader| reader.id));
+        if let Some(young) = readers.iter().find(|r| !self.is_old(r)) {
+            let what = match young.status {
+                Status::Completed | Status::Failed => "has ended only lately",
+                _ => "still reads it",
+            };
+            self.done.left.push(format!("{}: delivery {} {what}", payload.path, young.id));
+            return Ok(());
+        }
+        if self.file(&payload).await? {
+            self.rows(readers.iter().map(|reader| reader.id).collect()).await?;
+        }
+        Ok(())
     }
-    let ids: BTreeSet<DeliveryId> = readers.iter().map(|r| r.id).collect();
-    done.deliveries += project.ledger.archive(&holder.0, ids.into_iter().collect()).await? as u64;
-    Ok(())
-}
 
-fn ended_before(delivery: &Delivery, before: Timestamp) -> bool {
-    matches!(delivery.status, Status::Completed | Status::Failed) && delivery.processed_at.is_some_and(|at| at < before)
+    /// Moves the file; false where it cannot be, which is noted.
+    async fn file(&mut self, payload: &FilePayload) -> Result<bool> {
+        if let Some(holder) = self.holder {
+            let (data, holder) = (self.project.data.clone(), holder.clone());
+            let (path, manifest, now) =
+                (payload.path.clone(), payload.manifest.clone(), self.project.clock.now());
+            let moved =
+                tokio::task::spawn_blocking(move || archive::archive(&data, &holder, &path, &manifest, now))
+                    .await
+                    .map_err(|e| Error::internal("archiving broke off").because(e))?;
+            if let Err(e) = moved {
+                self.done.left.push(format!("{}: {e}", payload.path));
+                return Ok(false);
+            }
+        }
+        self.done.files += 1;
+        Ok(true)
+    }
+
+    async fn rows(&mut self, ids: Vec<DeliveryId>) -> Result<()> {
+        self.done.deliveries += match self.holder {
+            Some(holder) => self.project.ledger.archive(&holder.0, ids).await?,
+            None => ids.len(),
+        } as u64;
+        Ok(())
+    }
+
+    fn is_old(&self, delivery: &Delivery) -> bool {
+        matches!(delivery.status, Status::Completed | Status::Failed)
+            && delivery.processed_at.is_some_and(|at| at < self.before)
+    }
 }

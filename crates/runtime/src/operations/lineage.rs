@@ -67,7 +67,8 @@ pub async fn lineage(ledger: &dyn Ledger, delivery: &Delivery) -> Result<Lineage
     let mut tree: Vec<Node> = way.iter().enumerate().map(|(i, d)| node(d, i, false)).collect();
     let (below, cut) = descend(ledger, delivery).await?;
     tree.extend(below.iter().map(|(d, below)| node(d, depth + below, d.id == delivery.id)));
-    let filter = Filter { replay_of: Some(delivery.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
+    let filter =
+        Filter { replay_of: Some(delivery.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
     let mut replayed_by: Vec<DeliveryId> = ledger.list(filter).await?.iter().map(|d| d.id).collect();
     replayed_by.reverse();
     Ok(Lineage { tree, cut, replays: delivery.replay_of, replayed_by })
@@ -103,7 +104,8 @@ pub async fn descend(ledger: &dyn Ledger, delivery: &Delivery) -> Result<(Vec<(D
             cut = true;
             break;
         }
-        let filter = Filter { parent: Some(next.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
+        let filter =
+            Filter { parent: Some(next.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
         let mut children = ledger.list(filter).await?;
         cut |= children.len() == CHILDREN_MAX;
         // The way on comes first, what was made beside it (a report, rejected rows) after it; the last pushed is next.

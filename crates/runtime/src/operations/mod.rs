@@ -1,3 +1,15 @@
 //! What a person does by hand: put a file in, archive, replay a flow, ask why.
 
 pub mod archive;
+pub mod facts;
+pub mod lineage;
+pub mod picture;
+pub mod plan;
+pub mod put;
+pub mod replay;
+pub mod running;
+pub mod show;
+pub mod status;
+pub mod times;
+pub mod why;
+pub mod work;

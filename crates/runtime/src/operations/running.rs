@@ -23,6 +23,8 @@ pub struct Running {
     pub command: Option<String>,
     /// Whether it watches folders: `run` does. One whose command is not known counts as one that does.
     pub watches: bool,
+    /// Whether it works on deliveries: `run` and `work` do, others hold a lock for a moment.
+    pub works: bool,
 }
 
 /// The living, in the order in which they began.
@@ -36,7 +38,8 @@ pub fn running(data: &DataDir) -> Vec<Running> {
             if !lock::is_alive(data, &holder) {
                 return None;
             }
-            let since = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| Timestamp::try_from(t).ok());
+            let since =
+                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| Timestamp::try_from(t).ok());
             Some(of(holder, since))
         })
         .collect();
@@ -47,13 +50,14 @@ pub fn running(data: &DataDir) -> Vec<Running> {
 fn of(holder: HolderId, since: Option<Timestamp>) -> Running {
     let pid = holder.0.split('-').next().and_then(|pid| pid.parse().ok());
     let words = pid.map_or_else(Vec::new, words_of);
-    let watches = words.is_empty() || words.iter().skip(1).any(|word| word == "run");
+    let is = |command: &str| words.is_empty() || words.iter().skip(1).any(|word| word == command);
+    let (watches, works) = (is("run"), is("run") || is("work"));
     let command = (!words.is_empty()).then(|| {
         let rest = words[1..].join(" ");
         let short: String = format!("handover {rest}").chars().take(COMMAND_MAX_CHARS).collect();
         short.trim_end().escape_debug().to_string()
     });
-    Running { holder, pid, since, command, watches }
+    Running { holder, pid, since, command, watches, works }
 }
 
 /// The words of a process's command (proc_pid_cmdline(5)), where it is one of ours that can be looked at.

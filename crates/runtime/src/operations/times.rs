@@ -16,16 +16,18 @@ pub fn at(time: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
 pub fn at_and_ago(time: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let name = time.to_zoned(zone.clone()).strftime("%Z").to_string();
     let apart = now.duration_since(time);
-    let apart = if apart.is_negative() { format!("in {}", length(apart)) } else { format!("{} ago", length(apart)) };
+    let apart =
+        if apart.is_negative() { format!("in {}", length(apart)) } else { format!("{} ago", length(apart)) };
     format!("{} {name}, {apart}", at(time, zone, now))
 }
 
-/// A length of time in its largest unit that says enough: `0.3 s`, `12 s`, `5 min`, `3 h`, `4 days`. It is rounded down.
+/// A length of time in its largest unit that says enough: `350 ms`, `1.2 s`, `12 s`, `5 min`, `3 h`, `4 days`. It is rounded down.
 pub fn length(duration: SignedDuration) -> String {
     let duration = duration.abs();
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
+        0 => format!("{} ms", duration.subsec_millis()),
+        1..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
         10..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),
         3_600..172_800 => format!("{} h", seconds / 3_600),
@@ -93,11 +95,21 @@ mod tests {
         assert_eq!(at("2025-11-24T09:00:00Z".parse().unwrap(), &TimeZone::UTC, now()), "09:00:00");
         assert_eq!(at("2025-11-23T23:30:00Z".parse().unwrap(), &berlin, now()), "00:30:00");
         assert_eq!(at("2025-11-23T22:30:00Z".parse().unwrap(), &berlin, now()), "2025-11-23 23:30");
-        assert_eq!(at_and_ago("2025-11-24T10:29:48Z".parse().unwrap(), &berlin, now()), "11:29:48 CET, 12 s ago");
-        assert_eq!(at_and_ago("2025-11-24T10:35:01Z".parse().unwrap(), &TimeZone::UTC, now()), "10:35:01 UTC, in 5 min");
-        assert_eq!(length(SignedDuration::from_millis(350)), "0.3 s");
+        assert_eq!(
+            at_and_ago("2025-11-24T10:29:48Z".parse().unwrap(), &berlin, now()),
+            "11:29:48 CET, 12 s ago"
+        );
+        assert_eq!(
+            at_and_ago("2025-11-24T10:35:01Z".parse().unwrap(), &TimeZone::UTC, now()),
+            "10:35:01 UTC, in 5 min"
+        );
+        assert_eq!(length(SignedDuration::from_millis(350)), "350 ms");
+        assert_eq!(length(SignedDuration::from_millis(1_250)), "1.2 s");
         assert_eq!(length(SignedDuration::from_hours(49)), "2 days");
-        assert_eq!((number(7), number(80_789), number(1_000_000)), ("7".into(), "80,789".into(), "1,000,000".into()));
+        assert_eq!(
+            (number(7), number(80_789), number(1_000_000)),
+            ("7".into(), "80,789".into(), "1,000,000".into())
+        );
         assert_eq!((count(1, "row"), count(0, "row")), ("1 row".into(), "0 rows".into()));
     }
 

@@ -38,7 +38,8 @@ pub(super) struct Streams {
     pub(super) output: Option<PathBuf>,
     /// The configuration: a JSON file, `-` for standard input, or the JSON itself; the same keys as `with:`
     #[arg(long, value_name = "FILE|-|JSON")]
-    pub(super) config: Option<String>,
+    // The same type as the option of this name that every command has, or clap would mix them up.
+    pub(super) config: Option<PathBuf>,
     /// Say the summary as one line of JSON, on standard error
     #[arg(long)]
     pub(super) json: bool,

@@ -1,0 +1,271 @@
+//! What a person does to deliveries and apps: retry, cancel, restore, pause, resume.
+//!
+//! Each is one transaction. Of several deliveries each is done by itself: what cannot be done is said, the rest is
+//! done, and the exit code is 1.
+
+use super::{Start, actor, block_on, parsed};
+use crate::printer::Outcome;
+use handover_core::{Delivery, DeliveryId, Error, Result, Status};
+use handover_runtime::Project;
+use handover_runtime::operations::running::running;
+use handover_runtime::operations::times;
+use serde_json::json;
+use std::process::ExitCode;
+
+const RETRY: &str = "\
+A failed delivery waits again, with all its attempts, and keeps its number. For one whose cause has been mended: the \
+program, the schema, the disk. To run a delivery again that did not fail, see `handover replay`.
+
+Example:
+  handover retry 17 18";
+
+const CANCEL: &str = "\
+A delivery that waits is never begun; one that runs is stopped with all that its program started. It counts as failed, \
+so that `handover retry` brings it back. Nothing is deleted.
+
+Example:
+  handover cancel 17";
+
+const RESTORE: &str = "\
+A deleted delivery (its row has deleted_at) is never claimed. This takes the mark away.
+
+Example:
+  handover restore 17";
+
+const PAUSE: &str = "\
+Nothing more of the app is begun, in any process, until it is resumed; what runs ends as usual. What comes meanwhile \
+waits and is not lost.
+
+Example:
+  handover pause file-exporter";
+
+const RESUME: &str = "\
+The work of a paused app goes on, with what has waited first.
+
+Example:
+  handover resume file-exporter";
+
+/// The arguments of `retry`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RETRY)]
+pub(crate) struct RetryArgs {
+    /// The failed deliveries' numbers
+    #[arg(required = true, value_name = "ID", value_parser = parsed::<DeliveryId>)]
+    ids: Vec<DeliveryId>,
+}
+
+/// The arguments of `cancel`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CANCEL)]
+pub(crate) struct CancelArgs {
+    /// The deliveries' numbers
+    #[arg(required = true, value_name = "ID", value_parser = parsed::<DeliveryId>)]
+    ids: Vec<DeliveryId>,
+}
+
+/// The arguments of `restore`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RESTORE)]
+pub(crate) struct RestoreArgs {
+    /// The deliveries' numbers
+    #[arg(required = true, value_name = "ID", value_parser = parsed::<DeliveryId>)]
+    ids: Vec<DeliveryId>,
+}
+
+/// The arguments of `pause`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PAUSE)]
+pub(crate) struct PauseArgs {
+    /// The app
+    app: String,
+}
+
+/// The arguments of `resume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RESUME)]
+pub(crate) struct ResumeArgs {
+    /// The app
+    app: String,
+}
+
+/// A sentence about who takes up what waits now.
+pub(crate) fn whoever_runs(project: &Project) -> String {
+    match running(&project.data).iter().find(|process| process.watches) {
+        Some(process) => {
+            let pid = process.pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            format!("`handover run` is on{pid} and takes it up now")
+        }
+        None => "nothing runs now: `handover run` takes it up, or `handover run --once`".to_owned(),
+    }
+}
+
+/// What was done to one delivery: a sentence, and whether it waits for somebody now.
+type Done = (String, bool);
+
+/// Does the same to each delivery and says what came of it.
+fn each<F>(start: &Start, ids: &[DeliveryId], act: impl Fn(Project, Delivery) -> F) -> Outcome
+where
+    F: Future<Output = Result<Done>>,
+{
+    let project = start.existing()?;
+    let (mut answers, mut failed, mut waits) = (Vec::new(), false, false);
+    for id in ids {
+        let done: Result<Done> = block_on(async {
+            let delivery = project.ledger.get(*id).await?.ok_or_else(|| {
+                Error::not_found(format!("there is no delivery {id}"))
+                    .hint("`handover list` shows the deliveries")
+            })?;
+            act(project.clone(), delivery).await
+        })?;
+        match done {
+            Ok((text, open)) => {
+                waits |= open;
+                if start.printer.is_json() {
+                    answers.push(json!({ "id": id, "done": true, "message": text }));
+                } else {
+                    start.printer.data(text);
+                }
+            }
+            Err(e) if start.printer.is_json() => {
+                failed = true;
+                answers.push(
+                    json!({ "id": id, "done": false, "message": e.to_string(), "hint": e.hint_text() }),
+                );
+            }
+            Err(e) => {
+                failed = true;
+                start.printer.fail(&e.into());
+            }
+        }
+    }
+    if start.printer.is_json() {
+        start.printer.json(&answers);
+    } else if waits {
+        start.printer.talk(whoever_runs(&project));
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn app_of(delivery: &Delivery) -> &str {
+    delivery.target_app.as_deref().unwrap_or("nobody")
+}
+
+/// `handover retry`.
+pub(crate) fn retry(start: &Start, args: &RetryArgs) -> Outcome {
+    each(start, &args.ids, |project, delivery| async move {
+        project.ledger.retry(&actor(), delivery.id).await?;
+        let attempts = times::count(u64::from(delivery.max_attempts), "attempt");
+        Ok((format!("delivery {} waits for {} again, with {attempts}", delivery.id, app_of(&delivery)), true))
+    })
+}
+
+/// `handover cancel`.
+pub(crate) fn cancel(start: &Start, args: &CancelArgs) -> Outcome {
+    each(start, &args.ids, |project, delivery| async move {
+        project.ledger.cancel(&actor(), delivery.id).await?;
+        let what = match delivery.status {
+            Status::Processing => "is cancelled: its program is stopped, and what it made is dropped",
+            _ => "is cancelled: it is not begun",
+        };
+        Ok((
+            format!(
+                "delivery {0} for {1} {what}; `handover retry {0}` brings it back",
+                delivery.id,
+                app_of(&delivery)
+            ),
+            false,
+        ))
+    })
+}
+
+/// `handover restore`.
+pub(crate) fn restore(start: &Start, args: &RestoreArgs) -> Outcome {
+    each(start, &args.ids, |project, delivery| async move {
+        if !project.ledger.restore(&actor(), delivery.id).await? {
+            return Ok((
+                format!("delivery {} was not deleted: there is nothing to restore", delivery.id),
+                false,
+            ));
+        }
+        let waits = delivery.status == Status::Pending;
+        Ok((
+            format!("delivery {} for {} is back; it is {}", delivery.id, app_of(&delivery), delivery.status),
+            waits,
+        ))
+    })
+}
+
+/// `handover pause`.
+pub(crate) fn pause(start: &Start, args: &PauseArgs) -> Outcome {
+    let project = start.existing()?;
+    let app = &project.config.require_app(&args.app)?.name;
+    let (already, waiting, running) = block_on(async {
+        let already = project.ledger.paused().await?.into_iter().find(|pause| pause.app == app.as_str());
+        if already.is_none() {
+            project.ledger.pause(&actor(), app.as_str()).await?;
+        }
+        let (waiting, running) = open(&project, app.as_str()).await?;
+        Ok::<_, Error>((already, waiting, running))
+    })??;
+    let printer = start.printer;
+    if printer.is_json() {
+        printer.json(&json!({ "app": app, "paused": true, "was_paused": already.is_some(), "pending": waiting, "processing": running }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    match already {
+        Some(pause) => {
+            printer.data(format_args!("{app} is paused already, since {} by {}", pause.since, pause.by))
+        }
+        None => printer.data(format_args!("{app} is paused: nothing more of it is begun")),
+    }
+    let ends = if running > 0 { format!(" What runs ({running}) ends as usual.") } else { String::new() };
+    printer.talk(format_args!(
+        "{} now, and what comes waits too.{ends} `handover resume {app}` goes on.",
+        waits(waiting)
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `handover resume`.
+pub(crate) fn resume(start: &Start, args: &ResumeArgs) -> Outcome {
+    let project = start.existing()?;
+    let app = args.app.as_str();
+    let (was_paused, waiting) = block_on(async {
+        // One that is no longer declared may still be paused.
+        if project.ledger.paused().await?.iter().all(|pause| pause.app != app) {
+            project.config.require_app(app)?;
+        }
+        let was_paused = project.ledger.resume(&actor(), app).await?;
+        Ok::<_, Error>((was_paused, open(&project, app).await?.0))
+    })??;
+    let printer = start.printer;
+    if printer.is_json() {
+        printer.json(&json!({ "app": app, "paused": false, "was_paused": was_paused, "pending": waiting }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !was_paused {
+        printer.data(format_args!("{app} was not paused"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    printer.data(format_args!("{app} goes on: {}", waits(waiting)));
+    if waiting > 0 {
+        printer.talk(whoever_runs(&project));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn waits(count: u64) -> String {
+    match count {
+        0 => "nothing waits for it".to_owned(),
+        1 => "1 delivery waits for it".to_owned(),
+        _ => format!("{} deliveries wait for it", times::number(count)),
+    }
+}
+
+/// How many deliveries of an app wait, and how many run.
+async fn open(project: &Project, app: &str) -> Result<(u64, u64)> {
+    let counts = project.ledger.counts().await?;
+    let of =
+        |status: Status| counts.iter().filter(|c| c.app == app && c.status == status).map(|c| c.count).sum();
+    Ok((of(Status::Pending), of(Status::Processing)))
+}

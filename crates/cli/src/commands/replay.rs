@@ -1,0 +1,111 @@
+//! `handover replay`: runs deliveries of the past again from their retained inputs.
+
+use super::by_hand::whoever_runs;
+use super::{Start, actor, block_on, parsed};
+use crate::printer::Outcome;
+use crate::table::{Column, Table};
+use handover_core::{DeliveryId, Error};
+use handover_runtime::operations::replay::{self, Replayed};
+use handover_runtime::operations::times;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+A replay is a new delivery of the old one's input, read from its checkpoint or the archive. What comes of it gets new \
+names and says what it replays; nothing of the past changes. With --flow all that entered the flow in a time enters it \
+again, at the flow's first link; what has not ended yet, and what was itself a replay, is left out.
+
+Examples:
+  handover replay 17
+  handover replay --flow sales --since 2025-11-24 --dry-run
+  handover replay --flow sales --since 2h";
+
+/// The arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The deliveries' numbers
+    #[arg(value_name = "ID", value_parser = parsed::<DeliveryId>, required_unless_present = "flow", conflicts_with = "flow")]
+    ids: Vec<DeliveryId>,
+    /// All that entered this flow
+    #[arg(long, requires = "since")]
+    flow: Option<String>,
+    /// From this time on: 2h, 3 days, 2025-11-24, 2025-11-24T10:30:00Z
+    #[arg(long, value_name = "TIME", requires = "flow")]
+    since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", requires = "flow")]
+    until: Option<String>,
+    /// Say what would be replayed, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Replays them.
+pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
+    let project = start.existing()?;
+    let (zone, now) = (&project.config.timezone, project.clock.now());
+    let time = |text: &Option<String>| text.as_ref().map(|text| times::since(text, zone, now)).transpose();
+    let (since, until) = (time(&args.since)?, time(&args.until)?);
+    let done = block_on(async {
+        match (&args.flow, since) {
+            (Some(flow), Some(since)) => {
+                replay::flow(&project, &actor(), flow, since, until, args.dry_run).await
+            }
+            (Some(_), None) => Err(Error::config("--flow needs a time").hint("such as --since 2h")),
+            (None, _) => replay::these(&project, &actor(), &args.ids, args.dry_run).await,
+        }
+    })??;
+    if start.printer.is_json() {
+        start.printer.json(&done);
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(start, args, &done);
+    if !args.dry_run && !done.replayed.is_empty() {
+        start.printer.talk(whoever_runs(&project));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(start: &Start, args: &Args, done: &Replayed) {
+    let printer = start.printer;
+    if done.replayed.is_empty() {
+        printer.data("nothing entered the flow in that time");
+    } else {
+        let mut table = Table::new(&[
+            Column::right("replay of"),
+            Column::right("new"),
+            Column::left("app"),
+            Column::left("input"),
+        ]);
+        for one in &done.replayed {
+            let new = one.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            table.row([
+                one.replay_of.to_string(),
+                new,
+                one.app.clone(),
+                one.path.clone().unwrap_or_default(),
+            ]);
+        }
+        printer.data(table);
+    }
+    if args.dry_run && !done.replayed.is_empty() {
+        printer.talk(format_args!(
+            "{} would be replayed; without --dry-run they are",
+            deliveries(done.replayed.len() as u64)
+        ));
+    }
+    if done.unended > 0 {
+        printer.talk(format_args!("left out because they have not ended: {}", deliveries(done.unended)));
+    }
+    if !done.also_flows.is_empty() {
+        let flows: Vec<&str> = done.also_flows.iter().map(String::as_str).collect();
+        printer.talk(format_args!(
+            "these files belong to other flows too, which run again with it: {}",
+            flows.join(", ")
+        ));
+    }
+}
+
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", times::number(count)) }
+}

@@ -1,0 +1,132 @@
+//! `handover status`: how everything stands, on one screen.
+
+use super::{Start, block_on, shown_here};
+use crate::printer::{Outcome, Printer};
+use crate::table::{Cell, Column, Table, Tone};
+use handover_core::units::format_size;
+use handover_runtime::Project;
+use handover_runtime::operations::status::{self, AppStatus, Status};
+use handover_runtime::operations::times;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Examples:
+  handover status
+  handover status --json | jq '.apps[] | select(.failed > 0)'";
+
+/// The arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {}
+
+/// Prints it.
+pub(crate) fn run(start: &Start, _: Args) -> Outcome {
+    let project = start.existing()?;
+    let status = block_on(status::status(&project))??;
+    let printer = start.printer;
+    if printer.is_json() {
+        printer.json(&status);
+    } else {
+        flows(printer, &status);
+        apps(printer, &project, &status);
+        facts(printer, &project, &status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn flows(printer: Printer, status: &Status) {
+    for flow in &status.flows {
+        for (i, line) in flow.picture.iter().enumerate() {
+            let blank = " ".repeat(flow.name.chars().count() + 2);
+            let lead = if i == 0 { format!("{}: ", flow.name) } else { blank };
+            printer.data(format_args!("{lead}{line}"));
+        }
+    }
+    if !status.flows.is_empty() {
+        printer.data("");
+    }
+}
+
+fn apps(printer: Printer, project: &Project, status: &Status) {
+    let archived = status.apps.iter().any(|app| app.archived > 0);
+    let mut columns = vec![Column::left("app")];
+    columns.extend(["pending", "processing", "completed", "failed"].map(Column::right));
+    if archived {
+        columns.push(Column::right("archived"));
+    }
+    columns.extend([Column::right("oldest pending"), Column::text("")]);
+    let mut table = Table::new(&columns);
+    for app in &status.apps {
+        let number =
+            |n: u64, tone: Tone| Cell::toned(times::number(n), if n == 0 { Tone::Dim } else { tone });
+        let mut row = vec![
+            app.app.as_str().into(),
+            number(app.pending, Tone::Plain),
+            number(app.processing, Tone::Plain),
+            number(app.completed, Tone::Plain),
+            number(app.failed, Tone::Bad),
+        ];
+        if archived {
+            row.push(number(app.archived, Tone::Plain));
+        }
+        let oldest = app.oldest_pending.map(|oldest| times::length(status.at.duration_since(oldest)));
+        row.push(oldest.unwrap_or_default().into());
+        row.push(Cell::toned(remark(project, status, app), Tone::Warn));
+        table.cells(row);
+    }
+    printer.data(&table);
+    printer.data("");
+}
+
+fn remark(project: &Project, status: &Status, app: &AppStatus) -> String {
+    if let Some(pause) = &app.paused {
+        let since = times::at(pause.since, &project.config.timezone, status.at);
+        return format!("paused since {since} by {}", pause.by);
+    }
+    if app.app == "data-directory" {
+        return "manifests in the data directory that were refused".to_owned();
+    }
+    if !app.declared {
+        return "not in the configuration".to_owned();
+    }
+    let delayed = app.pending > 0 && app.oldest_pending.is_none();
+    if delayed { "delayed: tried again later".to_owned() } else { String::new() }
+}
+
+fn facts(printer: Printer, project: &Project, status: &Status) {
+    let zone = &project.config.timezone;
+    let ago = |time| times::at_and_ago(time, zone, status.at);
+    let mut table = Table::new(&[Column::left(""), Column::text("")]);
+    let mut fact = |name: &str, text: String| table.cells([name.into(), text.into()]);
+    let processes: Vec<_> = status.running.iter().filter(|process| process.works).collect();
+    if processes.is_empty() {
+        fact("running", "nothing; `handover run` starts it".to_owned());
+    }
+    for (i, process) in processes.iter().enumerate() {
+        let command = process.command.as_deref().unwrap_or("handover");
+        let pid = process.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+        let since = process.since.map(|since| format!(", since {}", ago(since))).unwrap_or_default();
+        fact(if i == 0 { "running" } else { "" }, format!("{command}{pid}{since}"));
+    }
+    fact("last activity", status.last_activity.map_or_else(|| "none yet".to_owned(), ago));
+    let waits = status.apps.iter().any(|app| app.pending > 0);
+    if let Some(due) = status.next_due.filter(|_| waits && status.apps.iter().all(|app| app.processing == 0))
+    {
+        fact("next retry", ago(due));
+    }
+    let (free, low) = (status.free_bytes.unwrap_or(0), status.disk_low);
+    let room =
+        format!("{} free{}", format_size(free), if low { ": too little, nothing is begun" } else { "" });
+    fact("data directory", format!("{}, {room}", shown_here(project.data.root())));
+    fact("ledger", shown_here(std::path::Path::new(&status.ledger)));
+    printer.data(&table);
+    let failed: u64 = status.apps.iter().map(|app| app.failed).sum();
+    if failed > 0 {
+        printer.talk("\n`handover list --status failed` lists what failed, `handover why ID` says why");
+    }
+    if status.ended == 0
+        && status.apps.iter().all(|app| app.pending + app.processing + app.completed + app.failed == 0)
+    {
+        printer.talk("\nnothing has been handed over yet");
+    }
+}

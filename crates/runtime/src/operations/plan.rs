@@ -1,0 +1,307 @@
+//! What a run would do now, found out by looking alone: nothing is claimed, committed, moved or made.
+//!
+//! A project that has never run has no ledger: then only the folders are looked at.
+
+use crate::built::{Built, Source};
+use crate::config::{App, Config};
+use crate::project::Project;
+use handover_core::name::MANIFEST_SUFFIX;
+use handover_core::{Delivery, DeliveryId, Result, Status, path_text};
+use handover_file::arrive::{self, Candidate, FolderCache, Inspector, Readiness, ScanOptions};
+use handover_file::lock;
+use handover_ledger::Filter;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// More arrivals than this are counted and not listed.
+const LISTED_MAX: usize = 1_000;
+/// So many deliveries are read at a time.
+const PAGE: usize = 1_000;
+/// So many originals of the past are compared with.
+const REMEMBERED_MAX: usize = 2_000_000;
+
+/// What a run would do.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Plan {
+    /// Files that lie in watched folders and are not known.
+    pub arrivals: Vec<Found>,
+    /// How many more there are than are listed.
+    pub arrivals_more: u64,
+    /// Files that are known, and left.
+    pub known: u64,
+    /// Folders that cannot be looked at, with the reason.
+    pub unreadable: Vec<String>,
+    /// Manifests in the data directory that other programs put there, to be adopted.
+    pub adoptions: Vec<String>,
+    /// Deliveries that would be claimed, by app.
+    pub queues: Vec<AppQueue>,
+    /// What is tried again later.
+    pub later: Vec<Later>,
+    /// Deliveries of processes that are gone, to be taken back.
+    pub rescues: u64,
+    /// Schedules with their next time.
+    pub schedules: Vec<Due>,
+}
+
+/// What would become of a file in a watched folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is complete.
+    Taken,
+    /// It may not be complete yet.
+    Waits,
+    /// It is refused, with a reason in `errors/`.
+    Refused,
+}
+
+/// A file in a watched folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct Found {
+    /// The importer.
+    pub app: String,
+    /// The file.
+    pub path: String,
+    /// What would become of it.
+    pub fate: Fate,
+    /// The proof that it is complete, or the reason why not.
+    pub reason: String,
+    /// Its size in bytes, where it could be seen.
+    pub size: Option<u64>,
+}
+
+/// What waits for an app.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppQueue {
+    /// The app.
+    pub app: String,
+    /// How many deliveries could be claimed now.
+    pub pending: u64,
+    /// The oldest of them.
+    pub oldest: Option<Timestamp>,
+    /// Whether the app is paused, so that none is.
+    pub paused: bool,
+    /// Whether the app is declared; deliveries of one that is not wait until it is.
+    pub declared: bool,
+}
+
+/// A delivery that is tried again later.
+#[derive(Debug, Clone, Serialize)]
+pub struct Later {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Its app.
+    pub app: String,
+    /// When.
+    pub run_at: Timestamp,
+    /// Why it did not go well so far.
+    pub error: Option<String>,
+}
+
+/// A schedule.
+#[derive(Debug, Clone, Serialize)]
+pub struct Due {
+    /// The app.
+    pub app: String,
+    /// Its pattern.
+    pub schedule: String,
+    /// The next time.
+    pub next: Option<Timestamp>,
+    /// Whether a run is due now: one that came while nothing ran is made by `run --once`.
+    pub due_now: bool,
+}
+
+/// Looks at everything that a run would look at.
+///
+/// # Errors
+/// Where the built-in apps cannot be made, or the ledger cannot be read.
+pub async fn plan(config: &Config, project: Option<&Project>, now: Timestamp) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let built = Built::new(config)?;
+    for app in &config.apps {
+        if let Some(sources) = built.importers.get(&app.name) {
+            plan.sources(app, sources, project, now).await?;
+        }
+        plan.schedule(app, project, now).await?;
+    }
+    if let Some(project) = project {
+        plan.adoptions(project).await?;
+        plan.pending(project, now).await?;
+    }
+    Ok(plan)
+}
+
+/// One state of one file, as the ledger knows it: the modification time in milliseconds.
+type State = (String, u64, u64, u64, i64);
+
+impl Plan {
+    /// Whether a run would do nothing at all now.
+    pub fn is_idle(&self) -> bool {
+        self.arrivals.is_empty()
+            && self.adoptions.is_empty()
+            && self.rescues == 0
+            && self.queues.iter().all(|queue| queue.paused || !queue.declared)
+            && !self.schedules.iter().any(|schedule| schedule.due_now)
+    }
+
+    async fn sources(
+        &mut self,
+        app: &App,
+        sources: &[Source],
+        project: Option<&Project>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut known: HashSet<State> = HashSet::new();
+        if let Some(project) = project {
+            let arrivals = project.ledger.arrivals(app.name.as_str(), REMEMBERED_MAX).await?;
+            known.extend(
+                arrivals.into_iter().map(|a| {
+                    (a.key.path, a.key.device, a.key.inode, a.key.size, a.key.mtime.as_millisecond())
+                }),
+            );
+        }
+        for source in sources {
+            if let Err(e) = self.source(app, source, &known, now) {
+                self.unreadable.push(format!("{}: {e}", app.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, app: &App, source: &Source, known: &HashSet<State>, now: Timestamp) -> Result<()> {
+        let seen = |c: &Candidate| {
+            known.contains(&(c.path_text(), c.device, c.inode, c.size, c.mtime.as_millisecond()))
+        };
+        let mut inspector = Inspector::new();
+        let mut after = None;
+        loop {
+            let options = ScanOptions {
+                recursive: source.config.recursive,
+                after,
+                known: Some(&seen),
+                ..ScanOptions::default()
+            };
+            let scan = arrive::scan(&source.config.from, &source.patterns, &options)?;
+            self.known += scan.skipped.known;
+            for candidate in scan.candidates {
+                let (fate, reason) = match inspector.readiness(&candidate, source.config.settle, None, now) {
+                    Readiness::Ready { proof, .. } => (Fate::Taken, proof.sentence()),
+                    Readiness::Waiting { reason, .. } => (Fate::Waits, reason),
+                    Readiness::Refused(error) => (Fate::Refused, error.to_string()),
+                };
+                self.found(app, candidate.path_text(), fate, reason, Some(candidate.size));
+            }
+            for refusal in scan.refused {
+                let size = refusal.seen.as_ref().map(|seen| seen.size);
+                if refusal.seen.as_ref().is_none_or(|candidate| !seen(candidate)) {
+                    self.found(
+                        app,
+                        path_text::to_text(&refusal.path),
+                        Fate::Refused,
+                        refusal.error.to_string(),
+                        size,
+                    );
+                }
+            }
+            self.arrivals_more += scan.refused_more;
+            after = scan.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn found(&mut self, app: &App, path: String, fate: Fate, reason: String, size: Option<u64>) {
+        if self.arrivals.len() < LISTED_MAX {
+            self.arrivals.push(Found { app: app.name.to_string(), path, fate, reason, size });
+        } else {
+            self.arrivals_more += 1;
+        }
+    }
+
+    async fn schedule(&mut self, app: &Arc<App>, project: Option<&Project>, now: Timestamp) -> Result<()> {
+        let Some(schedule) = &app.schedule else { return Ok(()) };
+        let mark = match project {
+            Some(project) => project.ledger.schedule_mark(app.name.as_str()).await?,
+            None => None,
+        };
+        let due_now = mark.is_some_and(|mark| !schedule.missed_between(mark.last_due, now, 1).is_empty());
+        let next = schedule.next_after(now);
+        self.schedules.push(Due {
+            app: app.name.to_string(),
+            schedule: schedule.pattern().to_owned(),
+            next,
+            due_now,
+        });
+        Ok(())
+    }
+
+    async fn adoptions(&mut self, project: &Project) -> Result<()> {
+        let root = project.data.root();
+        let mut names: BTreeMap<String, HashSet<String>> = BTreeMap::new();
+        for path in arrive::scan_manifests(root, &mut FolderCache::new())? {
+            let Some(relative) = project.data.relative(&path) else { continue };
+            let Some((folder, name)) = relative.rsplit_once('/') else { continue };
+            let stem = name.strip_suffix(MANIFEST_SUFFIX).unwrap_or(name);
+            if !names.contains_key(folder) {
+                names.insert(folder.to_owned(), project.ledger.names_in(folder).await?.into_iter().collect());
+            }
+            let ours = names.get(folder).is_some_and(|names| names.contains(stem));
+            let refused = !ours && !project.ledger.arrivals_at(&path_text::to_text(&path)).await?.is_empty();
+            if !ours && !refused {
+                self.adoptions.push(relative);
+            }
+        }
+        Ok(())
+    }
+
+    async fn pending(&mut self, project: &Project, now: Timestamp) -> Result<()> {
+        let mut queues: BTreeMap<String, AppQueue> = BTreeMap::new();
+        let paused: HashSet<String> =
+            project.ledger.paused().await?.into_iter().map(|pause| pause.app).collect();
+        for delivery in all(project, Status::Pending).await? {
+            let Some(app) = delivery.target_app else { continue };
+            if delivery.run_at > now {
+                self.later.push(Later {
+                    id: delivery.id,
+                    app,
+                    run_at: delivery.run_at,
+                    error: delivery.last_error,
+                });
+                continue;
+            }
+            let queue = queues.entry(app.clone()).or_insert_with(|| AppQueue {
+                paused: paused.contains(&app),
+                declared: project.config.app(&app).is_some(),
+                app,
+                pending: 0,
+                oldest: None,
+            });
+            queue.pending += 1;
+            queue.oldest =
+                Some(queue.oldest.map_or(delivery.created_at, |oldest| oldest.min(delivery.created_at)));
+        }
+        for delivery in all(project, Status::Processing).await? {
+            let lost =
+                delivery.leased_by.as_ref().is_some_and(|holder| !lock::is_alive(&project.data, holder));
+            self.rescues += u64::from(lost || delivery.lease_until.is_some_and(|until| until < now));
+        }
+        self.later.sort_by_key(|later| later.run_at);
+        self.queues = queues.into_values().collect();
+        Ok(())
+    }
+}
+
+/// All deliveries that stand here and are not deleted.
+async fn all(project: &Project, status: Status) -> Result<Vec<Delivery>> {
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let filter = Filter { status: Some(status), before, limit: PAGE, ..Filter::default() };
+        let page = project.ledger.list(filter).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        before = Some(last.id);
+        found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
+    }
+}

@@ -1,0 +1,289 @@
+//! Putting a file in by hand: published under a reserved name, by the same protocol as any output, and handed over.
+//!
+//! Invariants: nothing is replaced; the ledger hears of the file after its manifest is on disk. On a crash in between,
+//! or where a running engine is quicker, the engine adopts the manifest under the number that was reserved for it, so
+//! that the file is handed over once whoever does it.
+
+use crate::config::{By, Hop};
+use crate::delivery::outputs::hand_over;
+use crate::delivery::payload::FilePayload;
+use crate::engine::put_key;
+use crate::project::Project;
+use handover_core::manifest::SCHEMA_VERSION;
+use handover_core::{AppName, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text};
+use handover_file::arrive::{self, Candidate, TakeLimits};
+use handover_file::draft::{Draft, Written};
+use handover_file::layout::{default_folder, highest_sequence, name_taken};
+use handover_file::publish::{PublishRequest, publish_now};
+use handover_ledger::{Reservation, Reserve};
+use jiff::civil::Date;
+use serde::Serialize;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is put in, and where.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The app whose output it is to be.
+    pub app: AppName,
+    /// Its type.
+    pub type_name: TypeName,
+    /// The app that gets it; without one, those that the app's links lead to.
+    pub next: Option<AppName>,
+    /// The flow that it belongs to; without one, every flow that leads on from the app.
+    pub flow: Option<String>,
+    /// The date in its name; without one, that of the file.
+    pub date: Option<Date>,
+    /// Its extension; without one, that of the file.
+    pub ext: Option<String>,
+}
+
+/// A file that was put in.
+#[derive(Debug, Clone, Serialize)]
+pub struct Done {
+    /// The delivery; of several, the first.
+    pub delivery_id: DeliveryId,
+    /// All of them.
+    pub deliveries: Vec<DeliveryId>,
+    /// Where it is, within the data directory.
+    pub path: String,
+    /// The same, absolute.
+    pub file: PathBuf,
+    /// Who gets it.
+    pub next_apps: Vec<AppName>,
+    /// The flows that it belongs to.
+    pub flows: Vec<String>,
+    /// Its size in bytes.
+    pub file_size: u64,
+    /// Its rows, where they are counted.
+    pub row_count: Option<u64>,
+}
+
+/// Where it goes and what it is called, but for the sequence.
+struct Target {
+    put: Put,
+    /// Within the data directory, with its date.
+    folder: String,
+    dir: PathBuf,
+    date: Date,
+    hops: Vec<Hop>,
+    flows: Vec<String>,
+}
+
+/// Puts in a file, or with `-` what standard input gives. `actor` is who does it, for the audit log.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where the apps, the flow or the extension will not do; those of reading and publishing.
+pub async fn put(project: &Project, holder: &HolderId, actor: &str, file: &Path, put: Put) -> Result<Done> {
+    let (hops, flows) = destination(project, &put)?;
+    let draft = |ext: &str| project.data.draft(holder, ext);
+    let (written, date) = if file == Path::new("-") {
+        let ext = put.ext.clone().ok_or_else(|| {
+            Error::config("standard input has no name to take the extension from").hint("give it: --ext csv")
+        })?;
+        (stream(io::stdin().lock(), draft(&ext)?)?, today(project))
+    } else {
+        read(project, file, &put, draft)?
+    };
+    let folder = project
+        .config
+        .app(put.app.as_str())
+        .map_or_else(|| default_folder(put.app.as_str()).to_owned(), |app| app.folder.clone());
+    let date = put.date.unwrap_or(date);
+    let dir = project.data.folder(&folder, date);
+    let target = Target { folder: format!("{folder}/{date}"), dir, date, put, hops, flows };
+    publish(project, actor, target, written).await
+}
+
+fn today(project: &Project) -> Date {
+    project.clock.now().to_zoned(project.config.timezone.clone()).date()
+}
+
+/// Who gets it, and in which flows.
+fn destination(project: &Project, put: &Put) -> Result<(Vec<Hop>, Vec<String>)> {
+    let (config, routes) = (&project.config, project.config.routes());
+    if let Some(flow) = &put.flow
+        && config.flow(flow).is_none()
+    {
+        let known = config.flows.iter().map(|flow| flow.name.as_str());
+        let hint = match handover_core::suggest::nearest(flow, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the flows are: {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        return Err(Error::config(format!("there is no flow `{flow}`")).hint(hint));
+    }
+    let among = |flows: Vec<String>| match &put.flow {
+        Some(flow) => flows.into_iter().filter(|f| f == flow).collect(),
+        None => flows,
+    };
+    let mut from = routes.flows_through(&put.app);
+    let hops = match &put.next {
+        Some(to) => {
+            config.require_app(to.as_str())?;
+            from = among(from);
+            let linked = routes
+                .next(&put.app, &from)
+                .into_iter()
+                .find(|hop| hop.to == *to)
+                .map(|hop| among(hop.flows));
+            let flows =
+                linked.filter(|flows| !flows.is_empty()).unwrap_or_else(|| among(routes.flows_through(to)));
+            vec![Hop { to: to.clone(), flows, by: By::File }]
+        }
+        None => {
+            config.require_app(put.app.as_str()).map_err(|e| {
+                let hint = format!(
+                    "{} Or say who gets the file: --next APP",
+                    e.hint_text().unwrap_or("Declare it.")
+                );
+                Error::config(e.to_string()).hint(hint)
+            })?;
+            from = among(from);
+            let mut hops = routes.next(&put.app, &from);
+            hops.iter_mut().for_each(|hop| hop.flows = among(std::mem::take(&mut hop.flows)));
+            hops.retain(|hop| hop.by == By::File && !hop.flows.is_empty());
+            hops
+        }
+    };
+    let leads_there = hops.iter().any(|hop| !hop.flows.is_empty()) || (hops.is_empty() && !from.is_empty());
+    if let Some(flow) = put.flow.as_ref().filter(|_| !leads_there) {
+        return Err(Error::config(format!("flow `{flow}` does not lead there"))
+            .hint("`handover check` shows the flows; without --flow every flow that leads there is taken"));
+    }
+    let mut flows: Vec<String> = Vec::new();
+    for flow in hops.iter().flat_map(|hop| &hop.flows).chain(if hops.is_empty() { &from[..] } else { &[] }) {
+        if !flows.contains(flow) {
+            flows.push(flow.clone());
+        }
+    }
+    Ok((hops, flows))
+}
+
+/// Reads a named file; a regular one with the proof that it did not change meanwhile.
+fn read(
+    project: &Project,
+    file: &Path,
+    put: &Put,
+    draft: impl Fn(&str) -> Result<Draft>,
+) -> Result<(Written, Date)> {
+    let shown = path_text::to_text(file);
+    let named = std::fs::canonicalize(file).map_err(|e| {
+        let missing = e.kind() == io::ErrorKind::NotFound;
+        let error = Error::io("read", &shown, e);
+        if missing {
+            error.with_kind(ErrorKind::Config).hint("check the path; `-` is standard input")
+        } else {
+            error
+        }
+    })?;
+    let meta = std::fs::metadata(&named).map_err(|e| Error::io("read", &shown, e))?;
+    if meta.is_dir() {
+        return Err(Error::config("this is a folder, and a file is wanted")
+            .on(shown)
+            .hint("put its files in one by one, or let a file-importer watch the folder"));
+    }
+    let ext = put.ext.clone().unwrap_or_else(|| arrive::ext_of(file));
+    let mut draft = draft(&ext)?;
+    if !meta.is_file() {
+        let source = std::fs::File::open(&named).map_err(|e| Error::io("read", &shown, e))?;
+        return Ok((stream(source, draft)?, today(project)));
+    }
+    let candidate = Candidate::look(&named)?;
+    arrive::take(&candidate, &TakeLimits { max_bytes: None, manifest: None }, &mut draft)?;
+    Ok((draft.finish()?, arrive::date_of(file, candidate.mtime, &project.config.timezone)))
+}
+
+fn stream(mut source: impl io::Read, mut draft: Draft) -> Result<Written> {
+    io::copy(&mut source, &mut draft).map_err(|e| Error::io("read", "what is put in", e))?;
+    draft.finish()
+}
+
+/// Publishes it under the first free name, and hands it over.
+async fn publish(project: &Project, actor: &str, target: Target, written: Written) -> Result<Done> {
+    let dir = &target.dir;
+    let (mut floor, mut written) = (0, written);
+    loop {
+        let reservation = reserve(project, &target, floor).await?;
+        let ext = written.ext().to_owned();
+        if !name_taken(dir, &reservation.stem, &ext)? {
+            let manifest = manifest(project, &target, &reservation, &written);
+            let name = manifest.filename.clone();
+            let request =
+                PublishRequest::new(written, dir.clone(), name, reservation.stem.clone(), manifest.clone());
+            match publish_now(request) {
+                Ok(_) => return hand_on(project, actor, &target, &manifest, reservation.file_id).await,
+                Err(e) => match (e.error.kind(), e.written) {
+                    (ErrorKind::Exists, Some(whole)) => written = *whole,
+                    _ => return Err(e.error),
+                },
+            }
+        }
+        project.ledger.discard(&reservation).await?;
+        let put = &target.put;
+        floor = highest_sequence(dir, &put.app, &put.type_name, target.date)?.max(reservation.sequence);
+    }
+}
+
+async fn reserve(project: &Project, target: &Target, floor: u32) -> Result<Reservation> {
+    let reserve = Reserve {
+        maker: None,
+        slot: "put".into(),
+        folder: target.folder.clone(),
+        app: target.put.app.clone(),
+        type_name: target.put.type_name.clone(),
+        date: target.date,
+        wanted: Some(floor + 1),
+        floor,
+        stem: None,
+    };
+    project.ledger.reserve(reserve).await
+}
+
+fn manifest(project: &Project, target: &Target, reservation: &Reservation, written: &Written) -> Manifest {
+    let targets: Vec<AppName> = target.hops.iter().map(|hop| hop.to.clone()).collect();
+    Manifest {
+        filename: format!("{}.{}", reservation.stem, written.ext()),
+        created_at: project.clock.now(),
+        created_by: target.put.app.clone(),
+        row_count: written.row_count,
+        file_size: written.file_size,
+        checksum: written.checksum,
+        schema_version: SCHEMA_VERSION.to_owned(),
+        next_app: targets.first().cloned(),
+        next_apps: if targets.len() > 1 { targets } else { Vec::new() },
+        delivery_id: Some(reservation.file_id.to_string()),
+        parents: Vec::new(),
+        flow: target.flows.first().cloned(),
+        flows: target.flows.clone(),
+        rows_rejected: None,
+        traceparent: None,
+        replay_of: None,
+        ledger: Some(project.ledger.identity().to_owned()),
+        more: serde_json::Map::default(),
+    }
+}
+
+async fn hand_on(
+    project: &Project,
+    actor: &str,
+    target: &Target,
+    manifest: &Manifest,
+    file_id: DeliveryId,
+) -> Result<Done> {
+    let path = format!("{}/{}", target.folder, manifest.filename);
+    let attempts = |app: &AppName| project.config.app(app.as_str()).map_or(1, |app| app.max_attempts());
+    let mut new = hand_over(manifest, &path, file_id, &target.hops, attempts);
+    new.iter_mut().for_each(|new| new.dedup_key = Some(put_key(file_id)));
+    let pushed = project.ledger.push(actor, new).await?;
+    let payload = FilePayload { manifest: manifest.clone(), path };
+    Ok(Done {
+        delivery_id: file_id,
+        deliveries: pushed.into_iter().map(handover_ledger::Pushed::id).collect(),
+        file: project.data.absolute(&payload.path)?,
+        path: payload.path,
+        next_apps: target.hops.iter().map(|hop| hop.to.clone()).collect(),
+        flows: target.flows.clone(),
+        file_size: manifest.file_size,
+        row_count: manifest.row_count,
+    })
+}
