@@ -164,7 +164,7 @@ fn too_many_errors_refuse_the_file() {
     };
     let input = b"n\n1\n2\nx\n4\n";
     let error = run(&with(0.05), input).outcome.refuse.unwrap();
-    assert_eq!(error.to_string(), "error rate 25% is above max_error_rate 5%");
+    assert_eq!(error.to_string(), "1 of 4 rows are bad: error rate 25% is above max_error_rate 5%");
     assert!(run(&with(0.25), input).outcome.refuse.is_none());
     assert!(run(&with(0.0), b"n\n1\n").outcome.refuse.is_none());
     let config = parse_config("validator", &json!({ "schema": {}, "max_error_rate": 5 })).unwrap();

@@ -5,8 +5,10 @@
 //! the step fail instead. Unset, which is the rule, a point costs one atomic load.
 
 use crate::error::{Error, ErrorKind, Result};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Every fault point, in the order in which one delivery passes them. Tests walk this list.
 pub const POINTS: &[&str] = &[
@@ -19,6 +21,8 @@ pub const POINTS: &[&str] = &[
     "program.ended",
     "publish.written",
     "publish.synced",
+    "publish.replacing",
+    "publish.replaced",
     "publish.linked",
     "publish.dir_synced",
     "publish.manifest_written",
@@ -83,16 +87,26 @@ pub fn point(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// How long a stop may take to reach every thread; until then the thread that asked for it must not go on.
+const STOPPING: Duration = Duration::from_millis(200);
+/// How long a kill may take.
+const DYING: Duration = Duration::from_secs(10);
+
 /// Sends this process a signal by the system's own `kill`, or by a shell's, so that this crate needs no system calls.
-/// Where neither can be had, and where SIGKILL did not end it, the process aborts: a fault is never passed silently.
+/// Where neither can be had, or the signal does nothing, the process aborts: a fault is never passed silently.
 fn raise(signal: &str) {
     let pid = std::process::id().to_string();
-    let mut by_program = std::process::Command::new("kill");
+    let mut by_program = Command::new("kill");
     by_program.arg(format!("-{signal}")).arg(&pid);
-    let mut by_shell = std::process::Command::new("sh");
+    let mut by_shell = Command::new("sh");
     by_shell.args(["-c", &format!("kill -{signal} {pid}")]);
     let sent = [by_program, by_shell].iter_mut().any(|kill| kill.status().is_ok_and(|status| status.success()));
-    if signal == "KILL" || !sent {
+    match (sent, signal) {
+        (true, "STOP") => std::thread::sleep(STOPPING),
+        (true, _) => std::thread::sleep(DYING),
+        (false, _) => {}
+    }
+    if !sent || signal != "STOP" {
         std::process::abort();
     }
 }

@@ -121,43 +121,49 @@ fn write_time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(&rfc3339(*time))
 }
 
+/// Whether this version reads manifests of that one.
+fn check_version(version: &str) -> Result<()> {
+    let major = version.strip_prefix('v').unwrap_or(version).split('.').next().unwrap_or("");
+    match major.parse::<u32>() {
+        Ok(major) if major <= NEWEST_MAJOR => Ok(()),
+        Ok(_) => Err(Error::bad_data(format!(
+            "the manifest has schema_version {version}, and this Handover knows up to {SCHEMA_VERSION}"
+        ))
+        .hint("update Handover on this machine, or write the manifest in the older form")),
+        Err(_) => Err(Error::bad_data(format!("the manifest's schema_version {version:?} is not a version"))),
+    }
+}
+
 impl Manifest {
     /// Reads a manifest and checks it: the version is one we know, the file's name is a plain name.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadData`] where it is not such JSON, comes from a newer version, or names a path.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| {
-            Error::bad_data("the manifest is not what a manifest should be").because(e.to_string())
-        })?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|e| Self::why_not(bytes, &e))?;
         manifest.check()?;
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<()> {
-        let major = self
-            .schema_version
-            .strip_prefix('v')
-            .unwrap_or(&self.schema_version)
-            .split('.')
-            .next()
-            .unwrap_or("");
-        match major.parse::<u32>() {
-            Ok(major) if major <= NEWEST_MAJOR => {}
-            Ok(_) => {
-                return Err(Error::bad_data(format!(
-                    "the manifest has schema_version {}, and this Handover knows up to {SCHEMA_VERSION}",
-                    self.schema_version
-                ))
-                .hint("update Handover on this machine, or write the manifest in the older form"));
-            }
-            Err(_) => {
-                return Err(Error::bad_data(format!(
-                    "the manifest's schema_version {:?} is not a version",
-                    self.schema_version
-                )));
+    /// Why these bytes are no manifest. A newer version may have other fields, so that is looked at first.
+    fn why_not(bytes: &[u8], error: &serde_json::Error) -> Error {
+        let hint =
+            "a manifest is a JSON object with filename, created_at, created_by, file_size and checksum";
+        match serde_json::from_slice::<Value>(bytes) {
+            Err(_) => Error::bad_data("the manifest is not JSON").because(error.to_string()).hint(hint),
+            Ok(value) => {
+                let version = value.get("schema_version").and_then(Value::as_str);
+                version.and_then(|version| check_version(version).err()).unwrap_or_else(|| {
+                    Error::bad_data("the manifest is not what it should be")
+                        .because(error.to_string())
+                        .hint(hint)
+                })
             }
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_version(&self.schema_version)?;
         let plain = !self.filename.is_empty()
             && !self.filename.contains(['/', '\0', '\\'])
             && self.filename != "."

@@ -1,11 +1,21 @@
 //! "Did you mean …?": the nearest of the known words.
 
+/// Words that begin with so many of the same letters may differ more: `retry` is `retries`.
+const PREFIX_MIN: usize = 4;
+
+fn common_prefix(one: &str, other: &str) -> usize {
+    one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count()
+}
+
 /// The known word nearest to `given`, if one is near enough to have been meant.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|word| (strsim::damerau_levenshtein(given, word), word))
-        .filter(|(distance, word)| *distance <= (given.len().max(word.len()) / 3).max(1))
+        .filter(|(distance, word)| {
+            *distance <= (given.len().max(word.len()) / 3).max(1)
+                || (*distance <= 3 && common_prefix(given, word) >= PREFIX_MIN)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
@@ -17,6 +27,7 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_is_recognised_and_a_stranger_is_not() {
         assert_eq!(nearest("retires", ["retries", "timeout"]), Some("retries"));
+        assert_eq!(nearest("retry", ["retries", "timeout"]), Some("retries"));
         assert_eq!(nearest("colour", ["retries", "timeout"]), None);
     }
 }

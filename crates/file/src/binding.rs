@@ -12,26 +12,38 @@ use std::io::Write;
 const FILE: &str = "ledger-id";
 
 impl DataDir {
+    /// The ledger that it is bound to; none before the first run.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn bound_to(&self) -> Result<Option<String>> {
+        let path = self.state_dir().join(FILE);
+        match fs::read_to_string(&path) {
+            Ok(bound) => Ok(Some(bound.trim().to_owned())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error("read", &path, e)),
+        }
+    }
+
     /// Binds the directory to this ledger, or checks that it is bound to it.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where another ledger wrote it.
     pub fn bind(&self, ledger: &str) -> Result<()> {
         let path = self.state_dir().join(FILE);
-        match fs::read_to_string(&path) {
-            Ok(bound) if bound.trim() == ledger => return Ok(()),
-            Ok(bound) => return Err(other(&show(self.root()), bound.trim(), ledger)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(io_error("read", &path, e)),
+        match self.bound_to()? {
+            Some(bound) if bound == ledger => return Ok(()),
+            Some(bound) => return Err(other(&show(self.root()), &bound, ledger)),
+            None => {}
         }
         let temp = self.state_dir().join(format!(".{FILE}-{}", &random_hex()[..8]));
         let written = File::create_new(&temp).and_then(|mut file| {
             file.write_all(format!("{ledger}\n").as_bytes())?;
             file.sync_all()
         });
-        let bound = written.map_err(|e| io_error("write", &temp, e)).and_then(|()| {
-            move_new(&temp, &path).map_err(|e| io_error("write", &path, e))
-        });
+        let bound = written
+            .map_err(|e| io_error("write", &temp, e))
+            .and_then(|()| move_new(&temp, &path).map_err(|e| io_error("write", &path, e)));
         let _ = fs::remove_file(&temp);
         match bound {
             Ok(()) => sync_dir(self.state_dir()),
@@ -55,8 +67,10 @@ mod tests {
     fn a_directory_has_one_ledger_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(dir.path()).unwrap();
+        assert_eq!(data.bound_to().unwrap(), None);
         data.bind("one").unwrap();
         data.bind("one").unwrap();
+        assert_eq!(data.bound_to().unwrap().as_deref(), Some("one"));
         let error = data.bind("two").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("one, and this one is two"), "{error}");

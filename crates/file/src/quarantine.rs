@@ -53,7 +53,7 @@ impl Reason {
             code: code.into(),
             message: bounded(error.to_string()),
             hint: error.hint_text().map(str::to_owned),
-            at,
+            at: at.round(jiff::Unit::Millisecond).unwrap_or(at),
             by: by.into(),
             source_path: None,
             source_size: None,

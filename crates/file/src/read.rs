@@ -193,7 +193,12 @@ pub fn retained(data: &DataDir, relative: &str) -> Result<Retained> {
 fn find_in_place(data: &DataDir, relative: &str) -> Result<Option<Retained>> {
     let path = data.absolute(relative)?;
     let Some((manifest_path, manifest)) = manifest_beside(&path)? else { return Ok(None) };
-    Ok(crate::layout::exists(&path)?.then_some(Retained { path, manifest_path: Some(manifest_path), manifest, archived: false }))
+    Ok(crate::layout::exists(&path)?.then_some(Retained {
+        path,
+        manifest_path: Some(manifest_path),
+        manifest,
+        archived: false,
+    }))
 }
 
 fn find_archived(data: &DataDir, relative: &str) -> Result<Option<Retained>> {
@@ -241,7 +246,11 @@ impl Retained {
     /// [`ErrorKind::BadData`] where what is in the archive is damaged; [`ErrorKind::NotYet`] for a full disk.
     pub fn path(&self, data: &DataDir, holder: &HolderId) -> Result<RetainedPath> {
         if !archive::is_compressed_here(&self.manifest) {
-            return Ok(RetainedPath { path: self.path.clone(), manifest_path: self.manifest_path.clone(), _copy: None });
+            return Ok(RetainedPath {
+                path: self.path.clone(),
+                manifest_path: self.manifest_path.clone(),
+                _copy: None,
+            });
         }
         let ext = archive::original_of(&self.manifest).and_then(|o| o.ext()).unwrap_or_default();
         let mut draft: Draft = data.draft(holder, if ext.is_empty() { "dat" } else { &ext })?;

@@ -349,6 +349,9 @@ pub trait Ledger: Send + Sync {
     /// Lengthens leases; returns those that are no longer held.
     async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>>;
 
+    /// Those of these claims that no longer stand; cheaper than a renewal, and it writes nothing.
+    async fn lost(&self, held: Vec<Held>) -> Result<Vec<Held>>;
+
     /// Whether this claim still stands.
     async fn holds(&self, held: &Held) -> Result<bool>;
 

@@ -93,7 +93,11 @@ impl Built {
             }
             BuiltIn::Exporter(with) => {
                 let by_convention = with.name == "{app}_{type}_{date}_{sequence}.{ext}";
-                let export = Export { exporter: Arc::new(Exporter::new(with)?), to: base.join(&with.to).components().collect(), by_convention };
+                let export = Export {
+                    exporter: Arc::new(Exporter::new(with)?),
+                    to: base.join(&with.to).components().collect(),
+                    by_convention,
+                };
                 self.exporters.insert(name, export);
             }
             BuiltIn::Validator(with) => {

@@ -1,12 +1,12 @@
 //! What every part of a running runtime needs: one value, made once, shared by all.
 
+use crate::built::Built;
 use crate::config::{Config, Routes};
 use crate::engine::events::Observer;
 use crate::engine::held::HeldLeases;
 use crate::engine::published::Published;
 use crate::program::Guard;
 use crate::project::Project;
-use crate::built::Built;
 use handover_core::HolderId;
 use handover_file::lock::HolderLock;
 use handover_file::publish::Publisher;

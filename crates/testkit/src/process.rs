@@ -47,7 +47,11 @@ impl Running {
     pub fn start(mut command: Command, log: &Path) -> Self {
         let (stdout, stderr) = (log.with_extension("out"), log.with_extension("err"));
         let open = |path: &Path| {
-            std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a log of a test's process")
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .expect("a log of a test's process")
         };
         command.stdin(Stdio::null()).stdout(open(&stdout)).stderr(open(&stderr));
         let child = command.spawn().expect("a test's process starts");
@@ -90,7 +94,12 @@ impl Running {
             if let Some(status) = self.poll() {
                 return status;
             }
-            assert!(Instant::now() < end, "process {} still runs after {bound:?}:\n{}", self.pid(), self.stderr());
+            assert!(
+                Instant::now() < end,
+                "process {} still runs after {bound:?}:\n{}",
+                self.pid(),
+                self.stderr()
+            );
             std::thread::sleep(LOOK);
         }
     }

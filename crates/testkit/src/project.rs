@@ -1,7 +1,7 @@
 //! A temporary project that the real binary works on.
 
-use crate::process::Running;
 use crate::Folder;
+use crate::process::Running;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -174,7 +174,9 @@ impl Validator {
         let rate = error_rate(outcome);
         (rate > self.max_error_rate).then(|| {
             Error::bad_data(format!(
-                "error rate {} is above max_error_rate {}",
+                "{} of {} rows are bad: error rate {} is above max_error_rate {}",
+                outcome.rows_rejected,
+                outcome.rows_in,
                 percent(rate),
                 percent(self.max_error_rate)
             ))

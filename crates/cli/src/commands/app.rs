@@ -167,7 +167,8 @@ fn compute(list: &[String]) -> Result<Map<String, Value>> {
 fn configuration(streams: &Streams) -> Result<(Map<String, Value>, PathBuf)> {
     let here = PathBuf::from(HERE);
     let Some(config) = streams.config.as_deref() else { return Ok((Map::new(), here)) };
-    let config = config.to_str().ok_or_else(|| Error::config("the path is not UTF-8").on(config.display()))?;
+    let config =
+        config.to_str().ok_or_else(|| Error::config("the path is not UTF-8").on(config.display()))?;
     let (text, base, shown) = if config.trim_start().starts_with('{') {
         (config.as_bytes().to_vec(), here, "--config")
     } else if config == "-" {

@@ -87,7 +87,8 @@ pub(crate) struct Start {
 impl Start {
     /// The configuration's file: the one named, else the nearest `handover.yaml` from here upwards.
     pub(crate) fn config_file(&self) -> Result<PathBuf> {
-        let named = || std::env::var_os("HANDOVER_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let named =
+            || std::env::var_os("HANDOVER_CONFIG_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
         if let Some(file) = self.config.clone().or_else(named) {
             return Ok(file);
         }
@@ -130,7 +131,10 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
 
 /// Who acts, for the audit log: `cli:` and the user's name.
 pub(crate) fn actor() -> String {
-    format!("cli:{}", std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into()))
+    format!(
+        "cli:{}",
+        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into())
+    )
 }
 
 /// Reads an argument of the command line; what is wrong with it is said with its hint.

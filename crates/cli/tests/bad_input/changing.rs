@@ -35,7 +35,9 @@ fn a_file_that_changes_after_it_arrived_is_taken_as_it_is_then() {
     case.pause("file-importer");
     let path = case.put("changes.csv", "id,name\n1,old\n");
     let _running = case.serve();
-    wait_for(LONG, "its arrival is committed", || case.rows().into_iter().find(|row| row.original().ends_with("changes.csv")));
+    wait_for(LONG, "its arrival is committed", || {
+        case.rows().into_iter().find(|row| row.original().ends_with("changes.csv"))
+    });
     std::fs::write(&path, "id,name\n1,new\n2,longer\n").unwrap();
     case.resume();
     wait_for(LONG, "what it holds now is exported", || {
@@ -46,7 +48,10 @@ fn a_file_that_changes_after_it_arrived_is_taken_as_it_is_then() {
     let first = wait_for(LONG, "the first arrival ends", || {
         case.rows().into_iter().find(|row| row.original().ends_with("changes.csv") && row.status == "failed")
     });
-    assert_says(&first.error, &["the file grew from 14 to 23 bytes since it was seen", "/incoming/changes.csv"]);
+    assert_says(
+        &first.error,
+        &["the file grew from 14 to 23 bytes since it was seen", "/incoming/changes.csv"],
+    );
     case.assert_went_on();
 }
 
@@ -57,7 +62,9 @@ fn a_file_that_vanishes_after_it_arrived_is_said_to_have_gone() {
     case.pause("file-importer");
     let path = case.put("vanishes.csv", "id,name\n1,gone\n");
     let running = case.serve();
-    wait_for(LONG, "its arrival is committed", || case.rows().into_iter().find(|row| row.original().ends_with("vanishes.csv")));
+    wait_for(LONG, "its arrival is committed", || {
+        case.rows().into_iter().find(|row| row.original().ends_with("vanishes.csv"))
+    });
     drop(running);
     std::fs::remove_file(path).unwrap();
     case.put_good();
@@ -125,6 +132,9 @@ fn a_checkpoint_that_is_gone_is_said_to_be_gone() {
     case.resume();
     let ran = case.once();
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_says(&case.the_failed().error, &["neither where it was published nor in the archive", "file-importer_t_"]);
+    assert_says(
+        &case.the_failed().error,
+        &["neither where it was published nor in the archive", "file-importer_t_"],
+    );
     assert_eq!(case.times_exported(crate::kit::GOOD), 1);
 }

@@ -24,7 +24,10 @@ flows:
 #[test]
 fn a_cycle() {
     let ran = refused(&format!("{APPS}  f: file-importer -> one -> two -> one\n"));
-    assert_says(&ran.log, &["handover.yaml:6:", "goes in a circle: one -> two -> one", "  f: file-importer -> one", "^"]);
+    assert_says(
+        &ran.log,
+        &["handover.yaml:6:", "goes in a circle: one -> two -> one", "  f: file-importer -> one", "^"],
+    );
     let ran = refused(&format!("{APPS}  f: file-importer -> one -> one\n"));
     assert_says(&ran.log, &["handover.yaml:6:", "`one` is linked to itself"]);
 }
@@ -38,7 +41,10 @@ fn an_unknown_app() {
 #[test]
 fn a_wrong_type() {
     let ran = refused(&APPS.replace("run: cat }", "run: cat, retries: many }"));
-    assert_says(&ran.log, &["handover.yaml:3:", "`apps.one.retries` must be a whole number", "\"many\"", "^^^^"]);
+    assert_says(
+        &ran.log,
+        &["handover.yaml:3:", "`apps.one.retries` must be a whole number", "\"many\"", "^^^^"],
+    );
     let ran = refused(&APPS.replace("run: cat }", "run: [cat] }"));
     assert_says(&ran.log, &["handover.yaml:3:", "`apps.one.run` must be"]);
     let ran = refused(&APPS.replace("type: t", "type: t, settle: soon"));
@@ -99,6 +105,8 @@ fn a_reload_of_a_wrong_configuration_leaves_the_old_one_in_force() {
     running.signal(rustix::process::Signal::HUP);
     running.says_within(crate::kit::LONG, "not loaded anew");
     case.put_good();
-    handover_testkit::process::wait_for(crate::kit::LONG, "the old one works on", || (case.exported().len() == 1).then_some(()));
+    handover_testkit::process::wait_for(crate::kit::LONG, "the old one works on", || {
+        (case.exported().len() == 1).then_some(())
+    });
     case.assert_went_on();
 }

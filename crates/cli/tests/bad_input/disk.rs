@@ -66,7 +66,10 @@ fn with_the_disk_full_nothing_half_is_seen_and_work_resumes_when_there_is_room()
 #[test]
 fn a_program_whose_output_meets_a_full_disk_is_run_again() {
     // The program does not notice that its writes fail.
-    let case = Case::program("grep -q big \"$HANDOVER_INPUT\" && { head -c 20000000 /dev/zero 2>/dev/null; true; } || cat", "");
+    let case = Case::program(
+        "grep -q big \"$HANDOVER_INPUT\" && { head -c 20000000 /dev/zero 2>/dev/null; true; } || cat",
+        "",
+    );
     let Some(mount) = Mount::new(&case.join("data"), "size=16m") else { return };
     case.put_good();
     case.put("big.csv", "id\nbig\n");

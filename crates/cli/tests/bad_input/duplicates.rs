@@ -24,7 +24,10 @@ fn note(case: &Case) -> String {
 fn under_another_name_it_goes_through_with_a_warning() {
     let case = again("");
     assert_eq!(case.once().code, Some(0));
-    assert_says(&note(&case), &["same content was imported before under another name", "/incoming/first.csv", "delivery 1"]);
+    assert_says(
+        &note(&case),
+        &["same content was imported before under another name", "/incoming/first.csv", "delivery 1"],
+    );
     assert_eq!(case.times_exported(SALES), 2);
     case.assert_went_on();
 }
@@ -72,7 +75,10 @@ fn the_same_name_with_the_same_content_is_skipped_and_with_new_content_is_new() 
     assert_eq!(case.once().code, Some(0), "the same name with the same content is no duplicate to reject");
     let rows = case.rows();
     let second = rows.iter().filter(|row| row.original().ends_with("/daily.csv")).nth(1).unwrap();
-    assert_says(second.result["notes"][0].as_str().unwrap(), &["skipped: the same name with the same content", "delivery 1"]);
+    assert_says(
+        second.result["notes"][0].as_str().unwrap(),
+        &["skipped: the same name with the same content", "delivery 1"],
+    );
     assert_eq!(case.times_exported(SALES), 1);
     case.put("daily.csv", "id,name\n2,other\n");
     assert_eq!(case.once().code, Some(0));

@@ -43,7 +43,10 @@ fn where_there_is_no_other_name_the_export_fails_with_what_to_do() {
     case.put_good();
     let ran = case.once();
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_says(&case.the_failed().error, &["the name of this export is taken", "/outgoing/t.csv", "{sequence} or {hash}"]);
+    assert_says(
+        &case.the_failed().error,
+        &["the name of this export is taken", "/outgoing/t.csv", "{sequence} or {hash}"],
+    );
     assert_eq!(std::fs::read_to_string(case.join("outgoing/t.csv")).unwrap(), "not ours");
     assert_eq!(crate::kit::data_files(&case.join("outgoing")).len(), 1, "nothing half is left there");
 }
@@ -60,7 +63,10 @@ fn a_foreign_file_of_the_usual_name_is_passed_by() {
     let ran = case.once();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for day in days {
-        assert_eq!(std::fs::read_to_string(case.join(format!("outgoing/file-exporter_t_{day}_001.csv"))).unwrap(), "not ours");
+        assert_eq!(
+            std::fs::read_to_string(case.join(format!("outgoing/file-exporter_t_{day}_001.csv"))).unwrap(),
+            "not ours"
+        );
     }
     assert_eq!(case.times_exported(GOOD), 1);
 }

@@ -9,7 +9,10 @@ fn a_file_above_max_size_is_quarantined() {
     case.put("large.csv", "id,name\n".repeat(20));
     case.put_good();
     assert_eq!(case.once().code, Some(1));
-    assert_says(&case.the_failed().error, &["the file has 160 bytes", "the limit is 100", "/incoming/large.csv"]);
+    assert_says(
+        &case.the_failed().error,
+        &["the file has 160 bytes", "the limit is 100", "/incoming/large.csv"],
+    );
     assert_says(&case.reason_for("/incoming/large.csv").hint, &["max_size"]);
     case.assert_went_on();
 }
@@ -51,7 +54,9 @@ fn several_sources_each_have_their_type_and_one_that_is_missing_stops_none() {
     let begins: Vec<&str> = names.iter().map(|name| name.split("_20").next().unwrap()).collect();
     assert_eq!(begins, ["file-exporter_good", "file-exporter_orders", "file-exporter_returns"]);
     assert!(names.iter().all(|name| name.ends_with(".csv")));
-    assert!(case.reason_for("/incoming/r2.txt").kept.file_name().unwrap().to_string_lossy().contains("returns"));
+    assert!(
+        case.reason_for("/incoming/r2.txt").kept.file_name().unwrap().to_string_lossy().contains("returns")
+    );
     case.assert_went_on();
     case.project.arrive("nowhere/late.csv", "id\n9\n");
     assert_eq!(case.once().code, Some(0));
@@ -70,7 +75,11 @@ fn an_original_is_left_moved_or_deleted_and_a_bad_one_stays() {
         case.put_good();
         assert_eq!(case.once().code, Some(1));
         assert_eq!(case.join("incoming/good.csv").exists(), left, "{more}");
-        assert_eq!(std::fs::read_to_string(case.join("taken/good.csv")).ok().as_deref(), moved.then_some(GOOD), "{more}");
+        assert_eq!(
+            std::fs::read_to_string(case.join("taken/good.csv")).ok().as_deref(),
+            moved.then_some(GOOD),
+            "{more}"
+        );
         assert!(case.join("incoming/empty.csv").exists(), "what was not imported is not taken away: {more}");
         case.assert_went_on();
         assert_eq!(case.once().code, Some(0), "what is bad is refused once");
@@ -120,7 +129,9 @@ fn a_done_marker_speaks_for_a_file_that_is_too_young() {
     let _running = case.serve();
     wait_for(LONG, "the marked one goes through", || (case.times_exported(GOOD) == 1).then_some(()));
     assert_eq!(case.exported().len(), 1);
-    assert!(case.rows().iter().all(|row| !row.original().contains("young") && !row.original().contains(".done")));
+    assert!(
+        case.rows().iter().all(|row| !row.original().contains("young") && !row.original().contains(".done"))
+    );
     std::fs::write(case.join("incoming/young.csv.done"), "").unwrap();
     wait_for(LONG, "the other is marked too", || (case.exported().len() == 2).then_some(()));
 }

@@ -202,7 +202,10 @@ flows:
 
     /// What lies in `errors/`, with its reasons, by name.
     pub(crate) fn reasons(&self) -> Vec<Reason> {
-        manifests_in(&self.join("data/errors")).into_iter().filter_map(|(path, manifest)| reason(&path, &manifest)).collect()
+        manifests_in(&self.join("data/errors"))
+            .into_iter()
+            .filter_map(|(path, manifest)| reason(&path, &manifest))
+            .collect()
     }
 
     /// The one thing in quarantine.
@@ -245,8 +248,10 @@ flows:
     pub(crate) fn assert_nothing_half(&self) {
         for root in ["data", "outgoing"] {
             let root = self.join(root);
-            let files: Vec<PathBuf> =
-                files_below(&root).into_iter().filter(|path| !path.starts_with(root.join(".handover"))).collect();
+            let files: Vec<PathBuf> = files_below(&root)
+                .into_iter()
+                .filter(|path| !path.starts_with(root.join(".handover")))
+                .collect();
             let manifests = manifests_in(&root);
             assert_eq!(files.len(), 2 * manifests.len(), "{files:#?}");
             for (path, manifest) in manifests {
@@ -267,12 +272,15 @@ fn end(mut running: Running) -> Ran {
 /// The manifests below a folder.
 pub(crate) fn manifests_in(folder: &Path) -> Vec<(PathBuf, Value)> {
     let paths = files_below(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(".meta.json"));
-    paths.map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())).collect()
+    paths
+        .map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()))
+        .collect()
 }
 
 /// The files below a folder that are no manifests, with their content.
 pub(crate) fn data_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let paths = files_below(folder).into_iter().filter(|path| !path.to_string_lossy().ends_with(".meta.json"));
+    let paths =
+        files_below(folder).into_iter().filter(|path| !path.to_string_lossy().ends_with(".meta.json"));
     paths
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
         .collect()

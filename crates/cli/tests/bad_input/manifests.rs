@@ -53,7 +53,10 @@ fn a_good_one_is_adopted_once() {
 #[test]
 fn one_that_disagrees_with_its_file_puts_the_file_into_quarantine() {
     for (manifest, words) in [
-        (but(json!({ "checksum": checksum("other") })), ["the checksum is sha256:", "the manifest says sha256:"]),
+        (
+            but(json!({ "checksum": checksum("other") })),
+            ["the checksum is sha256:", "the manifest says sha256:"],
+        ),
         (but(json!({ "file_size": 99 })), ["the size is 18 bytes", "the manifest says 99"]),
     ] {
         let case = handed(manifest);
@@ -78,7 +81,10 @@ fn one_that_is_malformed_is_refused_once_with_its_reason() {
         (but(json!({ "file_size": -1 })).to_string(), vec!["file_size"]),
         (but(json!({ "schema_version": "v9.0" })).to_string(), vec!["v9.0", "newer version"]),
         (but(json!({ "filename": "../../../etc/passwd" })).to_string(), vec!["../../../etc/passwd"]),
-        (but(json!({ "filename": "other_sales_2025-11-24_002.csv" })).to_string(), vec![NAME, "other_sales_2025-11-24_002.csv"]),
+        (
+            but(json!({ "filename": "other_sales_2025-11-24_002.csv" })).to_string(),
+            vec![NAME, "other_sales_2025-11-24_002.csv"],
+        ),
     ] {
         let case = handed(&manifest);
         let ran = case.once();
@@ -86,7 +92,11 @@ fn one_that_is_malformed_is_refused_once_with_its_reason() {
         assert_says(&case.the_failed().error, &words);
         let reason = case.the_reason();
         assert_says(&reason.message, &words);
-        assert_eq!(std::fs::read_to_string(reason.kept).unwrap(), manifest, "the manifest is kept with the reason");
+        assert_eq!(
+            std::fs::read_to_string(reason.kept).unwrap(),
+            manifest,
+            "the manifest is kept with the reason"
+        );
         let ran = case.once();
         assert_eq!((ran.code, case.reasons().len()), (Some(0), 1), "once: {ran:?}");
         assert_eq!((case.exported().len(), case.times_exported(GOOD)), (1, 1));
@@ -124,7 +134,12 @@ fn one_for_an_app_that_is_not_declared_waits_for_that() {
     assert_says(&ran.log, &["other_sales_2025-11-24_001", "file-exporters", "not declared"]);
     assert_eq!((case.exported().len(), case.failed().len()), (1, 0));
     let configuration = std::fs::read_to_string(case.join("handover.yaml")).unwrap();
-    case.project.write("handover.yaml", configuration.replace("file-exporter:", "file-exporters:").replace("-> file-exporter", "-> file-exporters"));
+    case.project.write(
+        "handover.yaml",
+        configuration
+            .replace("file-exporter:", "file-exporters:")
+            .replace("-> file-exporter", "-> file-exporters"),
+    );
     assert_eq!(case.once().code, Some(0));
     assert_eq!(case.times_exported(ROWS), 1);
 }
@@ -186,8 +201,14 @@ fn a_manifest_beside_an_original_is_believed_only_where_it_agrees() {
     case.assert_went_on();
 
     for (file, words) in [
-        ("id,name\n5,foreigm\n", ["disagrees with the manifest beside it: its checksum is sha256:", "its manifest says sha256:"]),
-        ("id,name\n5,for\n", ["disagrees with the manifest beside it: it has 14 bytes", "its manifest says 18"]),
+        (
+            "id,name\n5,foreigm\n",
+            ["disagrees with the manifest beside it: its checksum is sha256:", "its manifest says sha256:"],
+        ),
+        (
+            "id,name\n5,for\n",
+            ["disagrees with the manifest beside it: it has 14 bytes", "its manifest says 18"],
+        ),
     ] {
         let case = arriving(file, manifest("sales.csv", ROWS));
         let ran = case.once();
@@ -203,7 +224,9 @@ fn a_manifest_beside_an_original_is_believed_only_where_it_agrees() {
 
 #[test]
 fn a_malformed_manifest_beside_an_original_refuses_it() {
-    for (text, words) in [("{ no", "not JSON"), (r#"{"schema_version":"v7.1","filename":"sales.csv"}"#, "v7.1")] {
+    for (text, words) in
+        [("{ no", "not JSON"), (r#"{"schema_version":"v7.1","filename":"sales.csv"}"#, "v7.1")]
+    {
         let case = arriving(ROWS, text);
         let ran = case.once();
         assert_eq!(ran.code, Some(1), "{ran:?}");

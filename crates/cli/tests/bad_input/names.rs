@@ -31,7 +31,12 @@ fn an_odd_name_is_only_a_name() {
     let ran = case.once();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for (index, name) in odd.iter().enumerate() {
-        assert_eq!(case.times_exported(format!("id,name\n{index},odd\n")), 1, "{:?}", String::from_utf8_lossy(name));
+        assert_eq!(
+            case.times_exported(format!("id,name\n{index},odd\n")),
+            1,
+            "{:?}",
+            String::from_utf8_lossy(name)
+        );
     }
     case.assert_went_on();
     assert_eq!(case.failed().len(), 0);
@@ -53,7 +58,14 @@ fn what_is_no_file_is_refused_and_never_read() {
     symlink(&elsewhere, incoming.join("link.csv")).unwrap();
     symlink("nowhere", incoming.join("dangling.csv")).unwrap();
     symlink(case.join("elsewhere"), incoming.join("folder-link.csv")).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, incoming.join("pipe.csv"), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        incoming.join("pipe.csv"),
+        rustix::fs::FileType::Fifo,
+        0o644.into(),
+        0,
+    )
+    .unwrap();
     std::fs::create_dir(incoming.join("folder.csv")).unwrap();
     // A folder whose name is no file's is none of an importer's business.
     std::fs::create_dir(incoming.join("done")).unwrap();
@@ -68,7 +80,8 @@ fn what_is_no_file_is_refused_and_never_read() {
         ("folder.csv", ["folder", "no file"]),
         ("socket.csv", ["socket", "no file"]),
     ] {
-        let (row, reason) = (case.arrival(&format!("/incoming/{name}")), case.reason_for(&format!("/incoming/{name}")));
+        let (row, reason) =
+            (case.arrival(&format!("/incoming/{name}")), case.reason_for(&format!("/incoming/{name}")));
         assert_eq!((row.status.as_str(), row.app.as_str()), ("failed", "file-importer"));
         assert_says(&row.error, &words);
         assert_says(&reason.message, &words);
@@ -126,11 +139,15 @@ flows:
         std::fs::write(case.join(format!("incoming/{index}.csv")), format!("id\n{index}\n")).unwrap();
     }
     let mut running = case.serve();
-    let imported = || case.rows().iter().filter(|row| row.app == "file-importer" && row.status == "completed").count();
-    handover_testkit::process::wait_for(crate::kit::LONG, "all are imported", || (imported() == FILES).then_some(()));
+    let imported =
+        || case.rows().iter().filter(|row| row.app == "file-importer" && row.status == "completed").count();
+    handover_testkit::process::wait_for(crate::kit::LONG, "all are imported", || {
+        (imported() == FILES).then_some(())
+    });
     running.signal(rustix::process::Signal::TERM);
     assert!(running.end_within(crate::kit::LONG).success());
     assert_eq!(case.failed().len(), 0);
-    let contents: std::collections::BTreeSet<_> = crate::kit::data_files(&case.join("data/imports")).into_values().collect();
+    let contents: std::collections::BTreeSet<_> =
+        crate::kit::data_files(&case.join("data/imports")).into_values().collect();
     assert_eq!(contents.len(), FILES);
 }

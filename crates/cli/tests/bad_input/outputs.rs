@@ -4,7 +4,10 @@ use crate::kit::{Case, GOOD, assert_says};
 
 /// A program that does this with its output; `$in` and `$out` are its input and output.
 fn writing(bad: &str) -> Case {
-    let case = Case::program(&format!("in={{input}}; out={{output}}; grep -q bad $in && {{ {bad}; }} || cat $in > $out"), "");
+    let case = Case::program(
+        &format!("in={{input}}; out={{output}}; grep -q bad $in && {{ {bad}; }} || cat $in > $out"),
+        "",
+    );
     case.put("bad.csv", "id,name\n1,bad\n");
     case.put_good();
     case
@@ -20,7 +23,10 @@ fn an_output_that_is_no_plain_file_is_refused() {
         let case = writing(bad);
         let ran = case.once();
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert_says(&case.the_failed().error, &["the program left no regular file as its output", words, "{output}"]);
+        assert_says(
+            &case.the_failed().error,
+            &["the program left no regular file as its output", words, "{output}"],
+        );
         assert_eq!(case.exported().len(), 1);
         case.assert_went_on();
     }
@@ -44,7 +50,8 @@ fn an_output_is_the_flows_own_whatever_the_program_did_with_it() {
         assert_eq!(ran.code, Some(0), "{bad}: {ran:?}");
         assert_eq!(case.times_exported("id,name\n1,bad\n"), 1, "{bad}");
         for (path, _) in crate::kit::manifests_in(&case.join("data")) {
-            let data = path.with_file_name(path.file_name().unwrap().to_string_lossy().replace(".meta.json", ".csv"));
+            let data = path
+                .with_file_name(path.file_name().unwrap().to_string_lossy().replace(".meta.json", ".csv"));
             let meta = data.metadata().unwrap();
             assert_eq!(std::os::unix::fs::MetadataExt::nlink(&meta), 1, "two names for one file: {bad}");
             assert_eq!(std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o444, 0o444, "{bad}");
@@ -92,7 +99,11 @@ fn a_program_that_removes_its_input_is_said_so_and_its_output_counts() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(case.times_exported("id,name\n1,bad\n"), 1);
     let rows = case.rows();
-    let notes: Vec<_> = rows.iter().filter(|row| row.app == "middle").filter_map(|row| row.result["notes"][0].as_str()).collect();
+    let notes: Vec<_> = rows
+        .iter()
+        .filter(|row| row.app == "middle")
+        .filter_map(|row| row.result["notes"][0].as_str())
+        .collect();
     assert_eq!(notes.len(), 1);
     assert_says(notes[0], &["the program removed its input", "imports/"]);
     assert_eq!(case.times_exported(GOOD), 1);

@@ -20,7 +20,10 @@ fn against(bad: &str, more: &str) -> Case {
 fn each_exit_code_has_its_reason_and_its_end() {
     // One run for all: each file's row says how the program is to end over it.
     let codes: Vec<i32> = [1, 2, 126, 127, 255].into_iter().chain(64..=78).collect();
-    let case = Case::program("read -r _; read -r code; test \"$code\" = 1,good && cat \"$HANDOVER_INPUT\" || { echo half; exit $code; }", "");
+    let case = Case::program(
+        "read -r _; read -r code; test \"$code\" = 1,good && cat \"$HANDOVER_INPUT\" || { echo half; exit $code; }",
+        "",
+    );
     for code in &codes {
         case.put(format!("{code}.csv"), format!("id\n{code}\n"));
     }
@@ -30,7 +33,10 @@ fn each_exit_code_has_its_reason_and_its_end() {
     let rows: Vec<_> = case.rows().into_iter().filter(|row| row.app == "middle").collect();
     for code in &codes {
         let name = format!("/incoming/{code}.csv");
-        let row = rows.iter().find(|row| row.data["original"]["path"].as_str().unwrap_or_default().ends_with(&name)).unwrap();
+        let row = rows
+            .iter()
+            .find(|row| row.data["original"]["path"].as_str().unwrap_or_default().ends_with(&name))
+            .unwrap();
         assert_says(&row.error, &[&format!("exit code {code}: ")]);
         let status = if *code == 75 { "pending" } else { "failed" };
         assert_eq!((row.status.as_str(), row.attempts), (status, i64::from(*code != 75)), "{row:?}");
@@ -64,7 +70,10 @@ fn a_failure_names_the_file() {
 
 #[test]
 fn a_program_that_dies_of_a_signal_is_said_so() {
-    for (signal, words) in [("SEGV", "killed by SIGSEGV: a wrong access to memory"), ("KILL", "killed by SIGKILL: perhaps out of memory")] {
+    for (signal, words) in [
+        ("SEGV", "killed by SIGSEGV: a wrong access to memory"),
+        ("KILL", "killed by SIGKILL: perhaps out of memory"),
+    ] {
         let case = against(&format!("echo half; kill -{signal} $$"), "");
         assert_eq!(case.once().code, Some(1));
         assert_says(&case.the_failed().error, &[words]);
@@ -86,7 +95,8 @@ fn a_program_that_hangs_is_stopped_after_its_timeout() {
 
 #[test]
 fn children_that_linger_are_ended_with_their_program() {
-    let linger = "sleep 1000 & setsid sleep 1000 >/dev/null 2>&1 & (setsid sh -c 'trap \"\" TERM HUP; sleep 1000' &)";
+    let linger =
+        "sleep 1000 & setsid sleep 1000 >/dev/null 2>&1 & (setsid sh -c 'trap \"\" TERM HUP; sleep 1000' &)";
     let case = against(&format!("{linger}; cat"), "");
     let ran = case.once();
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -99,10 +109,12 @@ fn children_that_linger_are_ended_with_their_program() {
 #[track_caller]
 fn assert_no_program_of(case: &Case) {
     let of_this_project = |pid: &u32| {
-        variable_of(*pid, "HANDOVER_INPUT").is_some_and(|input| input.contains(&*case.project.path().to_string_lossy()))
+        variable_of(*pid, "HANDOVER_INPUT")
+            .is_some_and(|input| input.contains(&*case.project.path().to_string_lossy()))
     };
     wait_for(LONG, "no program goes on", || {
-        let left: Vec<u32> = handover_testkit::process::processes().into_iter().filter(of_this_project).collect();
+        let left: Vec<u32> =
+            handover_testkit::process::processes().into_iter().filter(of_this_project).collect();
         left.iter().all(|pid| !is_running(*pid)).then_some(())
     });
 }
@@ -172,13 +184,18 @@ fn a_program_that_cannot_be_started_is_named_with_what_to_do() {
         case.assert_nothing_half();
         // The input waits where it was published: with the program there, it is run again.
         let imported = case.rows().into_iter().find(|row| row.app == "middle").unwrap();
-        assert_eq!(std::fs::read_to_string(case.join("data").join(imported.data["path"].as_str().unwrap())).unwrap(), GOOD);
+        assert_eq!(
+            std::fs::read_to_string(case.join("data").join(imported.data["path"].as_str().unwrap())).unwrap(),
+            GOOD
+        );
     }
 }
 
 #[test]
 fn a_failure_is_tried_again_before_it_counts() {
-    let case = Case::declared("run: 'test -e {input}.tried || { touch {input}.tried; exit 1; }; cat {input}', shell: true, retries: 1");
+    let case = Case::declared(
+        "run: 'test -e {input}.tried || { touch {input}.tried; exit 1; }; cat {input}', shell: true, retries: 1",
+    );
     case.put_good();
     let _running = case.serve();
     wait_for(LONG, "the second attempt goes through", || (case.times_exported(GOOD) == 1).then_some(()));

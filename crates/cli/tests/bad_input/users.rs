@@ -63,7 +63,10 @@ fn a_file_that_may_not_be_read_is_refused_and_taken_when_it_may() {
     mode(&secret, 0);
     mine.case.put_good();
     let ran = mine.once();
-    assert_says(&format!("{}{}", ran.log, ran.out), &["/incoming/secret.csv", "Permission denied", "the right to read it"]);
+    assert_says(
+        &format!("{}{}", ran.log, ran.out),
+        &["/incoming/secret.csv", "Permission denied", "the right to read it"],
+    );
     mine.case.assert_went_on();
     assert_eq!(mine.case.exported().len(), 1);
     mode(&secret, 0o644);

@@ -28,7 +28,8 @@ impl Flow {
     fn every_row_once(&self, copies: usize) {
         let exported = numbers(&self.exports());
         let rejected = numbers(&self.rejects());
-        let expect = |rows: &BTreeSet<u64>, times| rows.iter().map(|id| (*id, times)).collect::<BTreeMap<_, _>>();
+        let expect =
+            |rows: &BTreeSet<u64>, times| rows.iter().map(|id| (*id, times)).collect::<BTreeMap<_, _>>();
         assert_same(&exported, &expect(&self.good, copies), "exported");
         assert_same(&rejected, &expect(&self.bad, 1), "rejected");
     }
@@ -51,7 +52,9 @@ impl Flow {
         for folder in ["outgoing", "incoming", "data"] {
             let dotted: Vec<PathBuf> = files_below(&self.project.join(folder))
                 .into_iter()
-                .filter(|path| !path.starts_with(self.project.join("data/.handover")) && name(path).starts_with('.'))
+                .filter(|path| {
+                    !path.starts_with(self.project.join("data/.handover")) && name(path).starts_with('.')
+                })
                 .collect();
             assert!(dotted.is_empty(), "dot-named files are left: {dotted:?}");
         }
@@ -60,7 +63,9 @@ impl Flow {
     /// Each published file has its manifest, which tells the truth; and no file is without one.
     #[track_caller]
     fn every_file_has_its_manifest(&self) {
-        let published = files_below(&self.project.join("data")).into_iter().chain(files_below(&self.project.join("outgoing")));
+        let published = files_below(&self.project.join("data"))
+            .into_iter()
+            .chain(files_below(&self.project.join("outgoing")));
         for path in published.filter(|path| !path.starts_with(self.project.join("data/.handover"))) {
             if name(&path).ends_with(".meta.json") {
                 let manifest = Manifest::parse(&std::fs::read(&path).unwrap()).unwrap();
@@ -84,12 +89,15 @@ impl Flow {
         let open = self.rows("SELECT id || ' ' || status || ' ' || coalesce(target_app, '') || ' ' || coalesce(last_error, '') \
                               FROM v_deliveries WHERE status NOT IN ('completed')");
         assert!(open.is_empty(), "not all is completed: {open:#?}");
-        let leased = self.rows("SELECT id FROM v_deliveries WHERE lease_token IS NOT NULL OR lease_until IS NOT NULL");
+        let leased =
+            self.rows("SELECT id FROM v_deliveries WHERE lease_token IS NOT NULL OR lease_until IS NOT NULL");
         assert!(leased.is_empty(), "leases are left: {leased:?}");
         let twice = self.rows("SELECT json_extract(data, '$.path') || ' to ' || coalesce(target_app, '') FROM v_deliveries WHERE kind = 'file' \
                                AND json_extract(data, '$.path') IS NOT NULL GROUP BY 1 HAVING count(*) > 1");
         assert!(twice.is_empty(), "handed over twice: {twice:?}");
-        let ended_twice = self.rows("SELECT delivery_id FROM v_audit WHERE to_status = 'completed' GROUP BY 1 HAVING count(*) > 1");
+        let ended_twice = self.rows(
+            "SELECT delivery_id FROM v_audit WHERE to_status = 'completed' GROUP BY 1 HAVING count(*) > 1",
+        );
         assert!(ended_twice.is_empty(), "completed twice: {ended_twice:?}");
         assert_eq!(self.rows("PRAGMA integrity_check"), ["ok"]);
     }

@@ -35,7 +35,8 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             original: "leave",
-            program: r#"awk -F, -v OFS=, 'NR == 1 { print $0, "twice"; next } { print $0, $2 * 2 }'"#.to_owned(),
+            program: r#"awk -F, -v OFS=, 'NR == 1 { print $0, "twice"; next } { print $0, $2 * 2 }'"#
+                .to_owned(),
             more: "",
             lease: "60s",
         }
@@ -82,7 +83,11 @@ lease: {lease}
             let is_bad = id % 10 == 3;
             let amount = if is_bad { "many".to_owned() } else { (id * 7).to_string() };
             writeln!(text, "{id},{amount},{}", if id % 2 == 0 { "n" } else { "s" }).unwrap();
-            if is_bad { self.bad.insert(id) } else { self.good.insert(id) };
+            if is_bad {
+                self.bad.insert(id)
+            } else {
+                self.good.insert(id)
+            };
         }
         self.next += rows;
         self.project.arrive(format!("incoming/{name}"), text);

@@ -7,7 +7,8 @@ use handover_core::fault::POINTS;
 #[track_caller]
 fn killed_at(point: &str) {
     // Originals that stay pass no point of their removal.
-    let originals: &[&'static str] = if point.starts_with("original.") { &["delete"] } else { &["leave", "delete"] };
+    let originals: &[&'static str] =
+        if point.starts_with("original.") { &["delete"] } else { &["leave", "delete"] };
     for original in originals {
         let mut flow = Flow::new(&Setting { original, ..Setting::default() });
         flow.three_files();
@@ -51,7 +52,7 @@ macro_rules! points {
         #[test]
         fn every_point_has_its_test() {
             // The other points are passed on other ways than this flow's, and have tests of their own below.
-            let elsewhere: [&str; 0] = [];
+            let elsewhere = ["publish.replacing", "publish.replaced"];
             let mut tested: Vec<&str> = [$($point),*].into_iter().chain(elsewhere).collect();
             let mut points = POINTS.to_vec();
             tested.sort_unstable();
@@ -85,14 +86,24 @@ points! {
 
 #[test]
 fn later_times_at_one_point() {
-    for fault in ["claim.committed:kill@2", "reserve.committed:kill@3", "publish.linked:kill@2", "publish.linked:kill@5"] {
+    for fault in [
+        "claim.committed:kill@2",
+        "reserve.committed:kill@3",
+        "publish.linked:kill@2",
+        "publish.linked:kill@5",
+    ] {
         killed_one_after_the_other(&[fault]);
     }
 }
 
 #[test]
 fn later_times_at_another_point() {
-    for fault in ["publish.manifest_linked:kill@3", "publish.done:kill@7", "complete.committed:kill@3", "original.removed:kill@2"] {
+    for fault in [
+        "publish.manifest_linked:kill@3",
+        "publish.done:kill@7",
+        "complete.committed:kill@3",
+        "original.removed:kill@2",
+    ] {
         killed_one_after_the_other(&[fault]);
     }
 }
@@ -103,9 +114,22 @@ fn twice_at_the_same_output() {
     killed_one_after_the_other(&["publish.linked:kill@2", "publish.dir_synced:kill", "publish.linked:kill"]);
 }
 
+/// What an attempt that was killed has left is replaced by the next, which is killed in the middle of that.
+#[test]
+fn while_an_earlier_attempt_is_replaced() {
+    for left_at in ["publish.linked:kill@5", "publish.manifest_linked:kill@5"] {
+        killed_one_after_the_other(&[left_at, "publish.replacing:kill"]);
+        killed_one_after_the_other(&[left_at, "publish.replaced:kill", "publish.replaced:kill"]);
+    }
+}
+
 #[test]
 fn twice_at_different_points() {
     killed_one_after_the_other(&["complete.before_commit:kill", "publish.linked:kill"]);
     killed_one_after_the_other(&["arrive.committed:kill", "complete.committed:kill@4"]);
-    killed_one_after_the_other(&["original.before_remove:kill", "original.removed:kill@2", "program.ended:kill@3"]);
+    killed_one_after_the_other(&[
+        "original.before_remove:kill",
+        "original.removed:kill@2",
+        "program.ended:kill@3",
+    ]);
 }

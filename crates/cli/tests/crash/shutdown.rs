@@ -11,7 +11,8 @@ const WAITS: &str = "sh -c 'echo $$ >> starts; while [ ! -e gate ]; do sleep 0.0
 /// A daemon whose program runs, and a second file of which the program's delivery waits behind it.
 #[track_caller]
 fn busy(files: usize) -> (Flow, Running) {
-    let mut flow = Flow::new(&Setting { program: WAITS.to_owned(), more: ", workers: 1", ..Setting::default() });
+    let mut flow =
+        Flow::new(&Setting { program: WAITS.to_owned(), more: ", workers: 1", ..Setting::default() });
     for nth in 0..files {
         flow.arrive(&format!("2025-11-24-{nth}.csv"), 10);
     }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Writes its number beside each row, so that one attempt's output differs from another's; waits for the gate.
-const PROGRAM: &str = r#"sh -c 'echo $$ >> starts; while [ ! -e gate ]; do sleep 0.02; done; sed "1s/$/,by/; 1!s/$/,$$/"'"#;
+const PROGRAM: &str =
+    r#"sh -c 'echo $$ >> starts; while [ ! -e gate ]; do sleep 0.02; done; sed "1s/$/,by/; 1!s/$/,$$/"'"#;
 
 struct Race {
     flow: Flow,
@@ -24,6 +25,11 @@ impl Race {
     fn begin(fault: Option<&str>) -> Self {
         let mut flow = Flow::new(&Setting { program: PROGRAM.to_owned(), lease: "1s", ..Setting::default() });
         flow.arrive("2025-11-24.csv", 20);
+        Self::begin_with(flow, fault)
+    }
+
+    #[track_caller]
+    fn begin_with(flow: Flow, fault: Option<&str>) -> Self {
         let mut first = match fault {
             Some(fault) => {
                 flow.project.write("gate", "");
@@ -67,13 +73,18 @@ impl Race {
 impl Flow {
     /// The programs that were started, by number, in their order.
     pub(crate) fn starts(&self) -> Vec<String> {
-        std::fs::read_to_string(self.project.join("starts")).unwrap_or_default().lines().map(str::to_owned).collect()
+        std::fs::read_to_string(self.project.join("starts"))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Waits until so many exports are completed in the ledger.
     #[track_caller]
     pub(crate) fn wait_for_exports(&self, count: usize, runtime: &mut Running) {
-        let query = "SELECT count(*) FROM deliveries WHERE target_app = 'file-exporter' AND status = 'completed'";
+        let query =
+            "SELECT count(*) FROM deliveries WHERE target_app = 'file-exporter' AND status = 'completed'";
         wait_for(LONG, "the exports are completed", || {
             assert!(runtime.poll().is_none(), "the runtime ended:\n{}", runtime.stderr());
             (self.rows(query) == [count.to_string()]).then_some(())
@@ -95,11 +106,14 @@ impl Flow {
     #[track_caller]
     fn all_was_made_by(&self, number: &str) {
         for place in ["data/twice", "data/enriched", "outgoing"] {
-            let files: Vec<PathBuf> =
-                files_below(&self.project.join(place)).into_iter().filter(|path| path.extension().is_some_and(|e| e == "csv")).collect();
+            let files: Vec<PathBuf> = files_below(&self.project.join(place))
+                .into_iter()
+                .filter(|path| path.extension().is_some_and(|e| e == "csv"))
+                .collect();
             assert_eq!(files.len(), 1, "{place}: {files:?}");
             let text = std::fs::read_to_string(&files[0]).unwrap();
-            let wrong: Vec<&str> = text.lines().skip(1).filter(|line| !line.split(',').any(|cell| cell == number)).collect();
+            let wrong: Vec<&str> =
+                text.lines().skip(1).filter(|line| !line.split(',').any(|cell| cell == number)).collect();
             assert!(wrong.is_empty(), "{place} is not all by {number}: {wrong:?}");
         }
     }
@@ -108,7 +122,11 @@ impl Flow {
 /// Stopped at this point, overtaken, woken.
 #[track_caller]
 fn stopped_at(point: &str) {
-    let mut race = Race::begin(Some(point));
+    overtaken(Race::begin(Some(point)), point);
+}
+
+#[track_caller]
+fn overtaken(mut race: Race, point: &str) {
     let published = race.second_finishes();
     let winner = race.flow.starts().pop().unwrap();
     let flow = race.wake_and_end(true);
@@ -151,6 +169,21 @@ stopped_at! {
     with_its_folder_synced: "publish.dir_synced:stop@5",
     with_its_manifest_in_place: "publish.manifest_linked:stop@5",
     with_its_output_published: "publish.done:stop@5",
+}
+
+/// Stopped while it replaces what an attempt that was killed had left.
+#[test]
+fn while_it_replaces_an_earlier_attempt() {
+    for left_at in ["publish.linked:kill@5", "publish.manifest_linked:kill@5"] {
+        for point in ["publish.replacing:stop", "publish.replaced:stop"] {
+            let setting = Setting { program: PROGRAM.to_owned(), lease: "1s", ..Setting::default() };
+            let mut flow = Flow::new(&setting);
+            flow.arrive("2025-11-24.csv", 20);
+            flow.project.write("gate", "");
+            flow.killed_at(left_at);
+            overtaken(Race::begin_with(flow, Some(point)), point);
+        }
+    }
 }
 
 /// Stopped within the ledger's own transaction, it holds the ledger; nobody overtakes it, and nothing is lost.

@@ -35,8 +35,10 @@ impl Flow {
 
 /// Kills a runtime, its guards, or both, in either order. Whoever is left is waited for.
 fn strike(flow: &Flow, random: &mut Random, runtime: &mut Running) {
-    let guards: Vec<u32> =
-        children(runtime.pid()).into_iter().filter(|pid| variable_of(*pid, "HANDOVER_GUARD").is_some()).collect();
+    let guards: Vec<u32> = children(runtime.pid())
+        .into_iter()
+        .filter(|pid| variable_of(*pid, "HANDOVER_GUARD").is_some())
+        .collect();
     let kill_guards = || guards.iter().for_each(|pid| process::kill(*pid));
     match random.below(5) {
         // The guards alone: the runtime starts new ones and goes on.
@@ -56,7 +58,9 @@ fn strike(flow: &Flow, random: &mut Random, runtime: &mut Running) {
     let dead = runtime.pid();
     *runtime = flow.daemon();
     // Whoever lives ends what the dead one has left: its guard, the other daemon, or the new one.
-    wait_for(LONG, "a killed runtime's programs are gone", || flow.programs_of(dead).is_empty().then_some(()));
+    wait_for(LONG, "a killed runtime's programs are gone", || {
+        flow.programs_of(dead).is_empty().then_some(())
+    });
 }
 
 #[test]
@@ -64,7 +68,12 @@ fn killed_at_random_nothing_is_lost_or_twice() {
     let (seconds, seed) = (number("HANDOVER_TEST_STORM_S", 20), number("HANDOVER_TEST_SEED", 1));
     println!("seed {seed}, {seconds} seconds");
     let mut random = Random::new(seed);
-    let setting = Setting { program: PROGRAM.to_owned(), original: "delete", more: ", workers: 3", ..Setting::default() };
+    let setting = Setting {
+        program: PROGRAM.to_owned(),
+        original: "delete",
+        more: ", workers: 3",
+        ..Setting::default()
+    };
     let mut flow = Flow::new(&setting);
     let mut daemons = [flow.daemon(), flow.daemon()];
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -87,7 +96,11 @@ fn killed_at_random_nothing_is_lost_or_twice() {
         assert_eq!(flow.programs_of(daemon.pid()), [] as [u32; 0]);
     }
     flow.settle_accounts();
-    println!("{files} files, {} rows, {} starts", flow.good.len() + flow.bad.len(), flow.rows("SELECT count(*) FROM v_audit")[0]);
+    println!(
+        "{files} files, {} rows, {} starts",
+        flow.good.len() + flow.bad.len(),
+        flow.rows("SELECT count(*) FROM v_audit")[0]
+    );
 }
 
 /// One quiet run, when what waits for another try (its guard was killed) is due.

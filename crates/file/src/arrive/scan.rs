@@ -172,6 +172,10 @@ impl PartialOrd for Aged {
     }
 }
 
+fn is_folder(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
+}
+
 struct Scanner<'a> {
     patterns: &'a GlobSet,
     options: &'a ScanOptions<'a>,
@@ -198,6 +202,8 @@ impl Scanner<'_> {
                 NameKind::Dot => self.scan.skipped.dot_names += 1,
                 NameKind::Marker => self.scan.skipped.done_markers += 1,
                 NameKind::Manifest => manifests.push(name),
+                // A folder with a plain name, such as `done`, was never meant for a file.
+                NameKind::Plain if is_folder(&entry) && !name.as_bytes().contains(&b'.') => {}
                 NameKind::Plain => self.look(entry.path(), entry.metadata()),
             }
         }
@@ -206,7 +212,7 @@ impl Scanner<'_> {
 
     /// Notes a folder for later; tells whether the entry was one.
     fn descend(&mut self, entry: &DirEntry, name: &OsStr, depth: usize) -> bool {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if !is_folder(entry) {
             return false;
         }
         if depth >= DEPTH_MAX {

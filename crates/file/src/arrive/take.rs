@@ -102,7 +102,7 @@ fn check_size(candidate: &Candidate, limits: &TakeLimits<'_>) -> Result<()> {
             candidate.size
         ))
         .on(candidate.path_text())
-        .hint("split the file, or raise the source's size limit"));
+        .hint("split the file, or raise `max_size` of the source"));
     }
     if let Some(manifest) = limits.manifest.filter(|manifest| manifest.file_size != candidate.size) {
         return Err(disagrees(

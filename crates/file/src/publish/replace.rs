@@ -11,7 +11,7 @@ use super::group::{Job, Placed};
 use crate::layout::exists;
 use crate::place::{exchange, io_error, move_new, sync_dir};
 use crate::temp::TempPath;
-use handover_core::{Error, Manifest, Result};
+use handover_core::{Error, Manifest, Result, fault};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,11 +70,13 @@ impl Job {
             _ => {}
         }
         self.require_lease()?;
+        fault::point("publish.replacing")?;
         self.take_manifest_away()?;
         exchange(self.written.path(), &self.target)
             .map_err(|e| io_error("exchange a file for its new version", &self.target, e))?;
         self.placed = Placed::Exchanged;
         self.replaced = true;
+        fault::point("publish.replaced")?;
         self.require_lease()
     }
 
@@ -106,9 +108,17 @@ impl Job {
         }
         self.refuse_foreign_manifest()?;
         self.require_lease()?;
+        let failed = |e| io_error("move a manifest to its place", &self.manifest_path, e);
+        exchange(new, &self.manifest_path).map_err(failed)?;
+        if let Err(error) = self.require_lease() {
+            // Another holder's manifest it was, and it stands again.
+            exchange(new, &self.manifest_path)
+                .map_err(|e| io_error("put a manifest back", &self.manifest_path, e))?;
+            return Err(error);
+        }
         self.replaced = true;
-        fs::rename(new, &self.manifest_path)
-            .map_err(|e| io_error("move a manifest to its place", &self.manifest_path, e))
+        crate::temp::remove_whatever(new);
+        Ok(())
     }
 
     /// Puts the manifest of an earlier attempt back, with the data file that it describes.

@@ -110,7 +110,7 @@ CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <
         WHERE OLD.status = 'pending' AND NEW.status = 'completed' AND (SELECT name FROM actor) IS NULL;
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
         SELECT CASE WHEN name IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') ELSE NEW.updated_at END,
-               CASE name WHEN 'handover' THEN coalesce(OLD.leased_by, name) ELSE coalesce(name, 'sql') END,
+               CASE name WHEN 'handover' THEN coalesce(OLD.leased_by, NEW.leased_by, name) ELSE coalesce(name, 'sql') END,
                NEW.id,
                CASE WHEN name IS NULL AND OLD.status = 'pending' AND NEW.status = 'completed' THEN 'processing'
                     ELSE OLD.status END,

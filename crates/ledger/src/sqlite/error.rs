@@ -38,7 +38,11 @@ pub(super) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> Error {
             }
             _ => (ErrorKind::Io, None),
         };
-        let ours = Error::new(kind, format!("the ledger cannot {doing}")).because(error);
+        let what = match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => "the ledger's file is no database".to_owned(),
+            _ => format!("the ledger cannot {doing}"),
+        };
+        let ours = Error::new(kind, what).because(error);
         match hint {
             Some(hint) => ours.hint(hint),
             None => ours,

@@ -50,8 +50,7 @@ impl Ledger for SqliteLedger {
         if !self.readers.run(move |c| claim::any(c, &look, &now)).await? {
             return Ok(Vec::new());
         }
-        let actor = request.holder.0.clone();
-        self.writer.run(Step::Claim, &actor, move |w| claim::claim(w, &request)).await
+        self.writer.run(Step::Claim, "handover", move |w| claim::claim(w, &request)).await
     }
 
     async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>> {
@@ -59,6 +58,20 @@ impl Ledger for SqliteLedger {
             return Ok(held);
         }
         self.writer.run(Step::Quiet, "handover", move |w| claim::renew(w, held, lease)).await
+    }
+
+    async fn lost(&self, held: Vec<Held>) -> Result<Vec<Held>> {
+        self.readers
+            .run(move |c| {
+                let mut lost = Vec::new();
+                for claim in held {
+                    if !claim::holds(c, &claim)? {
+                        lost.push(claim);
+                    }
+                }
+                Ok(lost)
+            })
+            .await
     }
 
     async fn holds(&self, held: &Held) -> Result<bool> {

@@ -61,7 +61,7 @@ impl SqliteLedger {
         let now = handover_core::clock::rfc3339(clock.now());
         let identity = migrate::migrate(&mut connection, migrate, &now).map_err(|e| e.on(file.display()))?;
         let wake = Arc::new(watch::Sender::new(0));
-        let writer = Writer::start(connection, clock.clone(), wake.clone())?;
+        let writer = Writer::start(connection, clock.clone(), wake.clone(), wake::Touch::open(file))?;
         let watching = wake::start(writer.clone(), file)?;
         Ok(Self {
             writer,

@@ -1,32 +1,53 @@
-//! Waking without polling: a commit of any process writes the write-ahead log, and the file's event says so.
+//! Waking without polling: who commits new work touches a file beside the ledger, and the file's event tells the
+//! others.
 //!
 //! An event is only a hint. The writer then asks `PRAGMA data_version` on its own connection, which changes only
-//! when another connection has committed, so our own commits wake nobody twice. The event comes when the log is
-//! written, a moment before the commit can be seen (between them lies a sync), so a hint is followed by a few looks
-//! with growing distance. A look once a second is the net under lost events; where events are not to be had at all,
-//! a look every tenth of a second stands in.
+//! when another connection has committed, so our own commits wake nobody twice. The touch comes after the commit, so
+//! whoever is woken sees it. The write-ahead log itself would give an event for each page; this gives one for each
+//! commit that made work. Programs with plain SQL touch nothing: a look once a second finds what they did. Where
+//! events are not to be had at all, a look every tenth of a second stands in.
 //!
-//! Nothing that finds no work may write, or two idle processes would wake each other for ever: claims and rescues
-//! look through a reader first, and the writer commits nothing that changed no row.
+//! Nothing that finds no work may touch, or two idle processes would wake each other for ever: the writer commits
+//! nothing that changed no row, and touches only where there may be new work.
 
 use super::writer::Writer;
 use handover_core::{Error, Result};
 use notify::{RecursiveMode, Watcher as _};
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 const NET: Duration = Duration::from_secs(1);
 const WITHOUT_EVENTS: Duration = Duration::from_millis(100);
-/// The distances of the looks that follow a hint.
-const AFTER_HINT: [Duration; 5] = [
-    Duration::from_millis(1),
-    Duration::from_millis(2),
-    Duration::from_millis(8),
-    Duration::from_millis(32),
-    Duration::from_millis(128),
-];
+
+/// The file that is touched.
+fn touched(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push("-wake");
+    PathBuf::from(name)
+}
+
+/// Tells the other processes that there may be new work.
+pub(super) struct Touch(Option<File>);
+
+impl Touch {
+    /// Opens the file; where that cannot be done, the others look by themselves.
+    pub(super) fn open(ledger: &Path) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the ledger's own file, as the database is")]
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(touched(ledger));
+        Self(file.ok())
+    }
+
+    /// Makes the event.
+    pub(super) fn now(&self) {
+        if let Some(file) = &self.0 {
+            let _ = file.write_at(b".", 0);
+        }
+    }
+}
 
 /// The running watcher; it ends when this is dropped.
 pub(super) struct Watching {
@@ -62,28 +83,19 @@ pub(super) fn start(writer: Writer, file: &Path) -> Result<Watching> {
 }
 
 fn watch(file: &Path, hint: mpsc::SyncSender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let mut log = file.file_name().unwrap_or_default().to_owned();
-    log.push("-wal");
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let ours = event.is_ok_and(|event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(&log))
-        });
-        if ours {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
             let _ = hint.try_send(());
         }
     })?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    watcher.watch(&touched(file), RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }
 
 fn listen(writer: &Writer, hints: &mpsc::Receiver<()>, closed: &AtomicBool, net: Duration) {
-    let mut looks = AFTER_HINT.len();
     loop {
-        match hints.recv_timeout(AFTER_HINT.get(looks).copied().unwrap_or(net)) {
-            Ok(()) => looks = 0,
-            Err(mpsc::RecvTimeoutError::Timeout) => looks = (looks + 1).min(AFTER_HINT.len()),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        if let Err(mpsc::RecvTimeoutError::Disconnected) = hints.recv_timeout(net) {
+            return;
         }
         if closed.load(Ordering::SeqCst) || !writer.look() {
             return;

@@ -7,6 +7,7 @@
 //! On a crash the group is gone whole, and nobody was told otherwise.
 
 use super::error::{again, sql};
+use super::wake::Touch;
 use handover_core::limits::{ERROR_TEXT_MAX_BYTES, GROUP_COMMIT_MAX};
 use handover_core::{Clock, Error, ErrorKind, Result, fault};
 use rusqlite::Connection;
@@ -108,13 +109,16 @@ impl Writer {
         connection: Connection,
         clock: Arc<dyn Clock>,
         wake: Arc<watch::Sender<u64>>,
+        touch: Touch,
     ) -> Result<Self> {
         let (queue, commands) = mpsc::channel();
         let looking = Arc::new(AtomicBool::new(false));
         let look = looking.clone();
         std::thread::Builder::new()
             .name("ledger-writer".into())
-            .spawn(move || serve(&connection, &commands, clock.as_ref(), &wake, &look))
+            .spawn(move || {
+                serve(&connection, &commands, clock.as_ref(), &Wakes { here: wake, elsewhere: touch }, &look)
+            })
             .map_err(|e| Error::io("start the ledger's writer", "thread", e))?;
         Ok(Self { queue, looking })
     }
@@ -172,11 +176,23 @@ fn execute(connection: &Connection, text: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(text)?.execute([]).map(|_| ())
 }
 
+/// Those who are told of new work.
+struct Wakes {
+    here: Arc<watch::Sender<u64>>,
+    elsewhere: Touch,
+}
+
+impl Wakes {
+    fn here(&self) {
+        self.here.send_modify(|n| *n += 1);
+    }
+}
+
 fn serve(
     connection: &Connection,
     messages: &mpsc::Receiver<Message>,
     clock: &dyn Clock,
-    wake: &watch::Sender<u64>,
+    wakes: &Wakes,
     looking: &AtomicBool,
 ) {
     let mut seen = data_version(connection);
@@ -190,14 +206,14 @@ fn serve(
             }
         }
         if !group.is_empty() {
-            commit_group(connection, group, clock, wake);
+            commit_group(connection, group, clock, wakes);
         }
         if look {
             looking.store(false, Ordering::SeqCst);
             let now = data_version(connection);
             if now != seen {
                 seen = now;
-                wake.send_modify(|n| *n += 1);
+                wakes.here();
             }
         }
     }
@@ -207,7 +223,7 @@ fn data_version(connection: &Connection) -> Option<i64> {
     connection.prepare_cached("PRAGMA data_version").and_then(|mut s| s.query_row([], |row| row.get(0))).ok()
 }
 
-fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, wake: &watch::Sender<u64>) {
+fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, wakes: &Wakes) {
     let steps: Vec<Step> = group.iter().map(|queued| queued.step).collect();
     let mut group = group.into_iter();
     let mut replies = Vec::with_capacity(steps.len());
@@ -227,9 +243,9 @@ fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, 
                 // A fault after the commit can only kill: what is on disk is on disk.
                 let _ = steps.iter().filter_map(|s| s.after()).try_for_each(fault::point);
             }
-            let wakes = changed && replies.iter().any(|reply| reply.wakes);
-            if wakes {
-                wake.send_modify(|n| *n += 1);
+            if changed && replies.iter().any(|reply| reply.wakes) {
+                wakes.here();
+                wakes.elsewhere.now();
             }
             replies.into_iter().for_each(|reply| (reply.tell)(None));
         }

@@ -25,7 +25,8 @@ impl Attempt {
         let name = payload.name()?;
         let ext = export.exporter.output_ext(&name.ext);
         make_dirs(&export.to)?;
-        let naming = naming_like(&name, "out", Place::Outside(export.to.clone()), &self.app.name, ext.clone());
+        let naming =
+            naming_like(&name, "out", Place::Outside(export.to.clone()), &self.app.name, ext.clone());
         // A name with the content's hash in it is known only when the content is; any other is reserved first.
         let early = match export.exporter.name_needs_hash() {
             false => Some(self.reserve_export(&export, naming.clone(), None).await?),
@@ -56,7 +57,12 @@ impl Attempt {
 
     /// Reserves the export's name: by the convention, or by a pattern of its own, with the first sequence from the
     /// input's on whose name is free.
-    async fn reserve_export(&self, export: &Export, naming: Naming, checksum: Option<Checksum>) -> Result<Named> {
+    async fn reserve_export(
+        &self,
+        export: &Export,
+        naming: Naming,
+        checksum: Option<Checksum>,
+    ) -> Result<Named> {
         if export.by_convention {
             return self.reserve(naming).await;
         }
@@ -91,7 +97,8 @@ impl Attempt {
     async fn verify(&self, exporter: Arc<Exporter>, outcome: &Outcome, written: Written) -> Result<Written> {
         let Some(expected) = Content::of(outcome).filter(|_| exporter.verifies()) else { return Ok(written) };
         blocking(move || {
-            let mut file = File::open(written.path()).map_err(|e| Error::io("open", written.path().display(), e))?;
+            let mut file =
+                File::open(written.path()).map_err(|e| Error::io("open", written.path().display(), e))?;
             exporter.verify_written(&mut file, &expected)?;
             Ok(written)
         })

@@ -50,10 +50,11 @@ impl Attempt {
         let written = self.read_original(&arrival, source).await?;
         let mut summary = Summary::default();
         let checksum = written.checksum;
-        let afterwards = self.delivery.replay_of.is_none().then(|| Afterwards {
-            candidate: arrival.candidate.clone(),
-            disposal: source.disposal(),
-        });
+        let afterwards = self
+            .delivery
+            .replay_of
+            .is_none()
+            .then(|| Afterwards { candidate: arrival.candidate.clone(), disposal: source.disposal() });
         match self.compare(&arrival, source, &written).await? {
             Earlier::None => {}
             Earlier::Warn(note) => summary.notes.push(note),
@@ -88,14 +89,16 @@ impl Attempt {
             None => None,
         };
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let (candidate, ext, max_bytes) = (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
+        let (candidate, ext, max_bytes) =
+            (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
         let manifest = arrival.manifest.clone();
         blocking_for(arrival.candidate.size, move || {
             let mut draft = data.draft(&holder, &ext)?;
             match retained {
                 Some(payload) => {
                     let retained = read::retained(&data, &payload.path)?;
-                    io::copy(&mut retained.open()?, &mut draft).map_err(|e| Error::io("read", &payload.path, e))?;
+                    io::copy(&mut retained.open()?, &mut draft)
+                        .map_err(|e| Error::io("read", &payload.path, e))?;
                 }
                 None => {
                     let limits = TakeLimits { max_bytes, manifest: manifest.as_ref() };
@@ -104,7 +107,8 @@ impl Attempt {
             }
             let written = draft.finish()?;
             if written.file_size == 0 {
-                return Err(Error::bad_data("the file is empty").hint("a table needs at least its header; ask its source for the file again"));
+                return Err(Error::bad_data("the file is empty")
+                    .hint("a table needs at least its header; ask its source for the file again"));
             }
             Ok(written)
         })
@@ -144,14 +148,21 @@ impl Attempt {
                     latest.delivery_id
                 )));
             }
-            return Ok(Earlier::Warn(format!("this name had the same content before, in delivery {}, and another since", first.delivery_id)));
+            return Ok(Earlier::Warn(format!(
+                "this name had the same content before, in delivery {}, and another since",
+                first.delivery_id
+            )));
         }
-        let note = format!("the same content was imported before under another name: {} (delivery {})", first.key.path, first.delivery_id);
+        let note = format!(
+            "the same content was imported before under another name: {} (delivery {})",
+            first.key.path, first.delivery_id
+        );
         Ok(match source.config.duplicates {
             Duplicates::Warn => Earlier::Warn(note),
             Duplicates::Skip => Earlier::Skip(format!("skipped: {note}")),
             Duplicates::Reject => Earlier::Reject(
-                Error::bad_data(note).hint("`duplicates: warn` lets it through, `duplicates: skip` passes over it in silence"),
+                Error::bad_data(note)
+                    .hint("`duplicates: warn` lets it through, `duplicates: skip` passes over it in silence"),
             ),
         })
     }
@@ -159,7 +170,9 @@ impl Attempt {
     /// The last state of this original, before this one, whose content is known.
     async fn latest_at(&self, original: &str) -> Result<Option<Arrival>> {
         let seen = self.ctx.project.ledger.arrivals_at(original).await?;
-        Ok(seen.into_iter().find(|a| a.key.app == self.app.name.as_str() && a.delivery_id != self.delivery.id && a.checksum.is_some()))
+        Ok(seen.into_iter().find(|a| {
+            a.key.app == self.app.name.as_str() && a.delivery_id != self.delivery.id && a.checksum.is_some()
+        }))
     }
 }
 
@@ -173,6 +186,8 @@ pub(crate) async fn see_to_original(app: &AppName, afterwards: Afterwards) {
     match blocking(move || settle_original(&candidate, &disposal)).await {
         Ok(Outcome::Left(Some(why))) => warn!(app = %app, "the original {shown} stays: {why}"),
         Ok(_) => {}
-        Err(e) => warn!(app = %app, "the original {shown} could not be seen to: {e}; it is tried again at the next scan"),
+        Err(e) => {
+            warn!(app = %app, "the original {shown} could not be seen to: {e}; it is tried again at the next scan")
+        }
     }
 }

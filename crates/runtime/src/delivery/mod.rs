@@ -15,6 +15,7 @@ mod program;
 pub(crate) mod quarantine;
 mod rows;
 mod settle;
+mod untouched;
 
 pub(crate) use rows::blocking;
 pub(crate) use settle::said;
@@ -136,7 +137,9 @@ impl Attempt {
             Runs::BuiltIn(BuiltIn::Exporter(_)) => self.export(slot).await,
             Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_)) => self.rows(slot).await,
             Runs::Program(program) => self.program(program, slot).await,
-            Runs::Service { .. } => Err(Error::config("service apps (`url:`) come with a later version").into()),
+            Runs::Service { .. } => {
+                Err(Error::config("service apps (`url:`) come with a later version").into())
+            }
         }
     }
 }
@@ -153,7 +156,11 @@ impl Refusing {
     /// Publishes the reason and hands it to the ledger; that this fails is said in the log alone.
     pub(crate) async fn leave_reason(self) {
         if let Err(e) = self.try_to().await {
-            tracing::error!(delivery = self.id.0, "cannot leave the reason for delivery {} in errors/: {e}", self.id);
+            tracing::error!(
+                delivery = self.id.0,
+                "cannot leave the reason for delivery {} in errors/: {e}",
+                self.id
+            );
         }
     }
 

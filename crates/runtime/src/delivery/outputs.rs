@@ -8,7 +8,9 @@ use crate::context::Context;
 use handover_core::clock::rfc3339;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName};
+use handover_core::{
+    AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName,
+};
 use handover_file::draft::Written;
 use handover_file::layout::{highest_sequence, name_taken};
 use handover_file::publish::PublishRequest;
@@ -139,11 +141,15 @@ impl Maker<'_> {
             // Somebody else's file has this name: the name is given up, and the next comes after the folder's last.
             self.ctx.project.ledger.discard(&reservation).await?;
             if naming.stem.is_some() {
-                return Err(Error::new(ErrorKind::Exists, "a file that is not ours has the name of this export")
-                    .on(folder.join(&reservation.stem).display())
-                    .hint("move it away, or put {sequence} or {hash} into the exporter's `name`"));
+                return Err(Error::new(
+                    ErrorKind::Exists,
+                    "a file that is not ours has the name of this export",
+                )
+                .on(folder.join(&reservation.stem).display())
+                .hint("move it away, or put {sequence} or {hash} into the exporter's `name`"));
             }
-            floor = highest_sequence(&folder, &naming.app, &naming.type_name, naming.date)?.max(reservation.sequence);
+            floor = highest_sequence(&folder, &naming.app, &naming.type_name, naming.date)?
+                .max(reservation.sequence);
         }
     }
 
@@ -160,7 +166,10 @@ impl Maker<'_> {
             written,
             may_replace: self.still_holds(),
         };
-        self.ctx.process.published.add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
+        self.ctx
+            .process
+            .published
+            .add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
         // It waits where its queue is full, which the pools' places do not let happen.
         self.ctx.process.publisher.submit(request, move |outcome| drop(done.send(outcome)));
         answer.await.map_err(|_| Error::internal("the publisher ended"))??;
@@ -207,8 +216,15 @@ impl Maker<'_> {
         }
     }
 
-    fn deliveries(&self, manifest: &Manifest, path: &str, file_id: DeliveryId, says: &Says) -> Vec<NewDelivery> {
-        let attempts = |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
+    fn deliveries(
+        &self,
+        manifest: &Manifest,
+        path: &str,
+        file_id: DeliveryId,
+        says: &Says,
+    ) -> Vec<NewDelivery> {
+        let attempts =
+            |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
         hand_over(manifest, path, file_id, &says.hops, attempts)
             .into_iter()
             .map(|mut new| {
@@ -251,7 +267,13 @@ pub(crate) fn hand_over(
 }
 
 /// The input's place in the convention, for what is made from it.
-pub(crate) fn naming_like(name: &FileName, slot: &'static str, place: Place, app: &AppName, ext: String) -> Naming {
+pub(crate) fn naming_like(
+    name: &FileName,
+    slot: &'static str,
+    place: Place,
+    app: &AppName,
+    ext: String,
+) -> Naming {
     Naming {
         slot,
         place,

@@ -24,8 +24,9 @@ impl FilePayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        Self::from_value(&delivery.data)
-            .ok_or_else(|| Error::bad_data(format!("delivery {} does not hold a file's manifest and path", delivery.id)))
+        Self::from_value(&delivery.data).ok_or_else(|| {
+            Error::bad_data(format!("delivery {} does not hold a file's manifest and path", delivery.id))
+        })
     }
 
     /// Reads it from `data`.
@@ -83,7 +84,8 @@ impl ArrivalPayload {
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
         serde_json::from_value(delivery.data.clone()).map_err(|e| {
-            Error::bad_data(format!("delivery {} does not hold an arrival", delivery.id)).because(e.to_string())
+            Error::bad_data(format!("delivery {} does not hold an arrival", delivery.id))
+                .because(e.to_string())
         })
     }
 }
@@ -113,7 +115,8 @@ impl JobPayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        serde_json::from_value(delivery.data.clone())
-            .map_err(|e| Error::bad_data(format!("delivery {} does not hold a job", delivery.id)).because(e.to_string()))
+        serde_json::from_value(delivery.data.clone()).map_err(|e| {
+            Error::bad_data(format!("delivery {} does not hold a job", delivery.id)).because(e.to_string())
+        })
     }
 }

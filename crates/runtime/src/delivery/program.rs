@@ -11,8 +11,8 @@ use crate::config::{Input, Output, Placeholders, Program};
 use crate::program::{self, Ended, ProgramSpec, Verdict};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault};
-use handover_file::draft::{Draft, Written};
 use handover_file::disk;
+use handover_file::draft::{Draft, Written};
 use handover_file::read::{self, RetainedPath};
 use jiff::civil::Date;
 use std::ffi::OsString;
@@ -73,7 +73,13 @@ impl Attempt {
         self.hand_on(&work, named, written, summary).await
     }
 
-    async fn hand_on(&self, work: &Work, named: super::outputs::Named, written: Written, mut summary: Summary) -> Result<Finished, Failed> {
+    async fn hand_on(
+        &self,
+        work: &Work,
+        named: super::outputs::Named,
+        written: Written,
+        mut summary: Summary,
+    ) -> Result<Finished, Failed> {
         let hops = self.ctx.routes.next(&self.app.name, &work.flows);
         summary.rows_in = work.payload.as_ref().and_then(|p| p.manifest.row_count);
         summary.rows_out = written.row_count;
@@ -87,7 +93,14 @@ impl Attempt {
     fn what_to_work_on(&self) -> Result<Work> {
         if self.delivery.kind == Kind::Job {
             let job = JobPayload::of(&self.delivery)?;
-            return Ok(Work { payload: None, name: None, type_name: job.type_name, date: job.date, sequence: None, flows: job.flows });
+            return Ok(Work {
+                payload: None,
+                name: None,
+                type_name: job.type_name,
+                date: job.date,
+                sequence: None,
+                flows: job.flows,
+            });
         }
         let payload = FilePayload::of(&self.delivery)?;
         let name = payload.name()?;
@@ -109,7 +122,10 @@ impl Attempt {
     fn naming(&self, work: &Work, ext: String) -> Naming {
         let place = Place::Data(self.app.folder.clone());
         match &work.name {
-            Some(name) => Naming { type_name: work.type_name.clone(), ..naming_like(name, "out", place, &self.app.name, ext) },
+            Some(name) => Naming {
+                type_name: work.type_name.clone(),
+                ..naming_like(name, "out", place, &self.app.name, ext)
+            },
             None => Naming {
                 slot: "out",
                 place,
@@ -134,7 +150,9 @@ impl Attempt {
             // Beside a file that is where it was published lies its manifest; else the program gets a copy.
             let beside = input.as_ref().and_then(|input| input.manifest_path()).map(PathBuf::from);
             let manifest = match &payload {
-                Some(p) if beside.is_none() => Some(small(data.draft(&holder, "json")?, p.manifest.to_json().as_bytes())?),
+                Some(p) if beside.is_none() => {
+                    Some(small(data.draft(&holder, "json")?, p.manifest.to_json().as_bytes())?)
+                }
                 _ => None,
             };
             let config = match config {
@@ -151,7 +169,13 @@ impl Attempt {
         .await
     }
 
-    fn spec(&self, program: &Program, work: &Work, sequence: Option<u32>, files: &mut Files) -> Result<ProgramSpec> {
+    fn spec(
+        &self,
+        program: &Program,
+        work: &Work,
+        sequence: Option<u32>,
+        files: &mut Files,
+    ) -> Result<ProgramSpec> {
         let input_path = files.input.as_ref().map(|input| input.path().to_owned()).unwrap_or_default();
         let manifest = match (&files.manifest, &files.beside) {
             (Some(draft), _) => draft.path().to_owned(),
@@ -169,9 +193,9 @@ impl Attempt {
             sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
         };
         let stdin = match (program.input, &files.input) {
-            (Input::Stdin, Some(_)) => {
-                program::Input::File(File::open(&input_path).map_err(|e| Error::io("open", input_path.display(), e))?)
-            }
+            (Input::Stdin, Some(_)) => program::Input::File(
+                File::open(&input_path).map_err(|e| Error::io("open", input_path.display(), e))?,
+            ),
             _ => program::Input::Null,
         };
         let stdout = match (program.output, &mut files.output) {
@@ -210,7 +234,11 @@ impl Attempt {
     /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry.
     fn judge(&self, ended: &Ended) -> Result<Summary, Failed> {
         let meaning = ended.meaning();
-        let mut summary = Summary { stderr: ended.stderr.clone(), exit: Some(meaning.sentence.clone()), ..Summary::default() };
+        let mut summary = Summary {
+            stderr: ended.stderr.clone(),
+            exit: Some(meaning.sentence.clone()),
+            ..Summary::default()
+        };
         let kind = match meaning.verdict {
             Verdict::Done => {
                 summary.exit = None;
@@ -221,7 +249,12 @@ impl Attempt {
             Verdict::Retry => ErrorKind::Program,
             Verdict::Cancelled => ErrorKind::Cancelled,
         };
-        let last = ended.stderr.lines().rev().find(|line| !line.trim().is_empty()).map(|line| format!("; it said: {}", line.trim()));
+        let last = ended
+            .stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .map(|line| format!("; it said: {}", line.trim()));
         let error = Error::new(kind, format!("{}{}", meaning.sentence, last.unwrap_or_default()));
         Err(Failed { error, summary, next: Vec::new() })
     }
@@ -231,14 +264,20 @@ impl Attempt {
     fn enough_room(&self) -> Result<()> {
         let space = disk::space(self.ctx.project.data.tmp_dir())?;
         if disk::low(&space) {
-            return Err(Error::new(ErrorKind::NotYet, "the disk is full, so what the program wrote is not believed")
-                .hint("make room: it runs again by itself"));
+            return Err(Error::new(
+                ErrorKind::NotYet,
+                "the disk is full, so what the program wrote is not believed",
+            )
+            .hint("make room: it runs again by itself"));
         }
         Ok(())
     }
 }
 
 pub(super) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
-    draft.write_all(bytes).and_then(|()| draft.flush()).map_err(|e| Error::io("write", draft.path().display(), e))?;
+    draft
+        .write_all(bytes)
+        .and_then(|()| draft.flush())
+        .map_err(|e| Error::io("write", draft.path().display(), e))?;
     Ok(draft)
 }

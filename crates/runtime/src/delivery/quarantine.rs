@@ -41,7 +41,6 @@ impl Attempt {
             }
         }
     }
-
 }
 
 impl Maker<'_> {
@@ -54,8 +53,11 @@ impl Maker<'_> {
     }
 
     async fn keep_bad(&self, bad: Bad, why: &Error) -> Result<super::outputs::Output> {
-        let mut reason = Reason::new(code_of(why.kind()), why, self.by.as_str(), self.ctx.project.clock.now()).of_file(&bad.path);
-        let (data, holder, path, ext) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), bad.path, bad.ext);
+        let mut reason =
+            Reason::new(code_of(why.kind()), why, self.by.as_str(), self.ctx.project.clock.now())
+                .of_file(&bad.path);
+        let (data, holder, path, ext) =
+            (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), bad.path, bad.ext);
         let (written, reason) = blocking(move || {
             let kept = keep(&data, &holder, &path, &ext, &mut reason, KEEP_MAX_BYTES)?;
             Ok((kept.into_written(), reason))
@@ -112,7 +114,13 @@ fn quarantined(type_name: &TypeName) -> Result<TypeName> {
 }
 
 /// Leaves the reason for a refused manifest of the data directory in `errors/`; the manifest is kept with it.
-pub(crate) async fn refuse_manifest(ctx: &Arc<Context>, by: &AppName, delivery: &Delivery, path: &Path, why: &Error) -> Result<()> {
+pub(crate) async fn refuse_manifest(
+    ctx: &Arc<Context>,
+    by: &AppName,
+    delivery: &Delivery,
+    path: &Path,
+    why: &Error,
+) -> Result<()> {
     let held = Held { queue: Queue::Deliveries, id: delivery.id, token: LeaseToken(String::new()) };
     let maker = Maker { ctx, by, delivery, held: &held };
     let bad = Bad {

@@ -38,7 +38,12 @@ impl Attempt {
     }
 
     pub(super) fn row_app(&self) -> Result<Arc<dyn RowApp>> {
-        self.ctx.built.row_apps.get(&self.app.name).cloned().ok_or_else(|| Error::internal(format!("app {} was not made", self.app.name)))
+        self.ctx
+            .built
+            .row_apps
+            .get(&self.app.name)
+            .cloned()
+            .ok_or_else(|| Error::internal(format!("app {} was not made", self.app.name)))
     }
 
     /// Runs the app on a blocking thread: input verified first, output and rejects into drafts.
@@ -57,7 +62,8 @@ impl Attempt {
         blocking(move || {
             let input = checked_input(&data, &holder, &payload)?;
             fault::point("program.before_start")?;
-            let mut input = std::fs::File::open(input.path()).map_err(|e| Error::io("open", &payload.path, e))?;
+            let mut input =
+                std::fs::File::open(input.path()).map_err(|e| Error::io("open", &payload.path, e))?;
             let mut output = match &beside {
                 Some(folder) => Draft::beside(folder, &holder, &ext)?,
                 None => data.draft(&holder, &ext)?,
@@ -65,26 +71,40 @@ impl Attempt {
             let mut rejected = Lazy { make: || data.draft(&holder, "csv"), draft: None };
             let began = std::time::Instant::now();
             let cancelled = || lease.is_stopped() || began.elapsed() > timeout;
-            let io = AppIo { input: &mut input, output: &mut output, rejected: &mut rejected, progress: None, cancelled: &cancelled };
+            let io = AppIo {
+                input: &mut input,
+                output: &mut output,
+                rejected: &mut rejected,
+                progress: None,
+                cancelled: &cancelled,
+            };
             let outcome = run_guarded(app.as_ref(), io).map_err(|e| match e.kind() {
-                ErrorKind::Cancelled if began.elapsed() > timeout => {
-                    Error::new(ErrorKind::Program, format!("stopped: it ran longer than its timeout of {timeout:?}"))
-                }
+                ErrorKind::Cancelled if began.elapsed() > timeout => Error::new(
+                    ErrorKind::Program,
+                    format!("stopped: it ran longer than its timeout of {timeout:?}"),
+                ),
                 _ => e,
             })?;
             fault::point("program.ended")?;
-            Ok(Ran { outcome, output: output.finish()?, rejected: rejected.draft.map(Draft::finish).transpose()? })
+            Ok(Ran {
+                outcome,
+                output: output.finish()?,
+                rejected: rejected.draft.map(Draft::finish).transpose()?,
+            })
         })
         .await
     }
 
-    async fn finish_rows(&self, payload: &FilePayload, name: &FileName, named: super::outputs::Named, ran: Ran) -> Result<Finished, Failed> {
+    async fn finish_rows(
+        &self,
+        payload: &FilePayload,
+        name: &FileName,
+        named: super::outputs::Named,
+        ran: Ran,
+    ) -> Result<Finished, Failed> {
         let Ran { mut outcome, output, rejected } = ran;
-        let mut failed = Failed {
-            error: Error::internal("no error"),
-            summary: summary(&outcome),
-            next: Vec::new(),
-        };
+        let mut failed =
+            Failed { error: Error::internal("no error"), summary: summary(&outcome), next: Vec::new() };
         if let Some(report) = outcome.report.take() {
             self.publish_report(name, &payload.manifest.flows, report, &mut failed).await?;
         }
@@ -96,7 +116,8 @@ impl Attempt {
         let mut next = failed.next;
         let mut summary = failed.summary;
         if let Some(rejected) = rejected {
-            let made = self.publish_rejected(name, &payload.manifest.flows, rejected, outcome.rows_rejected).await?;
+            let made =
+                self.publish_rejected(name, &payload.manifest.flows, rejected, outcome.rows_rejected).await?;
             summary.outputs.push(made.payload.path.clone());
             next.extend(made.deliveries);
         }
@@ -115,8 +136,15 @@ impl Attempt {
         Ok(Finished { summary, next, ..Finished::default() })
     }
 
-    async fn publish_report(&self, name: &FileName, flows: &[String], report: Value, failed: &mut Failed) -> Result<()> {
-        let mut naming = naming_like(name, "report", Place::Data("reports".into()), &self.app.name, "json".into());
+    async fn publish_report(
+        &self,
+        name: &FileName,
+        flows: &[String],
+        report: Value,
+        failed: &mut Failed,
+    ) -> Result<()> {
+        let mut naming =
+            naming_like(name, "report", Place::Data("reports".into()), &self.app.name, "json".into());
         let type_name = naming.type_name;
         naming.type_name = handover_core::TypeName::new("report")?;
         let named = self.reserve(naming).await?;
@@ -134,8 +162,15 @@ impl Attempt {
         Ok(())
     }
 
-    async fn publish_rejected(&self, name: &FileName, flows: &[String], rejected: Written, rows: u64) -> Result<super::outputs::Output> {
-        let mut naming = naming_like(name, "rejected", Place::Data("errors".into()), &self.app.name, "csv".into());
+    async fn publish_rejected(
+        &self,
+        name: &FileName,
+        flows: &[String],
+        rejected: Written,
+        rows: u64,
+    ) -> Result<super::outputs::Output> {
+        let mut naming =
+            naming_like(name, "rejected", Place::Data("errors".into()), &self.app.name, "csv".into());
         naming.type_name = handover_core::TypeName::new(format!("{}-rejected", name.type_name))?;
         let named = self.reserve(naming).await?;
         let mut says = Says { flows: flows.to_vec(), row_count: Some(rows), ..Says::default() };
@@ -145,7 +180,8 @@ impl Attempt {
 
     /// A small text as a draft.
     pub(super) async fn write_small(&self, ext: &str, bytes: Vec<u8>) -> Result<Written> {
-        let (data, holder, ext) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), ext.to_owned());
+        let (data, holder, ext) =
+            (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), ext.to_owned());
         blocking(move || {
             let mut draft = data.draft(&holder, &ext)?;
             draft.write_all(&bytes).map_err(|e| Error::io("write", draft.path().display(), e))?;
@@ -179,7 +215,10 @@ pub(super) fn summary(outcome: &Outcome) -> Summary {
 /// A panic in an app is that delivery's failure and nobody else's.
 fn run_guarded(app: &dyn RowApp, io: AppIo<'_>) -> Result<Outcome> {
     std::panic::catch_unwind(AssertUnwindSafe(|| app.run(io))).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
         Err(Error::internal(format!("{} panicked: {}", app.name(), what.unwrap_or_default())))
     })
 }
@@ -188,17 +227,26 @@ fn run_guarded(app: &dyn RowApp, io: AppIo<'_>) -> Result<Outcome> {
 pub(crate) const SMALL_BYTES: u64 = 64 * 1024;
 
 /// Runs something that blocks off the async threads, unless what it works on is small.
-pub(crate) async fn blocking_for<T: Send + 'static>(bytes: u64, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking_for<T: Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     if bytes <= SMALL_BYTES { work() } else { blocking(work).await }
 }
 
 /// Runs something that blocks off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("a task broke off").because(e))?
 }
 
 /// The input at a path, checked against what the ledger knows of it; from the archive where it has gone there.
-pub(super) fn checked_input(data: &DataDir, holder: &HolderId, payload: &FilePayload) -> Result<RetainedPath> {
+pub(super) fn checked_input(
+    data: &DataDir,
+    holder: &HolderId,
+    payload: &FilePayload,
+) -> Result<RetainedPath> {
     let retained = read::retained(data, &payload.path)?;
     let path = retained.path(data, holder)?;
     // A copy out of the archive is checked as it is made, and checked here against the ledger's word too.

@@ -22,7 +22,9 @@ impl Attempt {
                 warn!(app = %app, delivery = id.0, "late: {e}; this result is dropped");
                 self.ctx.process.observer.tell(Event::Late { app, id });
             }
-            Err(e) => error!(app = %app, delivery = id.0, "cannot settle delivery {id}: {e}; it is tried again when its lease ends"),
+            Err(e) => {
+                error!(app = %app, delivery = id.0, "cannot settle delivery {id}: {e}; it is tried again when its lease ends")
+            }
         }
     }
 
@@ -72,7 +74,10 @@ impl Attempt {
         failed.summary.took_ms = Some(millis(took));
         let error = &failed.error;
         if self.lease.is_lost() {
-            return Err(Error::new(ErrorKind::Stale, "the lease was lost or the delivery was cancelled meanwhile"));
+            return Err(Error::new(
+                ErrorKind::Stale,
+                "the lease was lost or the delivery was cancelled meanwhile",
+            ));
         }
         match error.kind() {
             ErrorKind::Stale => return Err(failed.error),

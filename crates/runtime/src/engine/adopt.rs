@@ -4,15 +4,17 @@
 //! that its manifest names. One that cannot be adopted is refused once, with the reason in `errors/`; one that may
 //! still come right (its data file is missing, its app is not declared) waits, and `why` says so.
 
+use super::ended;
 use super::events::Event;
 use super::pool::Busy;
-use super::ended;
 use crate::config::{By, Hop};
 use crate::context::Context;
 use crate::delivery::outputs::hand_over;
 use crate::delivery::quarantine::refuse_manifest;
 use crate::delivery::said;
-use handover_core::{AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, path_text};
+use handover_core::{
+    AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, path_text,
+};
 use handover_file::arrive::{self, Candidate, FolderCache};
 use handover_file::read;
 use handover_ledger::{ArrivalKey, Arrived, NameRow, NewArrival, Reserve};
@@ -56,7 +58,11 @@ impl Adopting {
         Self { ctx, cache: FolderCache::new(), busy, scans: Arc::default() }
     }
 
-    pub(crate) async fn serve(mut self, mut events: mpsc::UnboundedReceiver<arrive::Event>, mut end: watch::Receiver<bool>) {
+    pub(crate) async fn serve(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<arrive::Event>,
+        mut end: watch::Receiver<bool>,
+    ) {
         let mut next_scan = Instant::now();
         loop {
             if next_scan <= Instant::now() {
@@ -132,7 +138,10 @@ impl Adopting {
             Err(e) => return Err(e),
         };
         if let Some(id) = self.copied(&manifest, known.as_ref()).await? {
-            info!("{} says that it is delivery {id}, which this ledger knows: it is not adopted again", path.display());
+            info!(
+                "{} says that it is delivery {id}, which this ledger knows: it is not adopted again",
+                path.display()
+            );
             return Ok(Looked::Settled);
         }
         self.adopt(path, folder, stem, manifest, known).await
@@ -151,14 +160,33 @@ impl Adopting {
         if known.is_some() || manifest.ledger.as_deref() != Some(ledger.identity()) {
             return Ok(None);
         }
-        let Some(id) = manifest.delivery_id.as_ref().and_then(|id| id.parse::<DeliveryId>().ok()) else { return Ok(None) };
+        let Some(id) = manifest.delivery_id.as_ref().and_then(|id| id.parse::<DeliveryId>().ok()) else {
+            return Ok(None);
+        };
         Ok(ledger.get(id).await?.map(|delivery| delivery.id))
     }
 
-    async fn adopt(&self, path: &Path, folder: String, stem: String, manifest: Manifest, known: Option<NameRow>) -> Result<Looked> {
+    async fn adopt(
+        &self,
+        path: &Path,
+        folder: String,
+        stem: String,
+        manifest: Manifest,
+        known: Option<NameRow>,
+    ) -> Result<Looked> {
         let name: FileName = match manifest.file_name() {
             Ok(name) if name.stem() == stem => name,
-            Ok(_) => return self.refuse(path, Error::bad_data(format!("the manifest is named {stem} and names {}", manifest.filename))).await,
+            Ok(_) => {
+                return self
+                    .refuse(
+                        path,
+                        Error::bad_data(format!(
+                            "the manifest is named {stem} and names {}",
+                            manifest.filename
+                        )),
+                    )
+                    .await;
+            }
             Err(e) => return self.refuse(path, e).await,
         };
         let data_path = path.with_file_name(&manifest.filename);
@@ -190,7 +218,8 @@ impl Adopting {
             }
         };
         let relative = format!("{folder}/{}", manifest.filename);
-        let attempts = |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
+        let attempts =
+            |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
         let mut deliveries = hand_over(&manifest, &relative, file_id, &hops, attempts);
         deliveries.iter_mut().for_each(|new| new.dedup_key = Some(put_key(file_id)));
         let holder = self.ctx.process.holder.clone();
@@ -202,11 +231,13 @@ impl Adopting {
     /// Where an adopted file goes: to the apps that its manifest names and that are declared, in the flows it names,
     /// or else in those that lead from its app to theirs.
     fn hops(&self, manifest: &Manifest) -> Vec<Hop> {
-        let declared = manifest.targets().into_iter().filter(|app| self.ctx.config().app(app.as_str()).is_some());
+        let declared =
+            manifest.targets().into_iter().filter(|app| self.ctx.config().app(app.as_str()).is_some());
         declared
             .map(|to| {
                 let through = self.ctx.routes.flows_through(&to);
-                let named: Vec<String> = manifest.flows.iter().filter(|f| through.contains(f)).cloned().collect();
+                let named: Vec<String> =
+                    manifest.flows.iter().filter(|f| through.contains(f)).cloned().collect();
                 let linked: Vec<String> = self
                     .ctx
                     .routes
@@ -228,7 +259,12 @@ impl Adopting {
         };
         let text = said(&error);
         let original = path_text::to_text(path);
-        let delivery = NewDelivery::new(Kind::File, "outside", Some(DATA_DIRECTORY.into()), serde_json::json!({ "original": original }));
+        let delivery = NewDelivery::new(
+            Kind::File,
+            "outside",
+            Some(DATA_DIRECTORY.into()),
+            serde_json::json!({ "original": original }),
+        );
         let key = ArrivalKey {
             app: DATA_DIRECTORY.into(),
             path: original.clone(),

@@ -3,9 +3,9 @@
 //! A run that would overlap the one before is skipped; runs missed while nothing ran are said, not made up for,
 //! but for `run --once`, which makes the last one that is due.
 
+use super::ended;
 use super::events::Event;
 use super::pool::Busy;
-use super::ended;
 use crate::config::{App, Routes, Schedule};
 use crate::context::Context;
 use crate::delivery::payload::JobPayload;
@@ -77,7 +77,10 @@ impl Clockwork {
     }
 
     fn until_next(&self, now: Timestamp) -> Duration {
-        let next = self.schedule.next_after(now).map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+        let next = self
+            .schedule
+            .next_after(now)
+            .map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
         next.unwrap_or(SLEEP_MAX).clamp(Duration::from_millis(10), SLEEP_MAX)
     }
 
@@ -89,7 +92,10 @@ impl Clockwork {
             format!("{} missed its run of {from}: nothing was running then", self.app.name)
         } else {
             let more = if count >= MISSED_MAX { " or more" } else { "" };
-            format!("{} missed {count}{more} runs from {from} to {to}: nothing was running then", self.app.name)
+            format!(
+                "{} missed {count}{more} runs from {from} to {to}: nothing was running then",
+                self.app.name
+            )
         };
         warn!(app = %self.app.name, "{text}");
         self.ctx.process.observer.tell(Event::Notice(text));
@@ -111,10 +117,16 @@ impl Clockwork {
 
     async fn is_running(&self) -> Result<bool> {
         let counts = self.ctx.project.ledger.counts().await?;
-        Ok(counts.iter().any(|c| c.app == self.app.name.as_str() && matches!(c.status, Status::Pending | Status::Processing)))
+        Ok(counts.iter().any(|c| {
+            c.app == self.app.name.as_str() && matches!(c.status, Status::Pending | Status::Processing)
+        }))
     }
 
-    async fn mark(&self, due: Timestamp, job: Option<NewDelivery>) -> Result<Option<handover_core::DeliveryId>> {
+    async fn mark(
+        &self,
+        due: Timestamp,
+        job: Option<NewDelivery>,
+    ) -> Result<Option<handover_core::DeliveryId>> {
         let mark = ScheduleMark { app: self.app.name.to_string(), last_due: due };
         self.ctx.project.ledger.schedule_due(&self.ctx.process.holder.0, mark, job).await
     }
@@ -126,7 +138,12 @@ impl Clockwork {
 }
 
 /// A delivery that has a source program run once.
-pub(crate) fn job_for(routes: &Routes, app: &App, date: jiff::civil::Date, due: Option<Timestamp>) -> Result<NewDelivery> {
+pub(crate) fn job_for(
+    routes: &Routes,
+    app: &App,
+    date: jiff::civil::Date,
+    due: Option<Timestamp>,
+) -> Result<NewDelivery> {
     let flows = routes.entry_flows(&app.name).to_vec();
     let type_name = app.type_name.clone().map_or_else(|| TypeName::new("output"), Ok)?;
     let payload = JobPayload { type_name, date, flows, due, config: app.with.clone().unwrap_or_default() };
@@ -134,6 +151,11 @@ pub(crate) fn job_for(routes: &Routes, app: &App, date: jiff::civil::Date, due: 
     Ok(NewDelivery {
         flow: payload.flows.first().cloned(),
         max_attempts: app.max_attempts(),
-        ..NewDelivery::new(Kind::Job, if due.is_some() { "schedule" } else { "work" }, Some(app.name.to_string()), data)
+        ..NewDelivery::new(
+            Kind::Job,
+            if due.is_some() { "schedule" } else { "work" },
+            Some(app.name.to_string()),
+            data,
+        )
     })
 }

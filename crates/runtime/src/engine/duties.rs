@@ -22,8 +22,13 @@ const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
 async fn clean_up(project: &Project, process: &Process) -> Result<()> {
     let (project, ours) = (project.clone(), process.holder.clone());
     let look = move || {
-        let names = std::fs::read_dir(project.data.locks_dir()).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let holders = names.filter_map(|name| Some(HolderId(name.to_str()?.strip_suffix(".lock")?.to_owned())));
+        let names = std::fs::read_dir(project.data.locks_dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name());
+        let holders =
+            names.filter_map(|name| Some(HolderId(name.to_str()?.strip_suffix(".lock")?.to_owned())));
         match holders.filter(|holder| *holder != ours).any(|holder| !lock::is_alive(&project.data, &holder)) {
             true => super::clean_up(&project, &ours),
             false => Ok(()),
@@ -34,7 +39,8 @@ async fn clean_up(project: &Project, process: &Process) -> Result<()> {
 
 /// Ends what still runs of these holders' programs, where no guard has.
 async fn end_programs_of(lost: Vec<HolderId>) -> Result<()> {
-    let state = move |holder: &HolderId| if lost.contains(holder) { HolderState::Dead } else { HolderState::Unknown };
+    let state =
+        move |holder: &HolderId| if lost.contains(holder) { HolderState::Dead } else { HolderState::Unknown };
     let killed = crate::delivery::blocking(move || Ok(sweep_leftovers(state).killed)).await?;
     if killed > 0 {
         warn!("ended {killed} programs that a killed process had left running");
@@ -45,8 +51,10 @@ async fn end_programs_of(lost: Vec<HolderId>) -> Result<()> {
 /// Takes back what lost holders held, now, when none of their programs runs any more.
 pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
     let holders = project.ledger.holders().await?;
-    let lost: Vec<HolderId> =
-        holders.into_iter().filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder)).collect();
+    let lost: Vec<HolderId> = holders
+        .into_iter()
+        .filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder))
+        .collect();
     if !lost.is_empty() {
         end_programs_of(lost.clone()).await?;
     }

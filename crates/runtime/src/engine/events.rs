@@ -2,7 +2,7 @@
 
 use handover_core::{AppName, DeliveryId};
 use jiff::Timestamp;
-use std::sync::{Arc, RwLock, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Something that happened in this process.

@@ -1,11 +1,11 @@
 //! One generation of tasks: everything that runs under one configuration.
 
+use super::Options;
 use super::adopt::Adopting;
 use super::clockwork::Clockwork;
 use super::events::Event;
 use super::pool::Pool;
 use super::sources::{ImportState, Importing};
-use super::Options;
 use crate::built::Built;
 use crate::config::{App, BuiltIn, Config, Runs};
 use crate::context::{Context, Process};
@@ -50,7 +50,9 @@ impl Generation {
             _watchers: Vec::new(),
         };
         let apps: Vec<Arc<App>> = generation.ctx.config().apps.iter().cloned().collect();
-        for app in apps.iter().filter(|app| options.only.as_deref().is_none_or(|only| app.name.as_str() == only)) {
+        for app in
+            apps.iter().filter(|app| options.only.as_deref().is_none_or(|only| app.name.as_str() == only))
+        {
             generation.work_for(app.clone());
         }
         if options.only.is_none() {
@@ -88,7 +90,8 @@ impl Generation {
             }
             self.weakness(&watcher);
             self._watchers.push(watcher);
-            let (importing, state) = Importing::new(self.ctx.clone(), app.clone(), sources, self.busy.clone());
+            let (importing, state) =
+                Importing::new(self.ctx.clone(), app.clone(), sources, self.busy.clone());
             self.rounds.push(state.scans.clone());
             self.importers.push((app.name.clone(), state));
             tokio::spawn(importing.serve(events, self.end.subscribe()));
@@ -96,7 +99,14 @@ impl Generation {
         if let Some(schedule) = app.schedule.clone() {
             let rounds: Arc<AtomicUsize> = Arc::default();
             self.rounds.push(rounds.clone());
-            let clockwork = Clockwork { ctx: self.ctx.clone(), app, schedule, busy: self.busy.clone(), rounds, catch_up: once };
+            let clockwork = Clockwork {
+                ctx: self.ctx.clone(),
+                app,
+                schedule,
+                busy: self.busy.clone(),
+                rounds,
+                catch_up: once,
+            };
             tokio::spawn(clockwork.serve(self.end.subscribe()));
         }
         Ok(())

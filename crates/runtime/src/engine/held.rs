@@ -8,11 +8,13 @@ use handover_ledger::Held;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::warn;
 
-/// More held leases than this are not looked at one by one when another process commits; their renewal finds out.
-const LOOK_AT_MAX: usize = 64;
+/// The shortest time between two looks.
+const LOOK_APART: Duration = Duration::from_millis(200);
 
 type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>, Arc<AtomicBool>)>;
 
@@ -89,7 +91,10 @@ impl HeldLeases {
         let entries = self.lock();
         for held in lost {
             if let Some((_, sender, lost)) = entries.get(&(held.id, held.token.clone())) {
-                warn!(delivery = held.id.0, "the lease on delivery {} was lost, or it was cancelled: its work is stopped", held.id);
+                warn!(
+                    delivery = held.id.0,
+                    "the lease on delivery {} was lost, or it was cancelled: its work is stopped", held.id
+                );
                 lost.store(true, Ordering::SeqCst);
                 sender.send_replace(true);
             }
@@ -110,34 +115,41 @@ impl HeldLeases {
         Ok(())
     }
 
-    /// Looks whether one was taken away, after another process has committed.
-    pub(crate) async fn look(&self, project: &Project) -> Result<()> {
+    /// Looks whether one was taken away, after somebody has committed.
+    async fn look(&self, project: &Project) -> Result<()> {
         let all = self.all();
-        if all.len() > LOOK_AT_MAX {
+        if all.is_empty() {
             return Ok(());
         }
-        for held in all {
-            if !project.ledger.holds(&held).await? {
-                // It may have ended well a moment ago: then nobody listens any more.
-                self.lose(std::slice::from_ref(&held));
-            }
-        }
+        // One may have ended well a moment ago: then nobody listens any more.
+        let lost = project.ledger.lost(all).await?;
+        self.lose(&lost);
         Ok(())
     }
 }
 
-/// Renews leases three times in their length, until the process stops.
+/// Renews leases three times in their length, and looks after a commit whether one was lost, until the process stops.
 pub(crate) async fn renewing(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
     let mut wake = project.ledger.wake();
+    let every = project.config.lease / 3;
+    let mut next = Instant::now() + every;
     loop {
-        let result = tokio::select! {
+        let due = tokio::select! {
             () = ended(&mut end) => return,
-            () = tokio::time::sleep(project.config.lease / 3) => process.held.renew(&project).await,
-            Ok(()) = wake.changed() => process.held.look(&project).await,
+            () = tokio::time::sleep_until(next) => true,
+            Ok(()) = wake.changed() => false,
+        };
+        let result = if due {
+            next = Instant::now() + every;
+            process.held.renew(&project).await
+        } else {
+            process.held.look(&project).await
         };
         if let Err(e) = result {
             warn!("cannot renew the leases: {e}; it is tried again");
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            next = Instant::now() + LOOK_APART;
         }
+        // Commits come in floods; a cancelled program may wait so long for its end.
+        tokio::time::sleep(LOOK_APART).await;
     }
 }

@@ -42,7 +42,11 @@ impl Load {
     /// How many more to claim now. None while more than half of what may be on hand is: claims are made in bulk.
     fn room(&self) -> usize {
         let (target, outstanding) = (self.target(), self.outstanding.load(Ordering::SeqCst));
-        if outstanding >= self.workers && outstanding * 2 > target { 0 } else { target.saturating_sub(outstanding) }
+        if outstanding >= self.workers && outstanding * 2 > target {
+            0
+        } else {
+            target.saturating_sub(outstanding)
+        }
     }
 
     /// Waits until there is room, and says how much.

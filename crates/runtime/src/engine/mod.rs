@@ -86,7 +86,12 @@ impl Engine {
         });
         let (end, ending) = watch::channel(false);
         duties::rescue(&project, &process).await?;
-        let notifying = tokio::spawn(notify::serve(project.clone(), process.clone(), notify::listen(&process), ending.clone()));
+        let notifying = tokio::spawn(notify::serve(
+            project.clone(),
+            process.clone(),
+            notify::listen(&process),
+            ending.clone(),
+        ));
         let generation = Generation::start(project.clone(), process.clone(), &options)?;
         let duties = begin_duties(&project, &process, &ending);
         Ok(Self { process, generation, earlier: Vec::new(), duties, notifying, end, options })
@@ -101,7 +106,11 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing that happens to a delivery ends it; only what is wrong with the process itself does.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>, mut reload: tokio::sync::mpsc::Receiver<Config>) -> Result<()> {
+    pub async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        mut reload: tokio::sync::mpsc::Receiver<Config>,
+    ) -> Result<()> {
         loop {
             tokio::select! {
                 () = ended(&mut stop) => break,
@@ -149,11 +158,17 @@ impl Engine {
         self.generation.end();
         let idle = self.wait_until_idle();
         if tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), idle).await.is_err() {
-            info!("stopping the {} deliveries that still run; they are given back", self.process.held.count());
+            info!(
+                "stopping the {} deliveries that still run; they are given back",
+                self.process.held.count()
+            );
             self.process.held.stop_all();
             let stopped = self.wait_until_idle();
             if tokio::time::timeout(Duration::from_millis(2 * SHUTDOWN_GRACE_MS), stopped).await.is_err() {
-                warn!("{} deliveries did not stop in time; their leases bring them back", self.process.held.count());
+                warn!(
+                    "{} deliveries did not stop in time; their leases bring them back",
+                    self.process.held.count()
+                );
             }
         }
         self.end.send_replace(true);
@@ -168,7 +183,8 @@ impl Engine {
     async fn wait_until_idle(&self) {
         let goes_on = || {
             let counts = self.earlier.iter().chain([&self.generation.busy]);
-            self.process.held.count() > 0 || counts.map(|busy| busy.load(Ordering::SeqCst)).any(|count| count > 0)
+            self.process.held.count() > 0
+                || counts.map(|busy| busy.load(Ordering::SeqCst)).any(|count| count > 0)
         };
         while goes_on() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -176,7 +192,11 @@ impl Engine {
     }
 }
 
-fn begin_duties(project: &Project, process: &Arc<Process>, ending: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+fn begin_duties(
+    project: &Project,
+    process: &Arc<Process>,
+    ending: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(duties::rescuing(project.clone(), process.clone(), ending.clone())),

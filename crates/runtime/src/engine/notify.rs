@@ -3,11 +3,11 @@
 //! One command runs at a time, in the order of what happened; one that fails or hangs is said in the log and does
 //! not hold the work up.
 
-use super::events::Event;
 use super::ended;
+use super::events::Event;
 use crate::context::Process;
-use crate::project::Project;
 use crate::program::{How, Input, Output, ProgramSpec};
+use crate::project::Project;
 use handover_core::{Error, Result, path_text};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -49,7 +49,12 @@ fn line(event: &Event) -> Option<Value> {
 }
 
 /// Runs the command for each line until the lines end, or, once `end` is true, until none waits.
-pub(crate) async fn serve(project: Project, process: Arc<Process>, mut lines: mpsc::Receiver<Value>, mut end: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    project: Project,
+    process: Arc<Process>,
+    mut lines: mpsc::Receiver<Value>,
+    mut end: watch::Receiver<bool>,
+) {
     loop {
         let line = tokio::select! {
             biased;
@@ -68,7 +73,8 @@ async fn tell(project: &Project, process: &Process, command: &str, line: &Value)
     let words = crate::config::Program::new(command, false)?.command(&crate::config::Placeholders::default());
     let (data, holder, text) = (project.data.clone(), process.holder.clone(), format!("{line}\n"));
     let draft = crate::delivery::small_draft(data, holder, text).await?;
-    let stdin = std::fs::File::open(draft.path()).map_err(|e| Error::io("open", path_text::to_text(draft.path()), e))?;
+    let stdin = std::fs::File::open(draft.path())
+        .map_err(|e| Error::io("open", path_text::to_text(draft.path()), e))?;
     let spec = ProgramSpec {
         words,
         env: Vec::new(),

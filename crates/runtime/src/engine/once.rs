@@ -35,19 +35,25 @@ pub(crate) async fn until_idle(generation: &Generation) -> Result<()> {
 }
 
 fn quiet(generation: &Generation) -> bool {
-    generation.rounds.iter().all(|rounds| rounds.load(Ordering::SeqCst) > 0) && generation.busy.load(Ordering::SeqCst) == 0
+    generation.rounds.iter().all(|rounds| rounds.load(Ordering::SeqCst) > 0)
+        && generation.busy.load(Ordering::SeqCst) == 0
 }
 
 /// Whether a file waits to be complete.
 fn settling(generation: &Generation) -> bool {
-    generation.importers.iter().any(|(_, state)| !state.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
+    generation
+        .importers
+        .iter()
+        .any(|(_, state)| !state.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty())
 }
 
 async fn runnable(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
     let paused = ledger.paused().await?;
     for app in &generation.pools {
-        if paused.iter().all(|p| p.app != app.as_str()) && ledger.oldest_pending(app.as_str()).await?.is_some() {
+        if paused.iter().all(|p| p.app != app.as_str())
+            && ledger.oldest_pending(app.as_str()).await?.is_some()
+        {
             return Ok(true);
         }
     }
@@ -57,7 +63,11 @@ async fn runnable(generation: &Generation) -> Result<bool> {
 fn say_unsettled(generation: &Generation) {
     for (app, state) in &generation.importers {
         for waiting in state.waiting.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let text = format!("{} {}: it is left for the next run", handover_core::path_text::to_text(&waiting.path), waiting.reason);
+            let text = format!(
+                "{} {}: it is left for the next run",
+                handover_core::path_text::to_text(&waiting.path),
+                waiting.reason
+            );
             warn!(app = %app, "{text}");
             generation.ctx.process.observer.tell(Event::Notice(text));
         }
@@ -110,7 +120,9 @@ impl Summary {
     fn note(&mut self, event: &Event) {
         match event {
             Event::Arrived { .. } => self.arrived += 1,
-            Event::Refused { id, original, error, .. } => self.refused.push((*id, original.clone(), error.clone())),
+            Event::Refused { id, original, error, .. } => {
+                self.refused.push((*id, original.clone(), error.clone()))
+            }
             Event::Completed { app, id, rows_in, rows_out, rows_rejected, bytes_out, .. } => {
                 self.later.remove(id);
                 let sums = self.apps.entry(app.clone()).or_default();
@@ -130,7 +142,9 @@ impl Summary {
             }
             Event::Notice(text) => self.notices.push(text.clone()),
             Event::Late { app, id } => {
-                self.notices.push(format!("{app}: delivery {id} lost its lease while it was worked on: its result was dropped"));
+                self.notices.push(format!(
+                    "{app}: delivery {id} lost its lease while it was worked on: its result was dropped"
+                ));
             }
         }
     }

@@ -89,7 +89,12 @@ impl Pool {
         for delivery in claimed {
             let place = match first.take() {
                 Some(place) => place,
-                None => self.places.clone().acquire_owned().await.map_err(|_| Error::internal("a pool was closed"))?,
+                None => self
+                    .places
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| Error::internal("a pool was closed"))?,
             };
             self.begin(delivery, place, end.clone());
         }
@@ -129,7 +134,8 @@ impl Pool {
     fn enough_room(&self) -> Result<()> {
         let space = disk::space(self.ctx.project.data.tmp_dir())?;
         if disk::low(&space) {
-            return Err(Error::new(handover_core::ErrorKind::NotYet, "the disk is full").hint("make room: work resumes by itself"));
+            return Err(Error::new(handover_core::ErrorKind::NotYet, "the disk is full")
+                .hint("make room: work resumes by itself"));
         }
         Ok(())
     }

@@ -4,11 +4,11 @@
 //! Invariants: a file is taken only after its arrival is in the ledger; each state of a file arrives once; a file
 //! that cannot be taken is refused with its reason, once. On a crash the next scan finds what was not committed.
 
+use super::ended;
 use super::events::Event;
 use super::pool::Busy;
-use super::ended;
-use crate::config::App;
 use crate::built::Source;
+use crate::config::App;
 use crate::context::Context;
 use crate::delivery::payload::ArrivalPayload;
 use crate::delivery::{Refusing, see_to_original_of};
@@ -39,7 +39,13 @@ const HALF_REMOVED_MAX: usize = 1_000;
 type Seen = (PathBuf, u64, u64, u64, i128);
 
 fn seen(candidate: &Candidate) -> Seen {
-    (candidate.path.clone(), candidate.device, candidate.inode, candidate.size, candidate.mtime.as_nanosecond())
+    (
+        candidate.path.clone(),
+        candidate.device,
+        candidate.inode,
+        candidate.size,
+        candidate.mtime.as_nanosecond(),
+    )
 }
 
 /// Why a file waits, for `run --once` and for people.
@@ -73,7 +79,12 @@ pub(crate) struct ImportState {
 }
 
 impl Importing {
-    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, sources: Arc<Vec<Source>>, busy: Arc<AtomicUsize>) -> (Self, ImportState) {
+    pub(crate) fn new(
+        ctx: Arc<Context>,
+        app: Arc<App>,
+        sources: Arc<Vec<Source>>,
+        busy: Arc<AtomicUsize>,
+    ) -> (Self, ImportState) {
         let state = ImportState { waiting: Arc::default(), scans: Arc::default() };
         let importing = Self {
             ctx,
@@ -91,7 +102,11 @@ impl Importing {
     }
 
     /// Scans at every hint, when something that waits may be ready, and from time to time.
-    pub(crate) async fn serve(mut self, mut events: mpsc::UnboundedReceiver<arrive::Event>, mut end: watch::Receiver<bool>) {
+    pub(crate) async fn serve(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<arrive::Event>,
+        mut end: watch::Receiver<bool>,
+    ) {
         self.remember().await;
         self.finish_removals().await;
         loop {
@@ -150,7 +165,13 @@ impl Importing {
         }
         match self.ctx.project.ledger.arrivals(self.app.name.as_str(), REMEMBERED_MAX).await {
             Ok(arrivals) => self.known.extend(arrivals.into_iter().map(|a| {
-                (path_text::from_text(&a.key.path), a.key.device, a.key.inode, a.key.size, a.key.mtime.as_nanosecond())
+                (
+                    path_text::from_text(&a.key.path),
+                    a.key.device,
+                    a.key.inode,
+                    a.key.size,
+                    a.key.mtime.as_nanosecond(),
+                )
             })),
             Err(e) => warn!(app = %self.app.name, "cannot read what arrived before: {e}"),
         }
@@ -162,7 +183,8 @@ impl Importing {
         if self.all_are_left() {
             return;
         }
-        let arrivals = match self.ctx.project.ledger.arrivals(self.app.name.as_str(), HALF_REMOVED_MAX).await {
+        let arrivals = match self.ctx.project.ledger.arrivals(self.app.name.as_str(), HALF_REMOVED_MAX).await
+        {
             Ok(arrivals) => arrivals,
             Err(e) => return warn!(app = %self.app.name, "cannot look for half removed originals: {e}"),
         };
@@ -181,8 +203,13 @@ impl Importing {
     /// What is to become of an arrival's original, as its source says now.
     async fn disposal_of(&self, id: DeliveryId) -> Disposal {
         let delivery = self.ctx.project.ledger.get(id).await.ok().flatten();
-        let index = delivery.and_then(|delivery| ArrivalPayload::of(&delivery).ok()).map_or(0, |arrival| arrival.source);
-        self.sources.get(index).or_else(|| self.sources.first()).map_or(Disposal::Leave, |source| source.disposal())
+        let index = delivery
+            .and_then(|delivery| ArrivalPayload::of(&delivery).ok())
+            .map_or(0, |arrival| arrival.source);
+        self.sources
+            .get(index)
+            .or_else(|| self.sources.first())
+            .map_or(Disposal::Leave, |source| source.disposal())
     }
 
     /// One look at every folder. Returns when to look again at the latest.
@@ -223,7 +250,13 @@ impl Importing {
                 let settle = self.sources[index].config.settle;
                 match self.inspectors[index].readiness(&candidate, settle, hint, now) {
                     Readiness::Ready { proof, manifest } => {
-                        arrivals.push(self.arrival(index, candidate, proof.to_string(), manifest.map(|m| *m), None));
+                        arrivals.push(self.arrival(
+                            index,
+                            candidate,
+                            proof.to_string(),
+                            manifest.map(|m| *m),
+                            None,
+                        ));
                     }
                     Readiness::Waiting { reason, until } => {
                         again = again.min(pause_until(until, now));
@@ -254,15 +287,32 @@ impl Importing {
     fn scan(&self, index: usize, after: Option<arrive::Cursor>) -> Result<arrive::Scan> {
         let source = &self.sources[index];
         let known = |candidate: &Candidate| self.known.contains(&seen(candidate));
-        let options = ScanOptions { recursive: source.config.recursive, after, known: Some(&known), ..ScanOptions::default() };
+        let options = ScanOptions {
+            recursive: source.config.recursive,
+            after,
+            known: Some(&known),
+            ..ScanOptions::default()
+        };
         arrive::scan(&source.config.from, &source.patterns, &options).map_err(|e| {
             let missing = e.kind() == ErrorKind::NotFound;
-            let error = Error::new(e.kind(), "cannot look for new files").on(source.config.from.display()).because(e);
-            if missing { error.hint("the folder is not there yet: it is noticed when it appears") } else { error }
+            let error =
+                Error::new(e.kind(), "cannot look for new files").on(source.config.from.display()).because(e);
+            if missing {
+                error.hint("the folder is not there yet: it is noticed when it appears")
+            } else {
+                error
+            }
         })
     }
 
-    fn arrival(&self, index: usize, candidate: Candidate, proof: String, manifest: Option<Manifest>, refused: Option<Error>) -> Pending {
+    fn arrival(
+        &self,
+        index: usize,
+        candidate: Candidate,
+        proof: String,
+        manifest: Option<Manifest>,
+        refused: Option<Error>,
+    ) -> Pending {
         let source = &self.sources[index];
         let payload = ArrivalPayload {
             original: path_text::to_text(&candidate.path),
@@ -276,7 +326,12 @@ impl Importing {
             candidate: candidate.clone(),
         };
         let app = self.app.name.to_string();
-        let new = NewDelivery::new(Kind::File, "outside", Some(app.clone()), serde_json::to_value(&payload).unwrap_or_default());
+        let new = NewDelivery::new(
+            Kind::File,
+            "outside",
+            Some(app.clone()),
+            serde_json::to_value(&payload).unwrap_or_default(),
+        );
         let key = ArrivalKey {
             app,
             path: payload.original,
@@ -285,9 +340,18 @@ impl Importing {
             size: candidate.size,
             mtime: candidate.mtime,
         };
-        let delivery = NewDelivery { flow: payload.flows.first().cloned(), max_attempts: self.app.max_attempts(), ..new };
+        let delivery = NewDelivery {
+            flow: payload.flows.first().cloned(),
+            max_attempts: self.app.max_attempts(),
+            ..new
+        };
         let said = refused.as_ref().map(crate::delivery::said);
-        Pending { new: NewArrival { key, proof, delivery, refused: said }, candidate, refused, disposal: source.disposal() }
+        Pending {
+            new: NewArrival { key, proof, delivery, refused: said },
+            candidate,
+            refused,
+            disposal: source.disposal(),
+        }
     }
 
     async fn commit(&mut self, pending: Vec<Pending>) -> Result<()> {
@@ -301,7 +365,10 @@ impl Importing {
             self.known.insert(seen(&pending.candidate));
             match answer {
                 Arrived::New(id) => self.arrived(id, pending).await,
-                Arrived::Known(id) => see_to_original_of(&self.ctx, &self.app.name, id, pending.candidate, pending.disposal).await,
+                Arrived::Known(id) => {
+                    see_to_original_of(&self.ctx, &self.app.name, id, pending.candidate, pending.disposal)
+                        .await
+                }
             }
         }
         Ok(())
@@ -332,5 +399,7 @@ struct Pending {
 
 fn pause_until(until: Option<Timestamp>, now: Timestamp) -> Duration {
     let most = Duration::from_millis(250);
-    until.map_or(most, |until| Duration::try_from(until.duration_since(now)).unwrap_or_default()).clamp(Duration::from_millis(5), SCAN_EVERY)
+    until
+        .map_or(most, |until| Duration::try_from(until.duration_since(now)).unwrap_or_default())
+        .clamp(Duration::from_millis(5), SCAN_EVERY)
 }
