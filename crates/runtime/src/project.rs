@@ -1,10 +1,12 @@
 //! A project: a configuration with its data directory and ledger, opened.
 
 use crate::config::{Config, LedgerAddress};
-use handover_core::{Clock, Error, Result, SystemClock};
+use handover_core::{Clock, Error, ErrorKind, Result, SystemClock};
+use handover_file::disk;
 use handover_file::layout::DataDir;
 use handover_ledger::Ledger;
 use handover_ledger::sqlite::SqliteLedger;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An opened project. Clones share everything.
@@ -29,7 +31,11 @@ impl Project {
         let data = DataDir::open(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger: Arc<dyn Ledger> = match &config.ledger {
-            LedgerAddress::Sqlite(file) => Arc::new(SqliteLedger::open(file, config.migrate, clock.clone())?),
+            LedgerAddress::Sqlite(file) => {
+                not_lost(&data, file)?;
+                let ledger = SqliteLedger::open(file, config.migrate, clock.clone());
+                Arc::new(ledger.map_err(|e| for_want_of_room(&data, e))?)
+            }
             LedgerAddress::Postgres(_) => return Err(postgres()),
         };
         data.bind(ledger.identity())?;
@@ -55,6 +61,33 @@ impl Project {
     #[must_use]
     pub fn with_config(&self, config: Config) -> Self {
         Self { config: Arc::new(config), ..self.clone() }
+    }
+}
+
+/// A data directory whose ledger is not there gets no new one: that would not know the names in it.
+fn not_lost(data: &DataDir, file: &Path) -> Result<()> {
+    match data.bound_to()? {
+        Some(bound) if !file.exists() => {
+            let message = format!(
+                "another ledger wrote the data directory {}: {bound}, and there is none here",
+                data.root().display()
+            );
+            Err(Error::config(message).on(file.display()).hint(
+                "put the ledger back from a backup, let `ledger:` name its file, or begin anew in another data directory",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// With no room left the ledger fails to open in many words, of which this is the clear one.
+fn for_want_of_room(data: &DataDir, error: Error) -> Error {
+    match disk::space(data.tmp_dir()) {
+        Ok(space) if disk::low(&space) => Error::new(ErrorKind::NotYet, "the disk is full")
+            .on(data.root().display())
+            .because(error)
+            .hint("make room, and run it again"),
+        _ => error,
     }
 }
 

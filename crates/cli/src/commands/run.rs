@@ -24,8 +24,8 @@ Stays until it is stopped, unless --once is given. SIGTERM or Ctrl-C: nothing ne
 one stops at once. SIGHUP reads the configuration anew. Any number may run at the same time; what a killed one leaves \
 is taken up by the next.
 
---once ends when nothing is runnable now: for cron. Exit code 1 where a delivery failed in this run; rejected rows are \
-no failure.
+--once ends when nothing is runnable now: for cron. Exit code 1 where a delivery failed or a file was refused in this \
+run; rejected rows are no failure.
 
 Examples:
   handover run
@@ -94,7 +94,7 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     engine.run_once(stop).await?;
     let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     say(start.printer, &config, &summary);
-    Ok(if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.failed.is_empty() && summary.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What a daemon says when it has begun.
@@ -263,7 +263,9 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
         printer.data(format_args!("failed: delivery {id} of {app}: {error}"));
     }
     for (id, file, error) in &summary.refused {
-        printer.data(format_args!("refused: {file} (delivery {id}): {error}"));
+        // Most reasons name the file themselves.
+        let file = if error.contains(file.as_str()) { String::new() } else { format!("{file}: ") };
+        printer.data(format_args!("refused: delivery {id}: {file}{error}"));
     }
     for (id, (app, error, at)) in &summary.later {
         let now = jiff::Timestamp::now();

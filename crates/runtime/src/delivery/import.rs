@@ -7,7 +7,7 @@ use super::rows::{blocking, blocking_for};
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::built::Source;
 use handover_apps::importer::Duplicates;
-use handover_core::{AppName, Error, Result, path_text};
+use handover_core::{AppName, Error, ErrorKind, Result, path_text};
 use handover_file::arrive::{Candidate, Disposal, Outcome, TakeLimits, settle_original, take};
 use handover_file::draft::Written;
 use handover_file::read;
@@ -47,7 +47,10 @@ impl Attempt {
             ext: arrival.ext.clone(),
             stem: None,
         };
-        let written = self.read_original(&arrival, source).await?;
+        let written = match self.read_original(&arrival, source).await {
+            Ok(written) => written,
+            Err(e) => return superseded(&arrival.candidate, e),
+        };
         let mut summary = Summary::default();
         let checksum = written.checksum;
         let afterwards = self
@@ -91,7 +94,7 @@ impl Attempt {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let (candidate, ext, max_bytes) =
             (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
-        let manifest = arrival.manifest.clone();
+        let (manifest, original) = (arrival.manifest.clone(), arrival.original.clone());
         blocking_for(arrival.candidate.size, move || {
             let mut draft = data.draft(&holder, &ext)?;
             match retained {
@@ -107,7 +110,7 @@ impl Attempt {
             }
             let written = draft.finish()?;
             if written.file_size == 0 {
-                return Err(Error::bad_data("the file is empty")
+                return Err(Error::bad_data("the file is empty").on(&original)
                     .hint("a table needs at least its header; ask its source for the file again"));
             }
             Ok(written)
@@ -173,6 +176,23 @@ impl Attempt {
         Ok(seen.into_iter().find(|a| {
             a.key.app == self.app.name.as_str() && a.delivery_id != self.delivery.id && a.checksum.is_some()
         }))
+    }
+}
+
+/// What arrived is no more: it was changed since, and then what it is now arrives by itself; or it has gone, and trying
+/// again does not bring it back. Any other error stays what it is.
+fn superseded(candidate: &Candidate, error: Error) -> Result<Finished, Failed> {
+    let there = std::fs::symlink_metadata(&candidate.path);
+    match (error.kind(), there) {
+        (ErrorKind::NotYet, Ok(there)) if !candidate.is_still(&there) => {
+            let note = format!("skipped: {error}; what it is now arrives by itself");
+            let summary = Summary { notes: vec![note], ..Summary::default() };
+            Ok(Finished { summary, ..Finished::default() })
+        }
+        (ErrorKind::NotFound, Err(e)) if e.kind() == io::ErrorKind::NotFound && candidate.path.parent().is_some_and(|p| p.is_dir()) => {
+            Err(error.with_kind(ErrorKind::BadData).into())
+        }
+        _ => Err(error.into()),
     }
 }
 

@@ -6,11 +6,12 @@
 use super::outputs::{Naming, Place, Says, naming_like};
 use super::payload::{FilePayload, JobPayload};
 use super::rows::{blocking_for, checked_input, flows_of};
+use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{Input, Output, Placeholders, Program};
-use crate::program::{self, Ended, ProgramSpec, Verdict};
+use crate::program::{self, Ended, How, ProgramSpec, Verdict};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
-use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault};
+use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, units};
 use handover_file::disk;
 use handover_file::draft::{Draft, Written};
 use handover_file::read::{self, RetainedPath};
@@ -60,11 +61,13 @@ impl Attempt {
         let mut files = self.prepare(program, &work, ext).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
         fault::point("program.before_start")?;
+        let untouched = Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
         let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
         fault::point("program.ended")?;
         slot.free();
-        let summary = self.judge(&ended)?;
+        let mut summary = self.judge(&ended)?;
         self.enough_room()?;
+        summary.notes.extend(untouched.after(&self.ctx.project.data)?);
         let (Some(named), Some(draft)) = (named, files.output.take()) else {
             return Ok(Finished { summary, ..Finished::default() });
         };
@@ -233,7 +236,11 @@ impl Attempt {
 
     /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry.
     fn judge(&self, ended: &Ended) -> Result<Summary, Failed> {
-        let meaning = ended.meaning();
+        let mut meaning = ended.meaning();
+        if ended.how == How::TimedOut {
+            let timeout = units::format_duration(self.app.timeout);
+            meaning.sentence = format!("it ran longer than its timeout of {timeout} and was stopped with all it had started");
+        }
         let mut summary = Summary {
             stderr: ended.stderr.clone(),
             exit: Some(meaning.sentence.clone()),

@@ -1,6 +1,7 @@
 //! How an attempt ends: the ledger is told, the original is seen to, people are told.
 
 use super::{Attempt, Failed, Finished, import};
+use crate::config::{BuiltIn, Runs};
 use crate::engine::events::Event;
 use handover_core::{Error, ErrorKind, Result, Status};
 use handover_ledger::{Completion, Failure, Verdict};
@@ -86,6 +87,7 @@ impl Attempt {
                 return Ok(());
             }
             ErrorKind::BadData => self.quarantine(&mut failed).await,
+            kind if verdict(kind) == Verdict::Retry && self.never_got_in() => self.quarantine(&mut failed).await,
             _ => {}
         }
         let verdict = verdict(failed.error.kind());
@@ -103,6 +105,18 @@ impl Attempt {
         Ok(())
     }
 
+    /// Whether this was the last attempt to import a file: nothing of it is in the data directory, so its reason is left
+    /// there.
+    fn never_got_in(&self) -> bool {
+        matches!(self.app.runs, Runs::BuiltIn(BuiltIn::Importer(_))) && self.delivery.attempts >= self.delivery.max_attempts
+    }
+
+    /// The file that the delivery is about, for people.
+    fn file(&self) -> Option<String> {
+        let data = &self.delivery.data;
+        ["original", "path"].iter().find_map(|key| data.get(key)?.as_str()).map(str::to_owned)
+    }
+
     fn tell_failure(&self, kind: ErrorKind, text: String, status: Status, run_at: Option<jiff::Timestamp>) {
         let (app, id) = (self.app.name.clone(), self.delivery.id);
         let attempt = self.delivery.attempts;
@@ -110,7 +124,7 @@ impl Attempt {
             (Status::Failed, _) => {
                 error!(app = %app, delivery = id.0, attempt, "delivery {id} failed: {text}");
                 let quarantined = kind == ErrorKind::BadData;
-                self.ctx.process.observer.tell(Event::Failed { app, id, error: text, quarantined });
+                self.ctx.process.observer.tell(Event::Failed { app, id, file: self.file(), error: text, quarantined });
             }
             (_, run_at) => {
                 let when = run_at.map(super::outputs::said).unwrap_or_default();

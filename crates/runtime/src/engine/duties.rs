@@ -65,7 +65,7 @@ pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
                 error!(app = %app, delivery = id.0, "delivery {id} failed: its worker was lost too often");
                 if let Ok(app) = app.parse() {
                     let error = "its worker was lost too often".to_owned();
-                    process.observer.tell(Event::Failed { app, id, error, quarantined: false });
+                    process.observer.tell(Event::Failed { app, id, file: None, error, quarantined: false });
                 }
             }
             _ => warn!(app = %app, delivery = id.0, "delivery {id} was taken back: its worker is gone"),

@@ -65,6 +65,8 @@ pub enum Event {
         app: AppName,
         /// The delivery.
         id: DeliveryId,
+        /// The file that it is about, where it is about one.
+        file: Option<String>,
         /// What went wrong.
         error: String,
         /// Whether its input went to quarantine.

@@ -36,9 +36,9 @@ pub(crate) fn listen(process: &Process) -> mpsc::Receiver<Value> {
 /// What is told of an event, if it is one that is told.
 fn line(event: &Event) -> Option<Value> {
     match event {
-        Event::Failed { app, id, error, quarantined } => Some(json!({
+        Event::Failed { app, id, file, error, quarantined } => Some(json!({
             "event": if *quarantined { "quarantined" } else { "failed" },
-            "app": app, "delivery_id": id.to_string(), "error": error, "time": jiff::Timestamp::now(),
+            "app": app, "delivery_id": id.to_string(), "file": file, "error": error, "time": jiff::Timestamp::now(),
         })),
         Event::Refused { app, id, original, error } => Some(json!({
             "event": "quarantined", "app": app, "delivery_id": id.to_string(), "file": original, "error": error,

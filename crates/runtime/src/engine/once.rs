@@ -132,10 +132,14 @@ impl Summary {
                 sums.rows_rejected += rows_rejected.unwrap_or(0);
                 sums.bytes_out += bytes_out.unwrap_or(0);
             }
-            Event::Failed { app, id, error, .. } => {
+            Event::Failed { app, id, file, error, .. } => {
                 self.later.remove(id);
+                let error = match file {
+                    Some(file) if !error.contains(file.as_str()) => format!("{file}: {error}"),
+                    _ => error.clone(),
+                };
                 self.apps.entry(app.clone()).or_default().failed += 1;
-                self.failed.push((*id, app.clone(), error.clone()));
+                self.failed.push((*id, app.clone(), error));
             }
             Event::Retrying { app, id, error, run_at } => {
                 self.later.insert(*id, (app.clone(), error.clone(), *run_at));

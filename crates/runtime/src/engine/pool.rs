@@ -9,8 +9,9 @@ use super::load::Load;
 use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Slot};
-use handover_core::{Delivery, Error, Result};
+use handover_core::{Delivery, Error, ErrorKind, Result};
 use handover_file::disk;
+use handover_file::layout::DataDir;
 use handover_ledger::{Claim, Held, Queue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,9 +133,16 @@ impl Pool {
 
     /// With the disk full nothing is begun.
     fn enough_room(&self) -> Result<()> {
-        let space = disk::space(self.ctx.project.data.tmp_dir())?;
+        let data = &self.ctx.project.data;
+        let space = match disk::space(data.tmp_dir()) {
+            // Somebody removed the folder for temporary files: it is made again.
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                DataDir::open(data.root()).and_then(|_| disk::space(data.tmp_dir()))
+            }
+            other => other,
+        }?;
         if disk::low(&space) {
-            return Err(Error::new(handover_core::ErrorKind::NotYet, "the disk is full")
+            return Err(Error::new(ErrorKind::NotYet, "the disk is full")
                 .hint("make room: work resumes by itself"));
         }
         Ok(())

@@ -262,6 +262,8 @@ impl Importing {
                         again = again.min(pause_until(until, now));
                         waiting.push(Waiting { path: candidate.path, reason });
                     }
+                    // The right to read it may still come; that changes nothing that the ledger knows a file by.
+                    Readiness::Refused(error) if error.kind() == ErrorKind::Denied => self.say_once(&error),
                     Readiness::Refused(error) => {
                         arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error)));
                     }
