@@ -7,13 +7,14 @@
 use crate::error::{Error, ErrorKind, Result};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Every fault point, in the order in which one delivery passes them. Tests walk this list.
 pub const POINTS: &[&str] = &[
     "arrive.before_commit",
     "arrive.committed",
+    "arrive.refused",
     "claim.before_commit",
     "claim.committed",
     "reserve.committed",
@@ -48,6 +49,8 @@ struct Armed {
     action: Action,
     at: u64,
     hits: AtomicU64,
+    /// Whether the process is being killed: until it is, no thread gets past another point.
+    dying: AtomicBool,
 }
 
 fn armed() -> Option<&'static Armed> {
@@ -64,7 +67,7 @@ fn parse(text: &str) -> Option<Armed> {
         "error" => Action::Fail,
         _ => return None,
     };
-    Some(Armed { point: point.to_owned(), action, at: at.parse().ok()?, hits: AtomicU64::new(0) })
+    Some(Armed { point: point.to_owned(), action, at: at.parse().ok()?, hits: AtomicU64::new(0), dying: AtomicBool::new(false) })
 }
 
 /// Passes a fault point. Does nothing unless a test armed it.
@@ -74,11 +77,17 @@ fn parse(text: &str) -> Option<Armed> {
 pub fn point(name: &str) -> Result<()> {
     debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
     let Some(armed) = armed() else { return Ok(()) };
+    if armed.dying.load(Ordering::SeqCst) {
+        std::thread::sleep(DYING);
+    }
     if armed.point != name || armed.hits.fetch_add(1, Ordering::SeqCst) + 1 != armed.at {
         return Ok(());
     }
     match armed.action {
-        Action::Kill => raise("KILL"),
+        Action::Kill => {
+            armed.dying.store(true, Ordering::SeqCst);
+            raise("KILL");
+        }
         Action::Stop => raise("STOP"),
         Action::Fail => {
             return Err(Error::new(ErrorKind::Io, format!("a test made this step fail ({name})")));
@@ -100,7 +109,8 @@ fn raise(signal: &str) {
     by_program.arg(format!("-{signal}")).arg(&pid);
     let mut by_shell = Command::new("sh");
     by_shell.args(["-c", &format!("kill -{signal} {pid}")]);
-    let sent = [by_program, by_shell].iter_mut().any(|kill| kill.status().is_ok_and(|status| status.success()));
+    let sent =
+        [by_program, by_shell].iter_mut().any(|kill| kill.status().is_ok_and(|status| status.success()));
     match (sent, signal) {
         (true, "STOP") => std::thread::sleep(STOPPING),
         (true, _) => std::thread::sleep(DYING),

@@ -94,7 +94,11 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     engine.run_once(stop).await?;
     let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     say(start.printer, &config, &summary);
-    Ok(if summary.failed.is_empty() && summary.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if summary.failed.is_empty() && summary.refused.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What a daemon says when it has begun.

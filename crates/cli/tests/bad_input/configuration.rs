@@ -100,7 +100,7 @@ fn no_yaml_at_all() {
 fn a_reload_of_a_wrong_configuration_leaves_the_old_one_in_force() {
     let case = Case::importing("");
     let mut running = case.serve();
-    running.says_within(crate::kit::LONG, "running as");
+    running.says_within(crate::kit::LONG, "watches");
     case.project.write("handover.yaml", "apps:\n\tx\n");
     running.signal(rustix::process::Signal::HUP);
     running.says_within(crate::kit::LONG, "not loaded anew");

@@ -1,5 +1,6 @@
 //! A project with something bad in it, and what came of that.
 
+use handover_testkit::process::wait_for;
 use handover_testkit::{Project, Running, files_below};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -118,17 +119,18 @@ flows:
     /// `handover run --once`.
     #[track_caller]
     pub(crate) fn once(&self) -> Ran {
-        self.run(&["run", "--once"])
+        self.run(&["run", "--once", "-v"])
     }
 
     /// A daemon.
     pub(crate) fn serve(&self) -> Running {
-        self.project.start(&["run"])
+        self.project.start(&["run", "-v"])
     }
 
     /// This command, to its end.
     #[track_caller]
     pub(crate) fn end(&self, command: Command) -> Ran {
+        std::fs::create_dir_all(self.join("logs")).unwrap();
         end(Running::start(command, &self.join("logs/own.log")))
     }
 
@@ -235,23 +237,25 @@ flows:
         self.exported().values().filter(|found| found.as_slice() == content.as_ref()).count()
     }
 
-    /// The good file went through, once, and no unfinished file is left in sight.
+    /// The good file went through, once, and nothing unfinished is left.
     #[track_caller]
     pub(crate) fn assert_went_on(&self) {
         assert_eq!(self.times_exported(GOOD), 1, "{:?}\n{:#?}", self.exported().keys(), self.rows());
         self.assert_nothing_half();
+        wait_for(LONG, "temporary files are gone", || {
+            let hidden =
+                |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let exports = files_below(&self.join("outgoing")).into_iter().filter(hidden).count();
+            (exports == 0 && files_below(&self.join("data/.handover/tmp")).is_empty()).then_some(())
+        });
     }
 
-    /// Every data file has its manifest and every manifest its data file, which agrees with it in size; nothing is
-    /// left in the folder for temporary files.
+    /// Every data file has its manifest and every manifest its data file, which agrees with it in size.
     #[track_caller]
     pub(crate) fn assert_nothing_half(&self) {
         for root in ["data", "outgoing"] {
             let root = self.join(root);
-            let files: Vec<PathBuf> = files_below(&root)
-                .into_iter()
-                .filter(|path| !path.starts_with(root.join(".handover")))
-                .collect();
+            let files = seen_below(&root);
             let manifests = manifests_in(&root);
             assert_eq!(files.len(), 2 * manifests.len(), "{files:#?}");
             for (path, manifest) in manifests {
@@ -259,7 +263,6 @@ flows:
                 assert_eq!(Some(data.metadata().unwrap().len()), manifest["file_size"].as_u64(), "{path:?}");
             }
         }
-        assert_eq!(files_below(&self.join("data/.handover/tmp")), Vec::<PathBuf>::new());
     }
 }
 
@@ -269,9 +272,20 @@ fn end(mut running: Running) -> Ran {
     Ran { code: status.code(), out: running.stdout(), log: running.stderr() }
 }
 
+/// What people and programs see below a folder: dot-named files are still being written.
+fn seen_below(folder: &Path) -> Vec<PathBuf> {
+    let hidden = |path: &PathBuf| {
+        path.strip_prefix(folder)
+            .unwrap()
+            .components()
+            .any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
+    };
+    files_below(folder).into_iter().filter(|path| !hidden(path)).collect()
+}
+
 /// The manifests below a folder.
 pub(crate) fn manifests_in(folder: &Path) -> Vec<(PathBuf, Value)> {
-    let paths = files_below(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(".meta.json"));
+    let paths = seen_below(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(".meta.json"));
     paths
         .map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()))
         .collect()
@@ -279,8 +293,7 @@ pub(crate) fn manifests_in(folder: &Path) -> Vec<(PathBuf, Value)> {
 
 /// The files below a folder that are no manifests, with their content.
 pub(crate) fn data_files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let paths =
-        files_below(folder).into_iter().filter(|path| !path.to_string_lossy().ends_with(".meta.json"));
+    let paths = seen_below(folder).into_iter().filter(|path| !path.to_string_lossy().ends_with(".meta.json"));
     paths
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
         .collect()

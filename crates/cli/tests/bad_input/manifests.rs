@@ -35,8 +35,8 @@ fn but(changes: Value) -> Value {
 /// A project with a foreign file and this manifest in its data directory, and a good file that arrives.
 fn handed(manifest: impl ToString) -> Case {
     let case = Case::importing("");
-    case.project.write(format!("{FOLDER}/{NAME}.csv"), ROWS);
-    case.project.write(format!("{FOLDER}/{NAME}.meta.json"), manifest.to_string());
+    case.project.arrive(format!("{FOLDER}/{NAME}.csv"), ROWS);
+    case.project.arrive(format!("{FOLDER}/{NAME}.meta.json"), manifest.to_string());
     case.put_good();
     case
 }
@@ -78,7 +78,7 @@ fn one_that_is_malformed_is_refused_once_with_its_reason() {
         ("[]".to_owned(), vec!["manifest"]),
         (json!({ "filename": name }).to_string(), vec!["created_at"]),
         (but(json!({ "checksum": "md5:1234" })).to_string(), vec!["md5:1234", "is not a checksum"]),
-        (but(json!({ "file_size": -1 })).to_string(), vec!["file_size"]),
+        (but(json!({ "file_size": -1 })).to_string(), vec!["-1", "line 1"]),
         (but(json!({ "schema_version": "v9.0" })).to_string(), vec!["v9.0", "newer version"]),
         (but(json!({ "filename": "../../../etc/passwd" })).to_string(), vec!["../../../etc/passwd"]),
         (
@@ -234,4 +234,19 @@ fn a_malformed_manifest_beside_an_original_refuses_it() {
         assert_says(&case.reason_for("/incoming/sales.csv").message, &[words]);
         case.assert_went_on();
     }
+}
+
+#[test]
+fn one_that_comes_before_all_of_its_file_waits_for_the_rest() {
+    let case = Case::importing("");
+    case.project.write(format!("{FOLDER}/{NAME}.meta.json"), but(json!({})).to_string());
+    let data = case.project.write(format!("{FOLDER}/{NAME}.csv"), &ROWS[..10]);
+    let mut running = case.serve();
+    running.says_within(LONG, "10 of the 18 bytes of other_sales_2025-11-24_001.csv are there");
+    case.put_good();
+    std::fs::write(data, ROWS).unwrap();
+    wait_for(LONG, "it comes", || (case.times_exported(ROWS) == 1).then_some(()));
+    wait_for(LONG, "the good one too", || (case.times_exported(GOOD) == 1).then_some(()));
+    assert_eq!(case.failed().len(), 0);
+    case.assert_went_on();
 }

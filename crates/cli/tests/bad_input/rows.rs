@@ -38,7 +38,7 @@ fn a_file_above_max_error_rate_is_quarantined_and_still_has_its_report() {
     case.put("bad.csv", "id,name\n1,a\nx,b\ny,c\n");
     let ran = case.once();
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_says(&case.the_failed().error, &["2 of 3 rows", "66.7", "max_error_rate"]);
+    assert_says(&case.the_failed().error, &["2 of 3 rows are bad", "66.67%", "max_error_rate 40%"]);
     assert_says(&case.the_reason().message, &["2 of 3 rows"]);
     let reports = crate::kit::data_files(&case.join("data/reports"));
     let report = reports.values().map(|text| serde_json::from_slice::<serde_json::Value>(text).unwrap());
@@ -74,9 +74,14 @@ fn a_reference_file_that_is_missing_or_bad_is_named() {
     let case = enriching();
     let ran = case.once();
     assert_ne!(ran.code, Some(0), "{ran:?}");
-    assert_says(&format!("{}{}", ran.log, ran.out), &["/reference/people.csv"]);
+    assert_says(
+        &format!("{}{}", ran.log, ran.out),
+        &["reference/people.csv", "relative to the configuration"],
+    );
 
-    for (table, words) in [("", "people.csv"), ("number,age\n1,30\n", "`id`"), ("id,name\n1,x\n", "`age`")] {
+    for (table, words) in
+        [("", "people.csv"), ("number,age\n1,30\n", "\"id\""), ("id,name\n1,x\n", "\"age\"")]
+    {
         let case = enriching();
         case.project.write("reference/people.csv", table);
         let ran = case.once();

@@ -37,7 +37,10 @@ impl Mine {
         give(self.case.project.path());
         let mut command = Command::new("setpriv");
         command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
-        command.arg(self.case.join("handover")).args(["run", "--once"]).current_dir(self.case.project.path());
+        command
+            .arg(self.case.join("handover"))
+            .args(["run", "--once", "-v"])
+            .current_dir(self.case.project.path());
         self.case.end(command)
     }
 }

@@ -39,6 +39,7 @@ pub mod watch;
 mod watch_plan;
 mod writers;
 
+pub use beside::DONE_SUFFIX;
 pub use hints::{date_of, ext_of};
 pub use manifests::{FolderCache, scan_manifests};
 pub use original::{Disposal, Outcome, is_left_aside, settle_original};

@@ -225,17 +225,20 @@ fn data_version(connection: &Connection) -> Option<i64> {
 
 fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, wakes: &Wakes) {
     let steps: Vec<Step> = group.iter().map(|queued| queued.step).collect();
+    let durable = steps.iter().any(|step| *step != Step::Claim);
     let mut group = group.into_iter();
     let mut replies = Vec::with_capacity(steps.len());
-    let outcome = in_transaction(connection, clock, &mut group, &mut replies).and_then(|changed| {
-        if changed {
-            steps.iter().filter_map(|s| s.before()).try_for_each(fault::point)?;
-            execute(connection, "COMMIT").map_err(sql("commit"))?;
-        } else {
-            execute(connection, "ROLLBACK").map_err(sql("end a transaction"))?;
-        }
-        Ok(changed)
-    });
+    let outcome = sync_mode(connection, durable)
+        .and_then(|()| in_transaction(connection, clock, &mut group, &mut replies))
+        .and_then(|changed| {
+            if changed {
+                steps.iter().filter_map(|s| s.before()).try_for_each(fault::point)?;
+                execute(connection, "COMMIT").map_err(sql("commit"))?;
+            } else {
+                execute(connection, "ROLLBACK").map_err(sql("end a transaction"))?;
+            }
+            Ok(changed)
+        });
     replies.extend(group.map(|queued| (queued.run)(None)));
     match outcome {
         Ok(changed) => {
@@ -256,6 +259,13 @@ fn commit_group(connection: &Connection, group: Vec<Queued>, clock: &dyn Clock, 
             replies.into_iter().for_each(|reply| (reply.tell)(Some(&error)));
         }
     }
+}
+
+/// A claim alone needs no sync: a power cut gives back what was claimed, as if its process had died, and nothing is
+/// published before a later commit, which syncs the claim with it. Everything else is on disk when it is answered.
+fn sync_mode(connection: &Connection, durable: bool) -> Result<()> {
+    let text = if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+    execute(connection, text).map_err(sql("choose how to commit"))
 }
 
 /// Begins a transaction and runs the commands in it. Returns whether they changed anything.

@@ -24,7 +24,13 @@ impl World {
             .execute_batch("CREATE TABLE actor (name); INSERT INTO actor VALUES (NULL); CREATE TABLE t (n)")
             .unwrap();
         let (wake, woken) = watch::channel(0);
-        let writer = Writer::start(connection, FakeClock::new(), Arc::new(wake), crate::sqlite::wake::Touch::nowhere()).unwrap();
+        let writer = Writer::start(
+            connection,
+            FakeClock::new(),
+            Arc::new(wake),
+            crate::sqlite::wake::Touch::nowhere(),
+        )
+        .unwrap();
         Self { folder, writer, wake: woken }
     }
 

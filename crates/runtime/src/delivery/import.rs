@@ -110,7 +110,8 @@ impl Attempt {
             }
             let written = draft.finish()?;
             if written.file_size == 0 {
-                return Err(Error::bad_data("the file is empty").on(&original)
+                return Err(Error::bad_data("the file is empty")
+                    .on(&original)
                     .hint("a table needs at least its header; ask its source for the file again"));
             }
             Ok(written)
@@ -189,7 +190,9 @@ fn superseded(candidate: &Candidate, error: Error) -> Result<Finished, Failed> {
             let summary = Summary { notes: vec![note], ..Summary::default() };
             Ok(Finished { summary, ..Finished::default() })
         }
-        (ErrorKind::NotFound, Err(e)) if e.kind() == io::ErrorKind::NotFound && candidate.path.parent().is_some_and(|p| p.is_dir()) => {
+        (ErrorKind::NotFound, Err(e))
+            if e.kind() == io::ErrorKind::NotFound && candidate.path.parent().is_some_and(|p| p.is_dir()) =>
+        {
             Err(error.with_kind(ErrorKind::BadData).into())
         }
         _ => Err(error.into()),

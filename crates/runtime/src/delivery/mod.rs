@@ -17,6 +17,7 @@ mod rows;
 mod settle;
 mod untouched;
 
+pub(crate) use quarantine::QUARANTINE_SLOT;
 pub(crate) use rows::blocking;
 pub(crate) use settle::said;
 

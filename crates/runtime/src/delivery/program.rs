@@ -61,7 +61,8 @@ impl Attempt {
         let mut files = self.prepare(program, &work, ext).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
         fault::point("program.before_start")?;
-        let untouched = Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
+        let untouched =
+            Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
         let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
         fault::point("program.ended")?;
         slot.free();
@@ -239,7 +240,9 @@ impl Attempt {
         let mut meaning = ended.meaning();
         if ended.how == How::TimedOut {
             let timeout = units::format_duration(self.app.timeout);
-            meaning.sentence = format!("it ran longer than its timeout of {timeout} and was stopped with all it had started");
+            meaning.sentence = format!(
+                "it ran longer than its timeout of {timeout} and was stopped with all it had started"
+            );
         }
         let mut summary = Summary {
             stderr: ended.stderr.clone(),

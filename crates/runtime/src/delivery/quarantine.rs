@@ -16,6 +16,9 @@ use tracing::error;
 /// A file larger than this is not copied into quarantine: its reason is.
 const KEEP_MAX_BYTES: u64 = 1 << 30;
 
+/// Which output of its delivery a quarantined file, or its reason, is.
+pub(crate) const QUARANTINE_SLOT: &str = "quarantine";
+
 /// What is bad: where it is and what it would be called.
 struct Bad {
     path: PathBuf,
@@ -64,7 +67,7 @@ impl Maker<'_> {
         })
         .await?;
         let naming = Naming {
-            slot: "quarantine",
+            slot: QUARANTINE_SLOT,
             place: Place::Data("errors".into()),
             app: self.by.clone(),
             type_name: quarantined(&bad.type_name)?,

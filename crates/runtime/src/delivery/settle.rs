@@ -87,7 +87,9 @@ impl Attempt {
                 return Ok(());
             }
             ErrorKind::BadData => self.quarantine(&mut failed).await,
-            kind if verdict(kind) == Verdict::Retry && self.never_got_in() => self.quarantine(&mut failed).await,
+            kind if verdict(kind) == Verdict::Retry && self.never_got_in() => {
+                self.quarantine(&mut failed).await
+            }
             _ => {}
         }
         let verdict = verdict(failed.error.kind());
@@ -108,7 +110,8 @@ impl Attempt {
     /// Whether this was the last attempt to import a file: nothing of it is in the data directory, so its reason is left
     /// there.
     fn never_got_in(&self) -> bool {
-        matches!(self.app.runs, Runs::BuiltIn(BuiltIn::Importer(_))) && self.delivery.attempts >= self.delivery.max_attempts
+        matches!(self.app.runs, Runs::BuiltIn(BuiltIn::Importer(_)))
+            && self.delivery.attempts >= self.delivery.max_attempts
     }
 
     /// The file that the delivery is about, for people.
@@ -124,7 +127,13 @@ impl Attempt {
             (Status::Failed, _) => {
                 error!(app = %app, delivery = id.0, attempt, "delivery {id} failed: {text}");
                 let quarantined = kind == ErrorKind::BadData;
-                self.ctx.process.observer.tell(Event::Failed { app, id, file: self.file(), error: text, quarantined });
+                self.ctx.process.observer.tell(Event::Failed {
+                    app,
+                    id,
+                    file: self.file(),
+                    error: text,
+                    quarantined,
+                });
             }
             (_, run_at) => {
                 let when = run_at.map(super::outputs::said).unwrap_or_default();

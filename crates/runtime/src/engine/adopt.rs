@@ -18,7 +18,8 @@ use handover_core::{
 use handover_file::arrive::{self, Candidate, FolderCache};
 use handover_file::read;
 use handover_ledger::{ArrivalKey, Arrived, NameRow, NewArrival, Reserve};
-use std::collections::{BTreeMap, HashSet};
+use jiff::SignedDuration;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,8 @@ use tracing::{info, warn};
 
 /// How often the data directory is scanned where no event asks for it.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
+/// A data file that is shorter than its manifest says and was written so lately is given time.
+const GROWING: SignedDuration = SignedDuration::from_secs(5);
 /// The name under which refused manifests stand among the arrivals.
 pub(crate) const DATA_DIRECTORY: &str = "data-directory";
 
@@ -36,6 +39,8 @@ pub(crate) const DATA_DIRECTORY: &str = "data-directory";
 pub(crate) struct Adopting {
     ctx: Arc<Context>,
     cache: FolderCache,
+    /// The manifests that wait, by the data files that they name; what they wait for was said once.
+    waiting: HashMap<PathBuf, (PathBuf, String)>,
     busy: Arc<AtomicUsize>,
     pub(crate) scans: Arc<AtomicUsize>,
 }
@@ -49,13 +54,13 @@ pub(crate) fn put_key(file_id: DeliveryId) -> String {
 enum Looked {
     /// There is nothing more to do about it.
     Settled,
-    /// It may come right.
-    Waits,
+    /// It may come right: what it waits for, and the data file that is looked out for.
+    Waits(String, PathBuf),
 }
 
 impl Adopting {
     pub(crate) fn new(ctx: Arc<Context>, busy: Arc<AtomicUsize>) -> Self {
-        Self { ctx, cache: FolderCache::new(), busy, scans: Arc::default() }
+        Self { ctx, cache: FolderCache::new(), waiting: HashMap::new(), busy, scans: Arc::default() }
     }
 
     pub(crate) async fn serve(
@@ -84,8 +89,13 @@ impl Adopting {
         }
     }
 
-    /// Looks at one manifest that an event named; our own, which make most of the events, are passed over.
+    /// Looks at one manifest that an event named, or whose data file it named; our own, which make most of the events,
+    /// are passed over.
     async fn hinted(&mut self, path: &Path) {
+        if let Some((manifest, _)) = self.waiting.get(path).cloned() {
+            let _busy = Busy::begin(&self.busy);
+            return self.look_and_say(&manifest).await;
+        }
         let is_manifest = path.to_str().is_some_and(|p| p.ends_with(handover_core::name::MANIFEST_SUFFIX));
         if is_manifest && !self.ctx.process.published.contains(path) {
             let _busy = Busy::begin(&self.busy);
@@ -115,10 +125,23 @@ impl Adopting {
 
     async fn look_and_say(&mut self, path: &Path) {
         match self.look(path).await {
-            Ok(Looked::Settled) => {}
+            Ok(Looked::Settled) => self.waiting.retain(|_, (manifest, _)| manifest != path),
             // It is looked at again at the next scan, whether its folder has changed or not.
-            Ok(Looked::Waits) => path.parent().into_iter().for_each(|folder| self.cache.forget(folder)),
+            Ok(Looked::Waits(what, data)) => {
+                path.parent().into_iter().for_each(|folder| self.cache.forget(folder));
+                self.say_waiting(path, what, data);
+            }
             Err(e) => warn!("cannot adopt {}: {e}; it is tried again", path.display()),
+        }
+    }
+
+    /// Says what a manifest waits for, once.
+    fn say_waiting(&mut self, path: &Path, what: String, data: PathBuf) {
+        let before = self.waiting.insert(data, (path.to_owned(), what.clone()));
+        if before.is_none_or(|(_, said)| said != what) {
+            let text = format!("{} waits: {what}", path_text::to_text(path));
+            warn!("{text}");
+            self.ctx.process.observer.tell(Event::Notice(text));
         }
     }
 
@@ -191,13 +214,29 @@ impl Adopting {
         };
         let data_path = path.with_file_name(&manifest.filename);
         match Candidate::look(&data_path) {
+            Ok(data) if data.size < manifest.file_size && self.is_young(&data) => {
+                let what = format!(
+                    "{} of the {} bytes of {} are there",
+                    data.size, manifest.file_size, manifest.filename
+                );
+                return Ok(Looked::Waits(what, data_path));
+            }
             Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Looked::Waits),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                return Ok(Looked::Waits(
+                    format!("its data file {} is not there yet", manifest.filename),
+                    data_path,
+                ));
+            }
             Err(e) => return self.refuse(path, e).await,
         }
         let hops = self.hops(&manifest);
         if hops.is_empty() && !manifest.targets().is_empty() {
-            return Ok(Looked::Waits);
+            let names: Vec<String> = manifest.targets().iter().map(ToString::to_string).collect();
+            return Ok(Looked::Waits(
+                format!("it is for {}, which is not declared", names.join(", ")),
+                data_path,
+            ));
         }
         let ledger = &self.ctx.project.ledger;
         let file_id = match known {
@@ -226,6 +265,11 @@ impl Adopting {
         ledger.push(&holder.0, deliveries).await?;
         info!(app = %name.app, delivery = file_id.0, "{relative} was put here by another program: adopted as delivery {file_id}");
         Ok(Looked::Settled)
+    }
+
+    /// Whether a data file may still be growing, under a manifest that was written too early.
+    fn is_young(&self, data: &Candidate) -> bool {
+        self.ctx.project.clock.now().duration_since(data.mtime) < GROWING
     }
 
     /// Where an adopted file goes: to the apps that its manifest names and that are declared, in the flows it names,

@@ -4,7 +4,8 @@ use super::Options;
 use super::adopt::Adopting;
 use super::clockwork::Clockwork;
 use super::events::Event;
-use super::pool::Pool;
+use super::pool::{Busy, Pool};
+use super::refusals;
 use super::sources::{ImportState, Importing};
 use crate::built::Built;
 use crate::config::{App, BuiltIn, Config, Runs};
@@ -56,6 +57,11 @@ impl Generation {
             generation.work_for(app.clone());
         }
         if options.only.is_none() {
+            let (ctx, busy) = (generation.ctx.clone(), Busy::begin(&generation.busy));
+            tokio::spawn(async move {
+                refusals::finish(ctx).await;
+                drop(busy);
+            });
             generation.adopt()?;
             for app in apps {
                 generation.source(app, options.once)?;

@@ -18,6 +18,7 @@ mod notify;
 mod once;
 mod pool;
 pub(crate) mod published;
+mod refusals;
 mod sources;
 
 pub(crate) use adopt::{DATA_DIRECTORY, put_key};

@@ -142,8 +142,9 @@ impl Pool {
             other => other,
         }?;
         if disk::low(&space) {
-            return Err(Error::new(ErrorKind::NotYet, "the disk is full")
-                .hint("make room: work resumes by itself"));
+            return Err(
+                Error::new(ErrorKind::NotYet, "the disk is full").hint("make room: work resumes by itself")
+            );
         }
         Ok(())
     }

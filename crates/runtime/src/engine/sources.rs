@@ -13,22 +13,24 @@ use crate::context::Context;
 use crate::delivery::payload::ArrivalPayload;
 use crate::delivery::{Refusing, see_to_original_of};
 use handover_core::limits::ARRIVALS_BATCH;
+use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, path_text};
 use handover_file::arrive::{self, Candidate, Disposal, Hint, Inspector, Readiness, ScanOptions};
 use handover_ledger::{ArrivalKey, Arrived, NewArrival};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// How often a folder is scanned where no event asks for it.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
-/// The shortest time between two scans while events keep coming.
-const SCAN_APART: Duration = Duration::from_millis(2);
+/// How long to wait where the ledger or a folder does not let us look.
+const AGAIN: Duration = Duration::from_secs(1);
 /// So many originals of the past are remembered at the start; older ones are looked up.
 const REMEMBERED_MAX: usize = 2_000_000;
 
@@ -55,6 +57,14 @@ pub(crate) struct Waiting {
     pub(crate) reason: String,
 }
 
+/// A file that may not be taken yet.
+struct Wait {
+    index: usize,
+    reason: String,
+    /// When to look again.
+    again: Instant,
+}
+
 /// The task of one importer.
 pub(crate) struct Importing {
     ctx: Arc<Context>,
@@ -62,6 +72,8 @@ pub(crate) struct Importing {
     sources: Arc<Vec<Source>>,
     known: HashSet<Seen>,
     hints: HashMap<PathBuf, Hint>,
+    waits: HashMap<PathBuf, Wait>,
+    scan_at: Instant,
     inspectors: Vec<Inspector>,
     busy: Arc<AtomicUsize>,
     waiting: Arc<std::sync::Mutex<Vec<Waiting>>>,
@@ -91,6 +103,8 @@ impl Importing {
             app,
             known: HashSet::new(),
             hints: HashMap::new(),
+            waits: HashMap::new(),
+            scan_at: Instant::now(),
             inspectors: sources.iter().map(|_| Inspector::new()).collect(),
             sources,
             busy,
@@ -101,55 +115,137 @@ impl Importing {
         (importing, state)
     }
 
-    /// Scans at every hint, when something that waits may be ready, and from time to time.
+    /// Looks at the files that events name, and at those that wait when their time comes; scans from time to time.
     pub(crate) async fn serve(
         mut self,
         mut events: mpsc::UnboundedReceiver<arrive::Event>,
         mut end: watch::Receiver<bool>,
     ) {
         self.remember().await;
-        self.finish_removals().await;
+        let mut paths = HashSet::new();
         loop {
-            let pause = match self.round().await {
-                Ok(pause) => pause,
-                Err(e) => {
-                    warn!(app = %self.app.name, "cannot look for new files: {e}; it is tried again");
-                    Duration::from_secs(1)
-                }
+            let now = Instant::now();
+            let looked = if self.scan_at <= now {
+                paths.clear();
+                self.round().await
+            } else {
+                let due =
+                    self.waits.iter().filter(|(_, wait)| wait.again <= now).map(|(path, _)| path.clone());
+                paths.extend(due);
+                self.look_at(std::mem::take(&mut paths)).await
             };
+            if let Err(e) = looked {
+                warn!(app = %self.app.name, "cannot look for new files: {e}; it is tried again");
+                self.scan_at = Instant::now() + AGAIN;
+            }
             self.scans.fetch_add(1, Ordering::SeqCst);
-            let hint = tokio::select! {
+            let next =
+                self.waits.values().map(|wait| wait.again).min().unwrap_or(self.scan_at).min(self.scan_at);
+            tokio::select! {
                 () = ended(&mut end) => return,
-                event = events.recv() => event,
-                () = tokio::time::sleep(pause) => None,
-            };
-            match hint {
-                Some(event) => {
-                    self.note(event);
-                    tokio::time::sleep(SCAN_APART).await;
-                }
-                None if pause >= SCAN_EVERY && !self.all_are_left() => {
-                    self.known.clear();
-                    self.finish_removals().await;
-                }
-                None => {}
+                Some(event) = events.recv() => self.note(event, &mut paths),
+                () = tokio::time::sleep_until(next) => {}
             }
             while let Ok(event) = events.try_recv() {
-                self.note(event);
+                self.note(event, &mut paths);
             }
         }
     }
 
-    fn note(&mut self, event: arrive::Event) {
+    /// Takes an event as the hint that it is.
+    fn note(&mut self, event: arrive::Event, paths: &mut HashSet<PathBuf>) {
         match event.kind {
             arrive::EventKind::RenamedIn => {
-                self.hints.insert(event.path, Hint::RenamedIn);
+                self.hints.insert(event.path.clone(), Hint::RenamedIn);
             }
-            arrive::EventKind::Changed | arrive::EventKind::Removed => {
+            arrive::EventKind::Changed => {
                 self.hints.remove(&event.path);
             }
-            arrive::EventKind::Closed | arrive::EventKind::Rescan => {}
+            arrive::EventKind::Removed => {
+                self.hints.remove(&event.path);
+                self.waits.remove(&event.path);
+                return;
+            }
+            arrive::EventKind::Closed => {}
+            arrive::EventKind::Rescan => {
+                self.scan_at = Instant::now();
+                return;
+            }
         }
+        match event.path.to_str() {
+            // It speaks for a file whose extension it does not tell.
+            Some(path) if path.ends_with(MANIFEST_SUFFIX) => self.scan_at = Instant::now(),
+            Some(path) => {
+                paths.insert(PathBuf::from(path.strip_suffix(arrive::DONE_SUFFIX).unwrap_or(path)));
+            }
+            None => {
+                paths.insert(event.path);
+            }
+        }
+    }
+
+    /// Looks at single files: a folder with a hundred thousand files is not read for one.
+    async fn look_at(&mut self, paths: HashSet<PathBuf>) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let _busy = Busy::begin(&self.busy);
+        let mut arrivals = Vec::new();
+        for path in paths {
+            self.waits.remove(&path);
+            let Some(index) = self.source_of(&path) else { continue };
+            match Candidate::look(&path) {
+                Ok(candidate) if self.known.contains(&seen(&candidate)) => {}
+                Ok(candidate) => self.judge(index, candidate, &mut arrivals),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                // A link, a pipe: the scan says what is wrong with it.
+                Err(_) => self.scan_at = Instant::now(),
+            }
+            if arrivals.len() >= ARRIVALS_BATCH {
+                self.commit(std::mem::take(&mut arrivals)).await?;
+            }
+        }
+        self.commit(arrivals).await?;
+        self.show_waiting();
+        Ok(())
+    }
+
+    /// The source whose folder the file lies in and whose pattern it matches.
+    fn source_of(&self, path: &Path) -> Option<usize> {
+        let (folder, name) = (path.parent()?, path.file_name()?);
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        self.sources
+            .iter()
+            .position(|source| !hidden && source.config.from == folder && source.patterns.is_match(name))
+    }
+
+    /// Judges one file: it arrives, waits or is refused.
+    fn judge(&mut self, index: usize, candidate: Candidate, arrivals: &mut Vec<Pending>) {
+        let hint = self.hints.get(&candidate.path).copied();
+        let now = self.ctx.project.clock.now();
+        let settle = self.sources[index].config.settle;
+        match self.inspectors[index].readiness(&candidate, settle, hint, now) {
+            Readiness::Ready { proof, manifest } => {
+                self.hints.remove(&candidate.path);
+                arrivals.push(self.arrival(index, candidate, proof.to_string(), manifest.map(|m| *m), None));
+            }
+            Readiness::Waiting { reason, until } => {
+                let again = Instant::now() + pause_until(until, now);
+                self.waits.insert(candidate.path, Wait { index, reason, again });
+            }
+            // The right to read it may still come; that changes nothing that the ledger knows a file by.
+            Readiness::Refused(error) if error.kind() == ErrorKind::Denied => self.say_once(&error),
+            Readiness::Refused(error) => {
+                arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error)));
+            }
+        }
+    }
+
+    /// Tells others what waits.
+    fn show_waiting(&self) {
+        let waiting =
+            self.waits.iter().map(|(path, wait)| Waiting { path: path.clone(), reason: wait.reason.clone() });
+        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = waiting.collect();
     }
 
     /// Whether originals stay where they are, so that most of what lies there is known. One that is to be moved or
@@ -212,20 +308,24 @@ impl Importing {
             .map_or(Disposal::Leave, |source| source.disposal())
     }
 
-    /// One look at every folder. Returns when to look again at the latest.
-    async fn round(&mut self) -> Result<Duration> {
+    /// A scan of every folder.
+    async fn round(&mut self) -> Result<()> {
         let _busy = Busy::begin(&self.busy);
-        let mut waiting = Vec::new();
-        let mut again = SCAN_EVERY;
+        self.scan_at = Instant::now() + SCAN_EVERY;
+        if !self.all_are_left() {
+            // What still lies there although its import is done is looked up again.
+            self.known.clear();
+            self.finish_removals().await;
+        }
         for index in 0..self.sources.len() {
-            match self.source(index, &mut waiting).await {
-                Ok(pause) => again = again.min(pause),
-                Err(e) => self.say_once(&e),
+            self.waits.retain(|_, wait| wait.index != index);
+            if let Err(e) = self.source(index).await {
+                self.say_once(&e);
             }
         }
-        *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = waiting;
-        self.hints.clear();
-        Ok(again)
+        self.show_waiting();
+        self.hints.retain(|path, _| self.waits.contains_key(path));
+        Ok(())
     }
 
     /// A folder that cannot be read is said once, not at every scan.
@@ -237,37 +337,14 @@ impl Importing {
         }
     }
 
-    async fn source(&mut self, index: usize, waiting: &mut Vec<Waiting>) -> Result<Duration> {
-        let mut again = SCAN_EVERY;
+    async fn source(&mut self, index: usize) -> Result<()> {
         let mut after = None;
         loop {
             let mut scan = self.scan(index, after.take())?;
             after = scan.next.take();
             let mut arrivals = Vec::new();
             for candidate in std::mem::take(&mut scan.candidates) {
-                let hint = self.hints.get(&candidate.path).copied();
-                let now = self.ctx.project.clock.now();
-                let settle = self.sources[index].config.settle;
-                match self.inspectors[index].readiness(&candidate, settle, hint, now) {
-                    Readiness::Ready { proof, manifest } => {
-                        arrivals.push(self.arrival(
-                            index,
-                            candidate,
-                            proof.to_string(),
-                            manifest.map(|m| *m),
-                            None,
-                        ));
-                    }
-                    Readiness::Waiting { reason, until } => {
-                        again = again.min(pause_until(until, now));
-                        waiting.push(Waiting { path: candidate.path, reason });
-                    }
-                    // The right to read it may still come; that changes nothing that the ledger knows a file by.
-                    Readiness::Refused(error) if error.kind() == ErrorKind::Denied => self.say_once(&error),
-                    Readiness::Refused(error) => {
-                        arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error)));
-                    }
-                }
+                self.judge(index, candidate, &mut arrivals);
                 if arrivals.len() >= ARRIVALS_BATCH {
                     self.commit(std::mem::take(&mut arrivals)).await?;
                 }
@@ -281,7 +358,7 @@ impl Importing {
             }
             self.commit(arrivals).await?;
             if after.is_none() {
-                return Ok(again);
+                return Ok(());
             }
         }
     }
@@ -385,6 +462,9 @@ impl Importing {
         };
         let text = crate::delivery::said(&error);
         warn!(app = %app, delivery = id.0, "{original} is refused: {text}");
+        if let Err(e) = fault::point("arrive.refused") {
+            return warn!(app = %app, delivery = id.0, "the reason for {original} is not left in errors/: {e}");
+        }
         let refusing = Refusing { ctx: self.ctx.clone(), app: self.app.clone(), id, error };
         refusing.leave_reason().await;
         self.ctx.process.observer.tell(Event::Refused { app, id, original, error: text });
