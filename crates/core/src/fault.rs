@@ -67,7 +67,13 @@ fn parse(text: &str) -> Option<Armed> {
         "error" => Action::Fail,
         _ => return None,
     };
-    Some(Armed { point: point.to_owned(), action, at: at.parse().ok()?, hits: AtomicU64::new(0), dying: AtomicBool::new(false) })
+    Some(Armed {
+        point: point.to_owned(),
+        action,
+        at: at.parse().ok()?,
+        hits: AtomicU64::new(0),
+        dying: AtomicBool::new(false),
+    })
 }
 
 /// Passes a fault point. Does nothing unless a test armed it.

@@ -8,10 +8,12 @@ use crate::place::{create_dirs, io_error, show, sync_dir};
 use crate::temp::TempNames;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{AppName, Error, HolderId, Result, TypeName, path_text};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -166,6 +168,19 @@ pub fn highest_sequence(dir: &Path, app: &AppName, type_name: &TypeName, date: D
 /// Where the folder refuses to be looked at.
 pub fn name_taken(dir: &Path, stem: &str, ext: &str) -> Result<bool> {
     Ok(exists(&dir.join(format!("{stem}{MANIFEST_SUFFIX}")))? || exists(&dir.join(format!("{stem}.{ext}")))?)
+}
+
+/// When anything about a file last changed, its name included; no program can set this time. None where there is
+/// nothing.
+///
+/// # Errors
+/// Where it may not be looked at.
+pub fn last_changed(path: &Path) -> Result<Option<Timestamp>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(crate::arrive::timestamp(metadata.ctime(), metadata.ctime_nsec()))),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(io_error("look at", path, e)),
+    }
 }
 
 /// Whether any file of this name is in the folder, whatever its extension. Lists the folder.

@@ -166,6 +166,8 @@ pub struct Reservation {
     pub sequence: u32,
     /// The number set aside for the delivery that this file will be.
     pub file_id: DeliveryId,
+    /// When it was made.
+    pub reserved_at: Timestamp,
     /// Whether it was made just now, so that a file of this name cannot be ours.
     pub fresh: bool,
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is part of the product; everything may panic with a clear message, as tests do.
 
+#![allow(clippy::disallowed_methods, reason = "tests write as they like")]
+
 mod clock;
 mod folder;
 pub mod process;

@@ -227,9 +227,13 @@ flows:
         found[0].clone()
     }
 
-    /// What was exported: content by file name, without manifests.
+    /// What was exported: content by file name. A file without its manifest does not count.
     pub(crate) fn exported(&self) -> BTreeMap<String, Vec<u8>> {
-        data_files(&self.join("outgoing"))
+        let names = manifests_in(&self.join("outgoing")).into_iter().map(|(path, manifest)| {
+            let name = manifest["filename"].as_str().unwrap().to_owned();
+            (name.clone(), std::fs::read(path.with_file_name(name)).unwrap())
+        });
+        names.collect()
     }
 
     /// How often this content was exported.
@@ -250,15 +254,17 @@ flows:
         });
     }
 
-    /// Every data file has its manifest and every manifest its data file, which agrees with it in size.
+    /// Every data file has its manifest, or gets it at once, and every manifest its data file, which agrees with it in
+    /// size.
     #[track_caller]
     pub(crate) fn assert_nothing_half(&self) {
         for root in ["data", "outgoing"] {
             let root = self.join(root);
-            let files = seen_below(&root);
-            let manifests = manifests_in(&root);
-            assert_eq!(files.len(), 2 * manifests.len(), "{files:#?}");
-            for (path, manifest) in manifests {
+            wait_for(LONG, "every file has its manifest", || {
+                let files = seen_below(&root).len();
+                (files == 2 * manifests_in(&root).len()).then_some(())
+            });
+            for (path, manifest) in manifests_in(&root) {
                 let data = path.with_file_name(manifest["filename"].as_str().unwrap());
                 assert_eq!(Some(data.metadata().unwrap().len()), manifest["file_size"].as_u64(), "{path:?}");
             }

@@ -79,7 +79,10 @@ fn one_that_is_malformed_is_refused_once_with_its_reason() {
         (json!({ "filename": name }).to_string(), vec!["created_at"]),
         (but(json!({ "checksum": "md5:1234" })).to_string(), vec!["md5:1234", "is not a checksum"]),
         (but(json!({ "file_size": -1 })).to_string(), vec!["-1", "line 1"]),
-        (but(json!({ "schema_version": "v9.0" })).to_string(), vec!["v9.0", "newer version"]),
+        (
+            but(json!({ "schema_version": "v9.0" })).to_string(),
+            vec!["v9.0", "this Handover knows up to v2.0"],
+        ),
         (but(json!({ "filename": "../../../etc/passwd" })).to_string(), vec!["../../../etc/passwd"]),
         (
             but(json!({ "filename": "other_sales_2025-11-24_002.csv" })).to_string(),

@@ -1,10 +1,11 @@
 //! The project of these tests: rows with numbers flow through import, validation, a console program, enrichment and
 //! export. One row in ten is bad.
 
-use handover_testkit::process::was_killed;
-use handover_testkit::{Project, Running};
+use handover_testkit::process::{children, wait_for, was_killed};
+use handover_testkit::{Project, Running, files_below};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Longer than anything here takes, on a machine that does much else.
@@ -98,6 +99,18 @@ lease: {lease}
         for (nth, rows) in [20, 10, 15].into_iter().enumerate() {
             self.arrive(&format!("2025-11-24-{nth}.csv"), rows);
         }
+    }
+
+    /// Waits until a runtime works: it holds its lock, and the guard runs.
+    #[track_caller]
+    pub(crate) fn is_up(&self, runtime: &mut Running) {
+        let lock = format!("{}-", runtime.pid());
+        wait_for(LONG, "the runtime works", || {
+            assert!(runtime.poll().is_none(), "it ended:\n{}", runtime.stderr());
+            let locks = files_below(&self.project.join("data/.handover/locks"));
+            let is_its = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&lock);
+            (locks.iter().any(is_its) && !children(runtime.pid()).is_empty()).then_some(())
+        });
     }
 
     /// Starts `run --once` with a fault, which must end it by SIGKILL.

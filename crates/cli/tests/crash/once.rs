@@ -29,7 +29,7 @@ fn beside_a_daemon() {
     let mut flow = Flow::new(&Setting { program: SLOW.to_owned(), ..Setting::default() });
     files(&mut flow, "a", 6);
     let mut daemon = flow.project.start(&["run"]);
-    daemon.says_within(LONG, "running as");
+    flow.is_up(&mut daemon);
     files(&mut flow, "b", 6);
     for _ in 0..2 {
         flow.run_once();

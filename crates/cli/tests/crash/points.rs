@@ -52,7 +52,7 @@ macro_rules! points {
         #[test]
         fn every_point_has_its_test() {
             // The other points are passed on other ways than this flow's, and have tests of their own below.
-            let elsewhere = ["publish.replacing", "publish.replaced"];
+            let elsewhere = ["arrive.refused", "publish.replacing", "publish.replaced"];
             let mut tested: Vec<&str> = [$($point),*].into_iter().chain(elsewhere).collect();
             let mut points = POINTS.to_vec();
             tested.sort_unstable();
@@ -120,6 +120,43 @@ fn while_an_earlier_attempt_is_replaced() {
     for left_at in ["publish.linked:kill@5", "publish.manifest_linked:kill@5"] {
         killed_one_after_the_other(&[left_at, "publish.replacing:kill"]);
         killed_one_after_the_other(&[left_at, "publish.replaced:kill", "publish.replaced:kill"]);
+    }
+}
+
+/// A file that is not ours has the name that was reserved when the crash came: it is never replaced.
+#[test]
+fn with_a_foreign_file_at_the_reserved_name() {
+    for (at, place, name) in [
+        ("reserve.committed:kill", "data/imports/2025-11-24", "file-importer_sales_2025-11-24_001.csv"),
+        ("reserve.committed:kill@7", "outgoing", "file-exporter_sales_2025-11-24_001.csv"),
+    ] {
+        let mut flow = Flow::new(&Setting::default());
+        flow.arrive("2025-11-24.csv", 20);
+        let foreign = flow.project.arrive(format!("{place}/{name}"), "whose,is,it\n");
+        // Longer ago than the clocks of the file system and the ledger may differ.
+        let lain = || foreign.metadata().unwrap().modified().unwrap().elapsed().unwrap().as_secs() >= 60;
+        assert!(lain());
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        flow.killed_at(at);
+        flow.run_once();
+        assert_eq!(std::fs::read(&foreign).unwrap(), b"whose,is,it\n", "{at}: it was replaced");
+        std::fs::remove_file(foreign).unwrap();
+        flow.settle_accounts();
+    }
+}
+
+/// A file that is refused, and a crash before its reason is in `errors/`: the next run leaves it there.
+#[test]
+fn before_the_reason_of_a_refusal() {
+    for fault in ["arrive.refused:kill", "publish.linked:kill", "publish.manifest_linked:kill"] {
+        let flow = Flow::new(&Setting::default());
+        std::os::unix::fs::symlink("elsewhere.csv", flow.project.join("incoming/2025-11-24.csv")).unwrap();
+        flow.killed_at(fault);
+        flow.project.start(&["run", "--once"]).end_within(crate::flow::LONG);
+        let reasons = handover_testkit::files_below(&flow.project.join("data/errors"));
+        assert_eq!(reasons.len(), 2, "{fault}: the reason and its manifest: {reasons:?}");
+        let handed_over = flow.rows("SELECT status FROM deliveries WHERE target_app IS NULL");
+        assert_eq!(handed_over, ["completed"], "{fault}");
     }
 }
 

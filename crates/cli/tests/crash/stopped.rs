@@ -162,6 +162,7 @@ macro_rules! stopped_at {
 
 stopped_at! {
     at_its_claim: "claim.committed:stop@3",
+    with_its_name_reserved: "reserve.committed:stop@5",
     before_its_program: "program.before_start:stop@2",
     after_its_program: "program.ended:stop@2",
     with_its_output_written: "publish.synced:stop@5",
@@ -191,7 +192,10 @@ fn while_it_replaces_an_earlier_attempt() {
 fn in_the_middle_of_a_commit() {
     for point in ["claim.before_commit:stop@3", "complete.before_commit:stop@3"] {
         let mut race = Race::begin(Some(point));
-        race.second.says_within(LONG, "running as");
+        race.flow.is_up(&mut race.second);
+        // Past its lease, where it holds one, as far as the ledger lets anybody see.
+        let held = "SELECT id FROM deliveries WHERE status = 'processing' AND lease_until > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+        wait_for(LONG, "the lease has run out", || race.flow.rows(held).is_empty().then_some(()));
         let flow = race.wake_and_end(false);
         flow.settle_accounts();
     }

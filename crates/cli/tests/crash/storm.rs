@@ -121,7 +121,7 @@ fn a_living_daemon_ends_the_programs_of_one_that_died_with_its_guards() {
     wait_for(LONG, "the program hangs", || (flow.starts().len() == 1).then_some(()));
     let hung: u32 = flow.starts()[0].parse().unwrap();
     let mut second = flow.daemon();
-    second.says_within(LONG, "running as");
+    flow.is_up(&mut second);
     let guards = children(first.pid());
     // A guard that is stopped cannot end anything; it dies as it is.
     guards.iter().for_each(|pid| process::stop(*pid));

@@ -2,6 +2,7 @@
 
 use super::error::sql;
 use super::push::next_id;
+use super::row::time;
 use super::writer::Write;
 use crate::api::{NameRow, Reservation, Reserve};
 use handover_core::{DeliveryId, Error, ErrorKind, FileName, Result};
@@ -41,7 +42,8 @@ pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservatio
         return Err(Error::new(ErrorKind::Exists, "the name is taken by another delivery")
             .on(format!("{}/{stem}", reserve.folder)));
     }
-    Ok(Reservation { folder: reserve.folder.clone(), stem, sequence, file_id, fresh: true })
+    let reserved_at = write.now.parse().unwrap_or(write.at);
+    Ok(Reservation { folder: reserve.folder.clone(), stem, sequence, file_id, reserved_at, fresh: true })
 }
 
 fn stem(reserve: &Reserve, sequence: u32) -> String {
@@ -60,7 +62,7 @@ fn mine(write: &Write<'_>, reserve: &Reserve) -> Result<Option<Reservation>> {
     write
         .sql
         .prepare_cached(
-            "SELECT folder, stem, sequence, file_id FROM names WHERE delivery_id = ?1 AND slot = ?2",
+            "SELECT folder, stem, sequence, file_id, created_at FROM names WHERE delivery_id = ?1 AND slot = ?2",
         )
         .and_then(|mut statement| {
             statement
@@ -70,6 +72,7 @@ fn mine(write: &Write<'_>, reserve: &Reserve) -> Result<Option<Reservation>> {
                         stem: row.get(1)?,
                         sequence: row.get(2)?,
                         file_id: DeliveryId(row.get(3)?),
+                        reserved_at: time(row, 4)?,
                         fresh: false,
                     })
                 })

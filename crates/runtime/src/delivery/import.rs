@@ -49,7 +49,7 @@ impl Attempt {
         };
         let written = match self.read_original(&arrival, source).await {
             Ok(written) => written,
-            Err(e) => return superseded(&arrival.candidate, e),
+            Err(e) => return Ok(superseded(&arrival.candidate, e)?),
         };
         let mut summary = Summary::default();
         let checksum = written.checksum;
@@ -182,7 +182,7 @@ impl Attempt {
 
 /// What arrived is no more: it was changed since, and then what it is now arrives by itself; or it has gone, and trying
 /// again does not bring it back. Any other error stays what it is.
-fn superseded(candidate: &Candidate, error: Error) -> Result<Finished, Failed> {
+fn superseded(candidate: &Candidate, error: Error) -> Result<Finished> {
     let there = std::fs::symlink_metadata(&candidate.path);
     match (error.kind(), there) {
         (ErrorKind::NotYet, Ok(there)) if !candidate.is_still(&there) => {
@@ -193,9 +193,9 @@ fn superseded(candidate: &Candidate, error: Error) -> Result<Finished, Failed> {
         (ErrorKind::NotFound, Err(e))
             if e.kind() == io::ErrorKind::NotFound && candidate.path.parent().is_some_and(|p| p.is_dir()) =>
         {
-            Err(error.with_kind(ErrorKind::BadData).into())
+            Err(error.with_kind(ErrorKind::BadData))
         }
-        _ => Err(error.into()),
+        _ => Err(error),
     }
 }
 

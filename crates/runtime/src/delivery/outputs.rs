@@ -12,14 +12,19 @@ use handover_core::{
     AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName,
 };
 use handover_file::draft::Written;
-use handover_file::layout::{highest_sequence, name_taken};
-use handover_file::publish::PublishRequest;
+use handover_file::layout::{highest_sequence, last_changed, name_taken};
+use handover_file::publish::{PublishRequest, Unpublished};
+use handover_file::read;
 use handover_ledger::{Held, Reservation, Reserve};
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// By so much a file system's clock may be behind ours.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(100);
 
 /// Where an output goes.
 #[derive(Debug, Clone)]
@@ -135,11 +140,16 @@ impl Maker<'_> {
                 stem: naming.stem.clone(),
             };
             let reservation = self.ctx.project.ledger.reserve(reserve).await?;
-            if !reservation.fresh || !name_taken(&folder, &reservation.stem, &naming.ext)? {
+            let taken = match reservation.fresh {
+                true => name_taken(&folder, &reservation.stem, &naming.ext)?,
+                // An earlier attempt made it, and a crash may have kept it from this look.
+                false => self.is_anothers(&reservation, &folder, &naming.ext)?,
+            };
+            if !taken {
                 return Ok(Named { reservation, folder, naming });
             }
             // Somebody else's file has this name: the name is given up, and the next comes after the folder's last.
-            self.ctx.project.ledger.discard(&reservation).await?;
+            self.discard(&reservation).await?;
             if naming.stem.is_some() {
                 return Err(Error::new(
                     ErrorKind::Exists,
@@ -153,18 +163,66 @@ impl Maker<'_> {
         }
     }
 
-    /// Publishes what was written under the reserved name.
-    pub(crate) async fn publish(&self, named: Named, written: Written, says: Says) -> Result<Output> {
-        let manifest = self.manifest(&named, &written, &says);
+    /// Gives a name up, where it is still ours to give up: whoever has taken the delivery over uses it, and what stands
+    /// there may be theirs.
+    async fn discard(&self, reservation: &Reservation) -> Result<()> {
+        let ledger = &self.ctx.project.ledger;
+        let holds = match self.held.token.0.is_empty() {
+            true => ledger.get(reservation.file_id).await?.is_none(),
+            false => ledger.holds(self.held).await?,
+        };
+        match holds {
+            true => ledger.discard(reservation).await,
+            false => Err(Error::new(ErrorKind::Stale, "somebody else has the lease, and the name that was reserved")
+                .on(&reservation.stem)),
+        }
+    }
+
+    /// Whether what stands at a name that an earlier attempt reserved is not that attempt's: its manifest is another
+    /// file's, or it has none and lay there, unchanged, before the name was reserved.
+    fn is_anothers(&self, reservation: &Reservation, folder: &Path, ext: &str) -> Result<bool> {
+        let manifest = folder.join(format!("{}{MANIFEST_SUFFIX}", reservation.stem));
+        if let Ok(manifest) = read::read_manifest(&manifest) {
+            let ours = self.ctx.project.ledger.identity();
+            return Ok(manifest.delivery_id != Some(reservation.file_id.to_string())
+                || manifest.ledger.is_some_and(|ledger| ledger != ours));
+        }
+        let before = reservation.reserved_at.checked_sub(CLOCKS_DIFFER).unwrap_or(reservation.reserved_at);
+        let lay_there = |path: PathBuf| last_changed(&path).map(|at| at.is_some_and(|at| at < before));
+        Ok(lay_there(manifest)? || lay_there(folder.join(format!("{}.{ext}", reservation.stem)))?)
+    }
+
+    /// Publishes what was written under the reserved name; where somebody else's file has come to stand there since the
+    /// name was reserved, under the next.
+    pub(crate) async fn publish(&self, mut named: Named, mut written: Written, says: Says) -> Result<Output> {
+        loop {
+            let unpublished = match self.publish_as(&named, written, &says).await? {
+                Ok(output) => return Ok(output),
+                Err(unpublished) => unpublished,
+            };
+            if unpublished.error.kind() != ErrorKind::Exists || !named.reservation.fresh {
+                return Err(unpublished.error);
+            }
+            self.discard(&named.reservation).await?;
+            written = match unpublished.written {
+                Some(written) if named.naming.stem.is_none() => *written,
+                _ => return Err(unpublished.error),
+            };
+            named = self.reserve(named.naming).await?;
+        }
+    }
+
+    async fn publish_as(&self, named: &Named, written: Written, says: &Says) -> Result<Result<Output, Unpublished>> {
+        let manifest = self.manifest(named, &written, says);
         let (done, answer) = oneshot::channel();
         let request = PublishRequest {
             folder: named.folder.clone(),
             name: manifest.filename.clone(),
             stem: named.reservation.stem.clone(),
             manifest: manifest.clone(),
-            fresh: false,
+            fresh: named.reservation.fresh,
             written,
-            may_replace: self.still_holds(),
+            may_replace: self.still_holds(&named.reservation),
         };
         self.ctx
             .process
@@ -172,10 +230,12 @@ impl Maker<'_> {
             .add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
         // It waits where its queue is full, which the pools' places do not let happen.
         self.ctx.process.publisher.submit(request, move |outcome| drop(done.send(outcome)));
-        answer.await.map_err(|_| Error::internal("the publisher ended"))??;
+        if let Err(unpublished) = answer.await.map_err(|_| Error::internal("the publisher ended"))? {
+            return Ok(Err(unpublished));
+        }
         let path = self.path_text(&named.folder.join(&manifest.filename));
-        let deliveries = self.deliveries(&manifest, &path, named.reservation.file_id, &says);
-        Ok(Output { payload: FilePayload { manifest, path }, deliveries })
+        let deliveries = self.deliveries(&manifest, &path, named.reservation.file_id, says);
+        Ok(Ok(Output { payload: FilePayload { manifest, path }, deliveries }))
     }
 
     /// A path as the ledger keeps it: within the data directory where it is, else absolute.
@@ -183,10 +243,18 @@ impl Maker<'_> {
         self.ctx.project.data.relative(path).unwrap_or_else(|| handover_core::path_text::to_text(path))
     }
 
-    /// Asks the ledger, from the publisher's thread, whether this attempt still holds its lease.
-    fn still_holds(&self) -> Box<dyn FnMut() -> Result<bool> + Send> {
-        let (handle, ledger, held) =
-            (tokio::runtime::Handle::current(), self.ctx.project.ledger.clone(), self.held.clone());
+    /// Asks the ledger, from the publisher's thread, whether this attempt still holds its lease; of a refusal, which
+    /// has none, whether its reason is not handed over yet.
+    fn still_holds(&self, reservation: &Reservation) -> Box<dyn FnMut() -> Result<bool> + Send> {
+        let (handle, ledger, held, file_id) = (
+            tokio::runtime::Handle::current(),
+            self.ctx.project.ledger.clone(),
+            self.held.clone(),
+            reservation.file_id,
+        );
+        if held.token.0.is_empty() {
+            return Box::new(move || Ok(handle.block_on(ledger.get(file_id))?.is_none()));
+        }
         Box::new(move || handle.block_on(ledger.holds(&held)))
     }
 

@@ -265,7 +265,8 @@ impl Attempt {
             .rev()
             .find(|line| !line.trim().is_empty())
             .map(|line| format!("; it said: {}", line.trim()));
-        let error = Error::new(kind, format!("{}{}", meaning.sentence, last.unwrap_or_default()));
+        let silent = matches!(ended.how, How::Exit(_)).then(|| "; it said nothing on stderr".to_owned());
+        let error = Error::new(kind, format!("{}{}", meaning.sentence, last.or(silent).unwrap_or_default()));
         Err(Failed { error, summary, next: Vec::new() })
     }
 

@@ -27,8 +27,12 @@ pub(super) async fn finish(ctx: Arc<Context>) {
 }
 
 async fn finish_of(ctx: &Arc<Context>, app: &AppName) -> Result<()> {
-    let failed =
-        Filter { app: Some(app.to_string()), status: Some(Status::Failed), limit: LOOK_AT_MAX, ..Filter::default() };
+    let failed = Filter {
+        app: Some(app.to_string()),
+        status: Some(Status::Failed),
+        limit: LOOK_AT_MAX,
+        ..Filter::default()
+    };
     for delivery in ctx.project.ledger.list(failed).await? {
         if is_cut_short(ctx, &delivery).await? {
             leave_reason(ctx, app, delivery).await?;

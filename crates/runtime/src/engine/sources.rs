@@ -14,7 +14,7 @@ use crate::delivery::payload::ArrivalPayload;
 use crate::delivery::{Refusing, see_to_original_of};
 use handover_core::limits::ARRIVALS_BATCH;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, path_text};
+use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, fault, path_text};
 use handover_file::arrive::{self, Candidate, Disposal, Hint, Inspector, Readiness, ScanOptions};
 use handover_ledger::{ArrivalKey, Arrived, NewArrival};
 use jiff::Timestamp;

@@ -57,7 +57,7 @@ fn verdict_of(code: i32) -> Verdict {
 fn exit_sentence(code: i32) -> String {
     let words = match code {
         0 => "done",
-        1 => "the program failed; the end of its stderr may say why",
+        1 => "the program failed",
         2 => "the program failed, often because of a wrong argument",
         64 => "it was called in a wrong way (EX_USAGE); see the arguments in `run:`",
         65 => "the data is bad (EX_DATAERR)",
