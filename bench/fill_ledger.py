@@ -46,7 +46,8 @@ def past(i, first_id, day):
     yield "deliveries", delivery(output_id, "cat", None, output[2], imported_id)
     yield "names", name(*imported[:2], -i - 1, "file-importer", imported_id)
     yield "names", name(*output[:2], imported_id, "cat", output_id)
-    yield "arrivals", {"app": "file-importer", "path": f"incoming/past_{i:07d}.csv", "device": 1, "inode": i,
+    yield "arrivals", {"app": "file-importer", "path": f"incoming/past_{i:07d}.csv",
+                       "name": f"past_{i:07d}.csv", "device": 1, "inode": i,
                        "size": 1024, "mtime": at, "delivery_id": imported_id, "proof": "settled",
                        "checksum": f"sha256:{checksum}", "arrived_at": at}
     for before, after in (("pending", "processing"), ("processing", "completed")):

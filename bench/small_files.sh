@@ -26,7 +26,7 @@ peer() {
             cat "$1" >"$0/.$name" &&
             sha256sum "$0/.$name" >"$0/$name.sha256" &&
             sync "$0/.$name" &&
-            mv "$0/.$name" "$0/$name"' "$work/out"
+            mv "$0/.$name" "$0/$name"' "$out"
 }
 
 report() { # report ROUND WHO
@@ -39,17 +39,17 @@ python3 "$tools" machine "$work"
 python3 "$tools" limits "$work"
 python3 "$tools" files "$work/inputs" "$files"
 for ((round = 1; round <= rounds; round++)); do
-    mkdir "$work/out"
+    # Nothing is removed before the end: a file system may take its time to use freed inodes again.
+    out=$work/out$round
+    mkdir "$out"
     sync
     seconds peer
-    python3 "$tools" check "$work/inputs" "$work/out"
+    python3 "$tools" check "$work/inputs" "$out"
     report "$round" peer
-    rm -rf "$work/out"
 
     [ "${1:-}" != --peer-only ] || continue
-    small_project "$work/ours"
-    small_ours "$work/ours" "$work/inputs"
+    small_project "$work/ours$round"
+    small_ours "$work/ours$round" "$work/inputs"
     report "$round" ours
-    rm -rf "$work/ours"
 done
 python3 "$tools" summary small_files files_per_second ours peer <"$work/results"

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub const POINTS: &[&str] = &[
     "arrive.before_commit",
     "arrive.committed",
-    "arrive.refused",
+    "refusal.committed",
     "claim.before_commit",
     "claim.committed",
     "reserve.committed",

@@ -52,7 +52,7 @@ macro_rules! points {
         #[test]
         fn every_point_has_its_test() {
             // The other points are passed on other ways than this flow's, and have tests of their own below.
-            let elsewhere = ["arrive.refused", "publish.replacing", "publish.replaced"];
+            let elsewhere = ["refusal.committed", "publish.replacing", "publish.replaced"];
             let mut tested: Vec<&str> = [$($point),*].into_iter().chain(elsewhere).collect();
             let mut points = POINTS.to_vec();
             tested.sort_unstable();
@@ -148,7 +148,7 @@ fn with_a_foreign_file_at_the_reserved_name() {
 /// A file that is refused, and a crash before its reason is in `errors/`: the next run leaves it there.
 #[test]
 fn before_the_reason_of_a_refusal() {
-    for fault in ["arrive.refused:kill", "publish.linked:kill", "publish.manifest_linked:kill"] {
+    for fault in ["refusal.committed:kill", "publish.linked:kill", "publish.manifest_linked:kill"] {
         let flow = Flow::new(&Setting::default());
         std::os::unix::fs::symlink("elsewhere.csv", flow.project.join("incoming/2025-11-24.csv")).unwrap();
         flow.killed_at(fault);

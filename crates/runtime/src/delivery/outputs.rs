@@ -173,8 +173,11 @@ impl Maker<'_> {
         };
         match holds {
             true => ledger.discard(reservation).await,
-            false => Err(Error::new(ErrorKind::Stale, "somebody else has the lease, and the name that was reserved")
-                .on(&reservation.stem)),
+            false => Err(Error::new(
+                ErrorKind::Stale,
+                "somebody else has the lease, and the name that was reserved",
+            )
+            .on(&reservation.stem)),
         }
     }
 
@@ -212,7 +215,12 @@ impl Maker<'_> {
         }
     }
 
-    async fn publish_as(&self, named: &Named, written: Written, says: &Says) -> Result<Result<Output, Unpublished>> {
+    async fn publish_as(
+        &self,
+        named: &Named,
+        written: Written,
+        says: &Says,
+    ) -> Result<Result<Output, Unpublished>> {
         let manifest = self.manifest(named, &written, says);
         let (done, answer) = oneshot::channel();
         let request = PublishRequest {

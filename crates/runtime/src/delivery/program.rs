@@ -14,7 +14,7 @@ use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, units};
 use handover_file::disk;
 use handover_file::draft::{Draft, Written};
-use handover_file::read::{self, RetainedPath};
+use handover_file::read::RetainedPath;
 use jiff::civil::Date;
 use std::ffi::OsString;
 use std::fs::File;

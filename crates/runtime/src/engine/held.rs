@@ -20,11 +20,11 @@ type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>, Arc
 
 /// All leases of this process.
 #[derive(Clone, Default)]
-pub struct HeldLeases(Arc<Mutex<Entries>>);
+pub(crate) struct HeldLeases(Arc<Mutex<Entries>>);
 
 /// One lease: given up when the last clone is dropped.
 #[derive(Clone)]
-pub struct Lease {
+pub(crate) struct Lease {
     stop: watch::Receiver<bool>,
     lost: Arc<AtomicBool>,
     entry: Arc<Entry>,

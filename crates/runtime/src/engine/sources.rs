@@ -31,8 +31,8 @@ use tracing::{info, warn};
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 /// How long to wait where the ledger or a folder does not let us look.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many originals of the past are remembered at the start; older ones are looked up.
-const REMEMBERED_MAX: usize = 2_000_000;
+/// At least so many originals of the past are remembered at the start; older ones are looked up as they are seen.
+const REMEMBERED_MIN: usize = 1_000;
 
 /// So many of the latest arrivals are looked at for originals that are half removed.
 const HALF_REMOVED_MAX: usize = 1_000;
@@ -259,7 +259,10 @@ impl Importing {
         if !self.all_are_left() {
             return;
         }
-        match self.ctx.project.ledger.arrivals(self.app.name.as_str(), REMEMBERED_MAX).await {
+        // Of a long past, most originals are gone; what lies there decides how far back to read.
+        let lies_there = |source: &Source| std::fs::read_dir(&source.config.from).map_or(0, Iterator::count);
+        let most = REMEMBERED_MIN.max(2 * self.sources.iter().map(lies_there).sum::<usize>());
+        match self.ctx.project.ledger.arrivals(self.app.name.as_str(), most).await {
             Ok(arrivals) => self.known.extend(arrivals.into_iter().map(|a| {
                 (
                     path_text::from_text(&a.key.path),
@@ -462,7 +465,7 @@ impl Importing {
         };
         let text = crate::delivery::said(&error);
         warn!(app = %app, delivery = id.0, "{original} is refused: {text}");
-        if let Err(e) = fault::point("arrive.refused") {
+        if let Err(e) = fault::point("refusal.committed") {
             return warn!(app = %app, delivery = id.0, "the reason for {original} is not left in errors/: {e}");
         }
         let refusing = Refusing { ctx: self.ctx.clone(), app: self.app.clone(), id, error };
