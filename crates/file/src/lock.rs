@@ -18,6 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const SUFFIX: &str = ".lock";
+/// What the folder of a probe begins with; it is locked itself.
+pub(crate) const PROBE_PREFIX: &str = "probe-";
 
 /// The proof that this process lives. Keep it as long as the process works; dropping it says that it has ended.
 #[derive(Debug)]
@@ -63,6 +65,13 @@ impl Drop for HolderLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Keeps a folder of a probe from being swept for as long as the answer lives; none where there are no locks.
+pub(crate) fn keep(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    retry_interrupted(|| flock(&folder, FlockOperation::NonBlockingLockExclusive)).ok()?;
+    Some(folder)
 }
 
 fn lock_path(data: &DataDir, holder: &HolderId) -> PathBuf {
@@ -126,7 +135,11 @@ pub fn sweep(data: &DataDir, also: &[PathBuf]) -> Result<Swept> {
             Err(_) => continue,
         };
         for name in names {
-            if holder_of(&name, apart).is_some_and(&mut dead) && remove_whatever(&dir.join(&name)) {
+            let path = dir.join(&name);
+            let is_probe = apart && name.to_str().is_some_and(|name| name.starts_with(PROBE_PREFIX));
+            let is_dead =
+                if is_probe { !alive_at(&path) } else { holder_of(&name, apart).is_some_and(&mut dead) };
+            if is_dead && remove_whatever(&path) {
                 swept.files += 1;
             }
         }
@@ -169,6 +182,19 @@ mod tests {
         assert_eq!(fs::read_dir(data.locks_dir()).unwrap().count(), 0);
         assert!(!is_alive(&data, &HolderId("../../etc".into())));
         assert!(HolderLock::take(&data, HolderId("../x".into())).is_err());
+    }
+
+    #[test]
+    fn a_probe_that_was_killed_is_swept_and_one_that_goes_on_is_not() {
+        let (_dir, data) = place();
+        let (dead, living) = (data.tmp_dir().join("probe-1-ab"), data.tmp_dir().join("probe-2-cd"));
+        for probe in [&dead, &living] {
+            fs::create_dir(probe).unwrap();
+            fs::write(probe.join("written"), "x").unwrap();
+        }
+        let _kept = keep(&living).unwrap();
+        assert_eq!(sweep(&data, &[]).unwrap().files, 1);
+        assert!(!dead.exists() && living.exists());
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! - A delivery's completion and the deliveries that follow from it are one transaction.
 //! - Every transition is in the audit log: who, when, from, to.
 //!
-//! On a crash: what was answered is on disk; what was not answered either happened whole or not at all.
+//! On a crash: what was answered is on disk; what was not answered either happened whole or not at all. A claim alone
+//! may be undone by a power cut, as if its holder had died a moment earlier; nothing was published on its strength.
 
 mod api;
 mod backoff;

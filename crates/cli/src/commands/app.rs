@@ -322,8 +322,10 @@ fn summary(app: &str, quiet: bool, files: &Files<'_>, outcome: &Outcome) -> Stri
     let nothing_read = outcome.refuse.is_some() && outcome.rows_in == 0;
     if !quiet && !nothing_read {
         lines.push(format!(
-            "{app}: {} rows in, {} out, {} rejected",
-            outcome.rows_in, outcome.rows_out, outcome.rows_rejected
+            "{app}: {} in, {} out, {} rejected",
+            handover_runtime::operations::times::count(outcome.rows_in, "row"),
+            outcome.rows_out,
+            outcome.rows_rejected
         ));
         lines.extend(outcome.notes.iter().map(|note| format!("  {note}")));
         if outcome.rows_rejected > 0 && files.rejected.is_none() {

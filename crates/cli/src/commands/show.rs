@@ -18,7 +18,7 @@ use std::process::ExitCode;
 /// Longer lines than this are hard to read.
 const WIDTH_MAX: usize = 110;
 /// Where the facts begin.
-const INDENT: usize = 14;
+const INDENT: usize = 15;
 
 const HELP: &str = "\
 Examples:
@@ -59,7 +59,7 @@ struct Page<'a> {
 impl Page<'_> {
     fn fact(&self, name: &str, text: &str) {
         let width = width().unwrap_or(WIDTH_MAX).min(WIDTH_MAX);
-        self.printer.data(format_args!("  {name:12}{}", wrapped(text, width, INDENT)));
+        self.printer.data(format_args!("  {name:13}{}", wrapped(text, width, INDENT)));
     }
 
     fn head(&self, title: &str) {

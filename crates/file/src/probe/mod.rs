@@ -5,9 +5,10 @@
 //! out, with whatever folders were made for it; nothing is written anywhere else. A probe that cannot tell says so
 //! and never fails.
 //!
-//! A crash leaves that folder, `.handover/tmp/probe-…`; nothing ever looks into it.
+//! A crash leaves that folder, `.handover/tmp/probe-…`, unlocked; the next [`crate::lock::sweep`] removes it.
 
 use crate::arrive::{self, Event, EventKind, Lease, Watcher};
+use crate::lock::{self, PROBE_PREFIX};
 use crate::place::create_dirs;
 use filesystem::Filesystem;
 use handover_core::{HolderId, Result};
@@ -122,14 +123,21 @@ fn nearest_device(path: &Path) -> Option<u64> {
 struct Scratch {
     folder: PathBuf,
     made: Vec<PathBuf>,
+    _lock: Option<File>,
 }
 
 impl Scratch {
     fn make(data_root: &Path) -> Result<Self> {
-        let folder =
-            data_root.join(".handover/tmp").join(format!("probe-{}", HolderId::new(std::process::id())));
-        let made = create_dirs(&folder)?;
-        let scratch = Self { folder, made };
+        let name = format!("{PROBE_PREFIX}{}", HolderId::new(std::process::id()));
+        let folder = data_root.join(".handover/tmp").join(name);
+        let mut made = create_dirs(&folder)?;
+        let mut lock = lock::keep(&folder);
+        if !folder.is_dir() {
+            // A sweep saw it before it was locked.
+            made.extend(create_dirs(&folder)?);
+            lock = lock::keep(&folder);
+        }
+        let scratch = Self { folder, made, _lock: lock };
         // A full disk has room for folders' names and not for a file.
         let file = scratch.folder.join("written");
         fs::write(&file, b"x").map_err(|e| handover_core::Error::io("write", arrive::shown(&file), e))?;

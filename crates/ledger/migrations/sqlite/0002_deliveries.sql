@@ -115,7 +115,9 @@ CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <
                CASE WHEN name IS NULL AND OLD.status = 'pending' AND NEW.status = 'completed' THEN 'processing'
                     ELSE OLD.status END,
                NEW.status,
-               CASE WHEN NEW.last_error IS NOT OLD.last_error THEN NEW.last_error END
+               CASE WHEN NEW.last_error IS NOT OLD.last_error OR NEW.status = 'failed'
+                         OR (OLD.status = 'processing' AND NEW.run_at <> OLD.run_at)
+                    THEN NEW.last_error END
         FROM actor;
 END;
 

@@ -2,7 +2,8 @@
 //!
 //! Invariants: all writes of this process go through it; a command runs in a savepoint of its own, so that one that
 //! fails takes nothing with it; a caller hears of its command only after the group's commit is on disk, or of the
-//! error that undid the group; a group that changed no row is not committed, so that nobody is woken by it.
+//! error that undid the group; a group that changed no row is not committed, so that nobody is woken by it. A group of
+//! claims alone is committed without a sync of its own: see [`sync_mode`].
 //!
 //! On a crash the group is gone whole, and nobody was told otherwise.
 

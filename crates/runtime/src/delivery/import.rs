@@ -102,6 +102,17 @@ impl Attempt {
                     let retained = read::retained(&data, &payload.path)?;
                     io::copy(&mut retained.open()?, &mut draft)
                         .map_err(|e| Error::io("read", &payload.path, e))?;
+                    let again = draft.finish()?;
+                    if again.checksum != payload.manifest.checksum {
+                        return Err(Error::bad_data(
+                            "the file that was imported then has been changed since",
+                        )
+                        .on(&payload.path)
+                        .hint(
+                            "put the right content back, or import the original again under another name",
+                        ));
+                    }
+                    return Ok(again);
                 }
                 None => {
                     let limits = TakeLimits { max_bytes, manifest: manifest.as_ref() };

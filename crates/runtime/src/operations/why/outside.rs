@@ -132,7 +132,8 @@ impl Asking<'_> {
         }
         let sources = self.sources();
         let source = sources.iter().find(|(app, source)| {
-            app.as_str() == arrival.key.app && within(&source.config.from, known_as).is_some()
+            let matches = known_as.file_name().is_some_and(|name| source.patterns.is_match(name));
+            app.as_str() == arrival.key.app && matches && within(&source.config.from, known_as).is_some()
         });
         match source.map(|(_, source)| source.disposal()) {
             Some(Disposal::Move(folder)) => {
