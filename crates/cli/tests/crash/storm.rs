@@ -97,7 +97,7 @@ fn killed_at_random_nothing_is_lost_or_twice() {
     }
     flow.settle_accounts();
     println!(
-        "{files} files, {} rows, {} starts",
+        "{files} files, {} rows, {} transitions",
         flow.good.len() + flow.bad.len(),
         flow.rows("SELECT count(*) FROM v_audit")[0]
     );
