@@ -12,6 +12,8 @@
 //! On a crash: nothing is lost, because nothing here is published; whoever runs the app throws the unfinished
 //! output away and runs it again.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
+
 mod app;
 mod config;
 pub mod enricher;

@@ -1,5 +1,6 @@
 //! The commands that look, on the real binary and a small project: what they say, their JSON, their exit codes.
-#![allow(missing_docs, clippy::unwrap_used)]
+
+#![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
 use serde_json::Value;
 use std::fs;

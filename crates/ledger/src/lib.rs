@@ -12,6 +12,8 @@
 //! On a crash: what was answered is on disk; what was not answered either happened whole or not at all. A claim alone
 //! may be undone by a power cut, as if its holder had died a moment earlier; nothing was published on its strength.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
+
 mod api;
 mod backoff;
 pub mod sqlite;

@@ -7,6 +7,8 @@
 //! It flows one way: `engine` claims and calls `delivery`, which runs an app, publishes through the file door and
 //! tells the ledger. Only `project` knows which ledger there is.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
+
 mod built;
 pub mod config;
 mod context;

@@ -32,6 +32,7 @@ impl Attempt {
             false => Some(self.reserve_export(&export, naming.clone(), None).await?),
             true => None,
         };
+        slot.begin().await?;
         let app: Arc<dyn RowApp> = export.exporter.clone();
         let ran = self.run_rows(app, payload.clone(), ext, Some(export.to.clone())).await?;
         let output = self.verify(export.exporter.clone(), &ran.outcome, ran.output).await?;

@@ -47,10 +47,15 @@ impl Attempt {
             ext: arrival.ext.clone(),
             stem: None,
         };
+        slot.begin().await?;
         let written = match self.read_original(&arrival, source).await {
             Ok(written) => written,
             Err(e) => return Ok(superseded(&arrival.candidate, e)?),
         };
+        if source.config.duplicates == Duplicates::Warn {
+            // Otherwise the next file waits until this one's content is known to the ledger.
+            slot.free();
+        }
         let mut summary = Summary::default();
         let checksum = written.checksum;
         let afterwards = self
@@ -66,10 +71,6 @@ impl Attempt {
                 summary.notes.push(note);
                 return Ok(Finished { summary, checksum: Some(checksum), afterwards, ..Finished::default() });
             }
-        }
-        if source.config.duplicates == Duplicates::Warn {
-            // Otherwise the next file waits until this one's content is known to the ledger.
-            slot.free();
         }
         let named = self.reserve(naming).await?;
         let hops = self.ctx.routes.next(&self.app.name, &arrival.flows);

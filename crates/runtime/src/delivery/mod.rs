@@ -23,6 +23,7 @@ pub(crate) use settle::said;
 
 use crate::config::{App, BuiltIn, Runs};
 use crate::context::Context;
+use crate::engine::ended;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
 use handover_core::{Checksum, Delivery, Error, NewDelivery, Result, Status};
@@ -30,7 +31,8 @@ use handover_ledger::Held;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// One attempt at one delivery.
 pub(crate) struct Attempt {
@@ -91,28 +93,54 @@ pub(crate) struct Failed {
     pub(crate) next: Vec<NewDelivery>,
 }
 
+impl From<Box<Failed>> for Failed {
+    fn from(failed: Box<Failed>) -> Self {
+        *failed
+    }
+}
+
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self { error, summary: Summary::default(), next: Vec::new() }
     }
 }
 
-/// The right to run; given up as soon as the app has run, so that the next can run while this one is published.
+/// The right to run: waited for when all is ready for the run, given up as soon as the app has run, so that others run
+/// while names are reserved and files are published.
 pub(crate) struct Slot {
-    running: Option<(OwnedSemaphorePermit, std::time::Instant)>,
+    slots: Arc<Semaphore>,
     load: Arc<Load>,
+    end: watch::Receiver<bool>,
+    running: Option<(OwnedSemaphorePermit, std::time::Instant)>,
+    took: Option<Duration>,
 }
 
 impl Slot {
-    pub(crate) fn new(permit: OwnedSemaphorePermit, load: Arc<Load>) -> Self {
-        Self { running: Some((permit, std::time::Instant::now())), load }
+    pub(crate) fn new(slots: Arc<Semaphore>, load: Arc<Load>, end: watch::Receiver<bool>) -> Self {
+        Self { slots, load, end, running: None, took: None }
+    }
+
+    /// Waits for a free slot.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Cancelled`] where the end comes first: nothing new is begun then.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let permit = tokio::select! {
+            biased;
+            () = ended(&mut self.end) => None,
+            permit = self.slots.clone().acquire_owned() => permit.ok(),
+        };
+        let stopping = || Error::new(handover_core::ErrorKind::Cancelled, "nothing new is begun any more");
+        self.running = Some((permit.ok_or_else(stopping)?, std::time::Instant::now()));
+        Ok(())
     }
 
     /// The app has run; what is left is publishing.
     pub(crate) fn free(&mut self) {
         if let Some((permit, began)) = self.running.take() {
             drop(permit);
-            self.load.less(Some(began.elapsed()));
+            self.took = Some(began.elapsed());
+            self.load.less(self.took);
         }
     }
 }
@@ -120,16 +148,19 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.free();
+        if self.took.is_none() {
+            self.load.less(None);
+        }
     }
 }
 
 impl Attempt {
     /// Runs the app over the delivery and settles it.
     pub(crate) async fn work(self, mut slot: Slot) {
-        let began = std::time::Instant::now();
         let outcome = self.run(&mut slot).await;
         slot.free();
-        self.settle(outcome, began.elapsed()).await;
+        let took = slot.took.unwrap_or_default();
+        self.settle(outcome, took).await;
     }
 
     async fn run(&self, slot: &mut Slot) -> Result<Finished, Failed> {

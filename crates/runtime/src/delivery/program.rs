@@ -58,6 +58,7 @@ impl Attempt {
             Output::Stdout | Output::File => Some(self.reserve(self.naming(&work, ext.clone())).await?),
         };
         let sequence = named.as_ref().map(|n| n.reservation.sequence).or(work.sequence);
+        slot.begin().await?;
         let mut files = self.prepare(program, &work, ext).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
         fault::point("program.before_start")?;
@@ -236,7 +237,7 @@ impl Attempt {
     }
 
     /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry.
-    fn judge(&self, ended: &Ended) -> Result<Summary, Failed> {
+    fn judge(&self, ended: &Ended) -> Result<Summary, Box<Failed>> {
         let mut meaning = ended.meaning();
         if ended.how == How::TimedOut {
             let timeout = units::format_duration(self.app.timeout);
@@ -267,7 +268,7 @@ impl Attempt {
             .map(|line| format!("; it said: {}", line.trim()));
         let silent = matches!(ended.how, How::Exit(_)).then(|| "; it said nothing on stderr".to_owned());
         let error = Error::new(kind, format!("{}{}", meaning.sentence, last.or(silent).unwrap_or_default()));
-        Err(Failed { error, summary, next: Vec::new() })
+        Err(Box::new(Failed { error, summary, next: Vec::new() }))
     }
 
     /// A program that cannot write and does not notice leaves half a file and exits 0: with no room left, what it

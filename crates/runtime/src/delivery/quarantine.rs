@@ -83,7 +83,7 @@ impl Maker<'_> {
     }
 
     fn bad_input(&self) -> Result<Option<Bad>> {
-        if let Ok(arrival) = ArrivalPayload::of(&self.delivery) {
+        if let Ok(arrival) = ArrivalPayload::of(self.delivery) {
             return Ok(Some(Bad {
                 path: path_text::from_text(&arrival.original),
                 type_name: arrival.type_name,

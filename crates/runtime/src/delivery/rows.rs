@@ -32,6 +32,7 @@ impl Attempt {
         let ext = self.app.ext.clone().unwrap_or_else(|| app.output_ext(&name.ext));
         let place = Place::Data(self.app.folder.clone());
         let named = self.reserve(naming_like(&name, "out", place, &self.app.name, ext.clone())).await?;
+        slot.begin().await?;
         let ran = self.run_rows(app, payload.clone(), ext, None).await?;
         slot.free();
         self.finish_rows(&payload, &name, named, ran).await

@@ -103,8 +103,8 @@ impl Pool {
         Ok(Some(count))
     }
 
-    /// Works on a delivery when there is a slot for it; gives it back if the end comes first.
-    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit, mut end: watch::Receiver<bool>) {
+    /// Works on a delivery; gives it back if the end has come.
+    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit, end: watch::Receiver<bool>) {
         let Some(token) = delivery.lease_token.clone() else {
             error!(delivery = delivery.id.0, "the ledger gave delivery {} without a lease", delivery.id);
             return;
@@ -112,22 +112,13 @@ impl Pool {
         let held = Held { queue: Queue::Deliveries, id: delivery.id, token };
         let lease = self.ctx.process.held.keep(&held);
         let attempt = Attempt { ctx: self.ctx.clone(), app: self.app.clone(), delivery, held, lease };
-        let (slots, load, busy) = (self.slots.clone(), self.load.clone(), Busy::begin(&self.busy));
-        load.more();
+        self.load.more();
+        let (slot, busy) =
+            (Slot::new(self.slots.clone(), self.load.clone(), end.clone()), Busy::begin(&self.busy));
         tokio::spawn(async move {
             let _kept = (place, busy);
-            let permit = tokio::select! {
-                biased;
-                () = ended(&mut end) => None,
-                permit = slots.acquire_owned() => permit.ok(),
-            };
-            match permit {
-                Some(permit) => attempt.work(Slot::new(permit, load)).await,
-                None => {
-                    load.less(None);
-                    attempt.give_back().await;
-                }
-            }
+            let over = *end.borrow();
+            if over { attempt.give_back().await } else { attempt.work(slot).await }
         });
     }
 
