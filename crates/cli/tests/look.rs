@@ -196,7 +196,7 @@ fn show_has_the_files_the_history_and_the_family() {
     assert_eq!(depths, [0, 1, 2, 3]);
     let text = project.says(&["show", "1"]);
     assert!(text.starts_with("delivery 1: completed\n"), "{text}");
-    assert!(text.contains("original    in/a.csv"), "{text}");
+    assert!(text.contains("original     in/a.csv"), "{text}");
     let root = text.lines().find(|line| line.ends_with("<- this one")).unwrap();
     assert_eq!(
         root.split_whitespace().take(4).collect::<Vec<_>>(),

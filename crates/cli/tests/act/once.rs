@@ -23,7 +23,7 @@ fn a_dry_run_tells_what_would_be_and_makes_nothing() {
     assert_eq!(plan["arrivals"].as_array().unwrap().len(), 2);
 
     let run = place.run(&["run", "--once"]);
-    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
     assert!(run.out.contains("refused: "), "{}", run.out);
     let done = place.run(&["run", "--dry-run"]);
     assert!(done.out.contains("a run would do nothing now"), "{}", done.out);

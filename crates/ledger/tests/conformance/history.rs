@@ -36,7 +36,7 @@ pub(crate) async fn a_whole_life_is_audited<B: Backend>() {
             step("1-worker", Some(Pending), Processing, None),
             step("1-worker", Some(Processing), Pending, Some("it broke")),
             step("2-other", Some(Pending), Processing, None),
-            step("2-other", Some(Processing), Failed, None),
+            step("2-other", Some(Processing), Failed, Some("it broke")),
             step("ann", Some(Failed), Pending, None),
             step("1-worker", Some(Pending), Processing, None),
             step("1-worker", Some(Processing), Pending, None),

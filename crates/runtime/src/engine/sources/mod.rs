@@ -4,19 +4,20 @@
 //! Invariants: a file is taken only after its arrival is in the ledger; each state of a file arrives once; a file
 //! that cannot be taken is refused with its reason, once. On a crash the next scan finds what was not committed.
 
+mod arrivals;
+mod past;
+
 use super::ended;
 use super::events::Event;
 use super::pool::Busy;
 use crate::built::Source;
 use crate::config::App;
 use crate::context::Context;
-use crate::delivery::payload::ArrivalPayload;
-use crate::delivery::{Refusing, see_to_original_of};
+use arrivals::Pending;
 use handover_core::limits::ARRIVALS_BATCH;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, fault, path_text};
-use handover_file::arrive::{self, Candidate, Disposal, Hint, Inspector, Readiness, ScanOptions};
-use handover_ledger::{ArrivalKey, Arrived, NewArrival};
+use handover_core::{Error, ErrorKind, Result};
+use handover_file::arrive::{self, Candidate, Hint, Inspector, Readiness, ScanOptions};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -25,17 +26,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// How often a folder is scanned where no event asks for it.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 /// How long to wait where the ledger or a folder does not let us look.
 const AGAIN: Duration = Duration::from_secs(1);
-/// At least so many originals of the past are remembered at the start; older ones are looked up as they are seen.
-const REMEMBERED_MIN: usize = 1_000;
-
-/// So many of the latest arrivals are looked at for originals that are half removed.
-const HALF_REMOVED_MAX: usize = 1_000;
 
 /// One state of one original, in short: what tells whether it was seen.
 type Seen = (PathBuf, u64, u64, u64, i128);
@@ -248,69 +244,6 @@ impl Importing {
         *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = waiting.collect();
     }
 
-    /// Whether originals stay where they are, so that most of what lies there is known. One that is to be moved or
-    /// deleted and still lies there is looked up, in case a crash left it.
-    fn all_are_left(&self) -> bool {
-        self.sources.iter().all(|source| source.disposal() == Disposal::Leave)
-    }
-
-    /// Remembers what was seen before; another process's arrivals are found out when they are committed.
-    async fn remember(&mut self) {
-        if !self.all_are_left() {
-            return;
-        }
-        // Of a long past, most originals are gone; what lies there decides how far back to read.
-        let lies_there = |source: &Source| std::fs::read_dir(&source.config.from).map_or(0, Iterator::count);
-        let most = REMEMBERED_MIN.max(2 * self.sources.iter().map(lies_there).sum::<usize>());
-        match self.ctx.project.ledger.arrivals(self.app.name.as_str(), most).await {
-            Ok(arrivals) => self.known.extend(arrivals.into_iter().map(|a| {
-                (
-                    path_text::from_text(&a.key.path),
-                    a.key.device,
-                    a.key.inode,
-                    a.key.size,
-                    a.key.mtime.as_nanosecond(),
-                )
-            })),
-            Err(e) => warn!(app = %self.app.name, "cannot read what arrived before: {e}"),
-        }
-    }
-
-    /// Removes originals that a crash left out of the scan's sight, half removed: of the latest arrivals, as a crash is
-    /// followed by a look like this.
-    async fn finish_removals(&self) {
-        if self.all_are_left() {
-            return;
-        }
-        let arrivals = match self.ctx.project.ledger.arrivals(self.app.name.as_str(), HALF_REMOVED_MAX).await
-        {
-            Ok(arrivals) => arrivals,
-            Err(e) => return warn!(app = %self.app.name, "cannot look for half removed originals: {e}"),
-        };
-        for arrival in arrivals {
-            let key = arrival.key;
-            let (path, device, inode, size, mtime) =
-                (path_text::from_text(&key.path), key.device, key.inode, key.size, key.mtime);
-            let candidate = Candidate { path, device, inode, size, mtime, ctime: mtime };
-            if arrive::is_left_aside(&candidate) {
-                let disposal = self.disposal_of(arrival.delivery_id).await;
-                see_to_original_of(&self.ctx, &self.app.name, arrival.delivery_id, candidate, disposal).await;
-            }
-        }
-    }
-
-    /// What is to become of an arrival's original, as its source says now.
-    async fn disposal_of(&self, id: DeliveryId) -> Disposal {
-        let delivery = self.ctx.project.ledger.get(id).await.ok().flatten();
-        let index = delivery
-            .and_then(|delivery| ArrivalPayload::of(&delivery).ok())
-            .map_or(0, |arrival| arrival.source);
-        self.sources
-            .get(index)
-            .or_else(|| self.sources.first())
-            .map_or(Disposal::Leave, |source| source.disposal())
-    }
-
     /// A scan of every folder.
     async fn round(&mut self) -> Result<()> {
         let _busy = Busy::begin(&self.busy);
@@ -386,100 +319,6 @@ impl Importing {
             }
         })
     }
-
-    fn arrival(
-        &self,
-        index: usize,
-        candidate: Candidate,
-        proof: String,
-        manifest: Option<Manifest>,
-        refused: Option<Error>,
-    ) -> Pending {
-        let source = &self.sources[index];
-        let payload = ArrivalPayload {
-            original: path_text::to_text(&candidate.path),
-            type_name: source.config.type_name.clone(),
-            date: source.date(&candidate, &self.ctx.config().timezone, self.ctx.project.clock.now()),
-            ext: source.config.ext.clone().unwrap_or_else(|| arrive::ext_of(&candidate.path)),
-            source: index,
-            proof: proof.clone(),
-            manifest,
-            flows: self.ctx.routes.entry_flows(&self.app.name).to_vec(),
-            candidate: candidate.clone(),
-        };
-        let app = self.app.name.to_string();
-        let new = NewDelivery::new(
-            Kind::File,
-            "outside",
-            Some(app.clone()),
-            serde_json::to_value(&payload).unwrap_or_default(),
-        );
-        let key = ArrivalKey {
-            app,
-            path: payload.original,
-            device: candidate.device,
-            inode: candidate.inode,
-            size: candidate.size,
-            mtime: candidate.mtime,
-        };
-        let delivery = NewDelivery {
-            flow: payload.flows.first().cloned(),
-            max_attempts: self.app.max_attempts(),
-            ..new
-        };
-        let said = refused.as_ref().map(crate::delivery::said);
-        Pending {
-            new: NewArrival { key, proof, delivery, refused: said },
-            candidate,
-            refused,
-            disposal: source.disposal(),
-        }
-    }
-
-    async fn commit(&mut self, pending: Vec<Pending>) -> Result<()> {
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let arrivals = pending.iter().map(|p| p.new.clone()).collect();
-        let holder = self.ctx.process.holder.clone();
-        let answers = self.ctx.project.ledger.arrive(&holder.0, arrivals).await?;
-        for (pending, answer) in pending.into_iter().zip(answers) {
-            self.known.insert(seen(&pending.candidate));
-            match answer {
-                Arrived::New(id) => self.arrived(id, pending).await,
-                Arrived::Known(id) => {
-                    see_to_original_of(&self.ctx, &self.app.name, id, pending.candidate, pending.disposal)
-                        .await
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn arrived(&self, id: DeliveryId, pending: Pending) {
-        let (app, original) = (self.app.name.clone(), pending.new.key.path);
-        let Some(error) = pending.refused else {
-            info!(app = %app, delivery = id.0, proof = pending.new.proof, "{original} arrived as delivery {id}");
-            self.ctx.process.observer.tell(Event::Arrived { app, id, original });
-            return;
-        };
-        let text = crate::delivery::said(&error);
-        warn!(app = %app, delivery = id.0, "{original} is refused: {text}");
-        if let Err(e) = fault::point("refusal.committed") {
-            return warn!(app = %app, delivery = id.0, "the reason for {original} is not left in errors/: {e}");
-        }
-        let refusing = Refusing { ctx: self.ctx.clone(), app: self.app.clone(), id, error };
-        refusing.leave_reason().await;
-        self.ctx.process.observer.tell(Event::Refused { app, id, original, error: text });
-    }
-}
-
-/// An arrival on its way into the ledger.
-struct Pending {
-    new: NewArrival,
-    candidate: Candidate,
-    refused: Option<Error>,
-    disposal: Disposal,
 }
 
 fn pause_until(until: Option<Timestamp>, now: Timestamp) -> Duration {
