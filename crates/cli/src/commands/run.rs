@@ -94,7 +94,7 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     engine.run_once(stop).await?;
     let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
     say(start.printer, &config, &summary);
-    Ok(if summary.failed.is_empty() && summary.refused.is_empty() {
+    Ok(if summary.failed.is_empty() && summary.refused.is_empty() && summary.hindered.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -21,7 +21,7 @@ fn busy(files: usize) -> (Flow, Running) {
     (flow, daemon)
 }
 
-const TO_TWICE: &str = "SELECT status || ' ' || attempts || ' ' || rescues FROM deliveries WHERE target_app = 'twice' ORDER BY id";
+const TO_TWICE: &str = "SELECT status || ' ' || attempts || ' ' || rescues FROM deliveries WHERE target_app = 'twice' ORDER BY status, id";
 
 #[track_caller]
 fn lets_what_runs_end(signal: Signal) {

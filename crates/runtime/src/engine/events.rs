@@ -79,6 +79,8 @@ pub enum Event {
         /// The delivery.
         id: DeliveryId,
     },
+    /// Something that there was to do could not be begun, as on a full disk.
+    Hindered(String),
     /// Something worth saying that is no delivery's end.
     Notice(String),
 }

@@ -6,7 +6,7 @@
 use super::events::{Event, Observer};
 use super::generation::Generation;
 use handover_core::{AppName, DeliveryId, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -87,6 +87,8 @@ pub struct Summary {
     pub arrived: u64,
     /// Files that were refused as they stand.
     pub refused: Vec<(DeliveryId, String, String)>,
+    /// What could not be begun, with the reason.
+    pub hindered: BTreeSet<String>,
     /// What was worth saying.
     pub notices: Vec<String>,
 }
@@ -143,6 +145,9 @@ impl Summary {
             }
             Event::Retrying { app, id, error, run_at } => {
                 self.later.insert(*id, (app.clone(), error.clone(), *run_at));
+            }
+            Event::Hindered(text) => {
+                self.hindered.insert(text.clone());
             }
             Event::Notice(text) => self.notices.push(text.clone()),
             Event::Late { app, id } => {

@@ -52,7 +52,7 @@ impl Pool {
                 Ok(Some(_)) => self.until_due().await,
                 Ok(None) => return,
                 Err(e) => {
-                    warn!(app = %self.app.name, "cannot claim: {e}; it is tried again in a second");
+                    warn!(app = %self.app.name, "cannot claim: {}; it is tried again in a second", crate::delivery::said(&e));
                     AGAIN
                 }
             };

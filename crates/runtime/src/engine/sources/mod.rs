@@ -132,6 +132,8 @@ impl Importing {
             };
             if let Err(e) = looked {
                 warn!(app = %self.app.name, "cannot look for new files: {e}; it is tried again");
+                let text = format!("{}: {}", self.app.name, crate::delivery::said(&e));
+                self.ctx.process.observer.tell(Event::Hindered(text));
                 self.scan_at = Instant::now() + AGAIN;
             }
             self.scans.fetch_add(1, Ordering::SeqCst);
@@ -256,6 +258,10 @@ impl Importing {
         for index in 0..self.sources.len() {
             self.waits.retain(|_, wait| wait.index != index);
             if let Err(e) = self.source(index).await {
+                if e.kind() == ErrorKind::NotYet {
+                    let text = format!("{}: {}", self.app.name, crate::delivery::said(&e));
+                    self.ctx.process.observer.tell(Event::Hindered(text));
+                }
                 self.say_once(&e);
             }
         }
