@@ -6,6 +6,7 @@ use super::decode::decode;
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
 use handover_core::{AppName, TypeName, limits, name::check_ext, units};
+use handover_file::layout::default_folder;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -135,18 +136,6 @@ pub(crate) struct RawApp {
     pub(crate) icon: Option<String>,
     /// What it is for.
     pub(crate) description: Option<String>,
-}
-
-/// The folder of an app that does not say: by its name, as the layout has it.
-pub fn default_folder(app: &str) -> &str {
-    match app {
-        "file-importer" => "imports",
-        "validator" => "validated",
-        "data-transformer" => "transformed",
-        "enricher" => "enriched",
-        "file-exporter" => "exports",
-        other => other,
-    }
 }
 
 /// What an app's meaning depends on beside its own words.

@@ -30,7 +30,7 @@ mod tests;
 mod yaml;
 mod yaml_words;
 
-pub use app::{App, Runs, default_folder};
+pub use app::{App, Runs};
 pub use apps::Apps;
 pub use builtin::BuiltIn;
 pub use command::{Input, Mode, Output, Placeholder, Placeholders, Program};

@@ -5,7 +5,6 @@ use super::Attempt;
 use super::payload::FilePayload;
 use crate::config::Hop;
 use crate::context::Context;
-use handover_core::clock::rfc3339;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{
@@ -360,9 +359,4 @@ pub(crate) fn naming_like(
         ext,
         stem: None,
     }
-}
-
-/// A time as people read it in notes.
-pub(crate) fn said(time: jiff::Timestamp) -> String {
-    rfc3339(time)
 }

@@ -136,7 +136,7 @@ impl Attempt {
                 });
             }
             (_, run_at) => {
-                let when = run_at.map(super::outputs::said).unwrap_or_default();
+                let when = run_at.map(handover_core::clock::rfc3339).unwrap_or_default();
                 warn!(app = %app, delivery = id.0, attempt, retry_at = %when, "delivery {id} is tried again at {when}: {text}");
                 self.ctx.process.observer.tell(Event::Retrying { app, id, error: text, run_at });
             }
