@@ -70,3 +70,23 @@ small_ours() {
     cd "$work"
     python3 "$tools" check "$2" "$1/data/cat" manifests
 }
+
+# small_hop DIR INPUTS: hands INPUTS to `cat` of the project at DIR as another program does, and runs `run --once`; sets
+# `took` and checks every output. Nothing is imported.
+small_hop() {
+    mkdir -p "$1"
+    cat >"$1/handover.yaml" <<'YAML'
+data: ./data
+apps:
+  upstream: { run: "true", type: small, output: none }
+  cat: { run: cat, workers: 2 }
+flows:
+  small: upstream -> cat
+YAML
+    python3 "$tools" hand-over "$2" "$1/data" cat
+    sync
+    cd "$1"
+    seconds "$handover" run --once
+    cd "$work"
+    python3 "$tools" check "$2" "$1/data/cat" manifests
+}

@@ -4,10 +4,12 @@
 #   bench/small_files.sh [--peer-only]
 #
 # A, the peer: `xargs -P 2`, one shell line a file that does cat, sha256sum, sync (of that file) and mv.
-# B, ours: file-importer -> cat with `handover run --once`; every file is published twice, as imported and as the
+# B, the hop: the files are deliveries to `cat`, with the manifests of the program before it; `handover run --once` checks
+#    each, runs `cat` on it and publishes what it wrote with its manifest. The like of A.
+# C, imported: file-importer -> cat with `handover run --once`; every file is published twice, as imported and as the
 #    program's output, each with its manifest.
-# A and B alternate. Prints JSON lines, the last one with the medians and the ratio of each round (B / A in files a
-# second). Every output of every round is compared with its input by SHA-256, outside the measured time.
+# A, B and C alternate. Prints JSON lines, the last two with the medians and the ratio of each round (B / A and C / A in
+# files a second). Every output of every round is compared with its input by SHA-256, outside the measured time.
 #
 # FILES=10000 ROUNDS=5 are the defaults; see lib.sh for BENCH_DIR and HANDOVER.
 
@@ -48,8 +50,11 @@ for ((round = 1; round <= rounds; round++)); do
     report "$round" peer
 
     [ "${1:-}" != --peer-only ] || continue
-    small_project "$work/ours$round"
-    small_ours "$work/ours$round" "$work/inputs"
-    report "$round" ours
+    small_hop "$work/hop$round" "$work/inputs"
+    report "$round" hop
+    small_project "$work/imported$round"
+    small_ours "$work/imported$round" "$work/inputs"
+    report "$round" imported
 done
-python3 "$tools" summary small_files files_per_second ours peer <"$work/results"
+python3 "$tools" summary small_files files_per_second hop peer <"$work/results"
+python3 "$tools" summary small_files files_per_second imported peer <"$work/results"

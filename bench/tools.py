@@ -3,6 +3,7 @@
 usage: tools.py machine DIR                       the machine's class, as a JSON line
        tools.py limits DIR                        what one fork and exec, one fsync and one rename cost here
        tools.py files DIR N                       N different CSV files of 1,024 bytes, old enough to count as settled
+       tools.py hand-over INPUTS DIR APP           publishes each of them, with its manifest, to APP in the data directory DIR
        tools.py check INPUTS OUT [manifests]      every input is in OUT exactly once, by content, with its checksum
        tools.py summary BENCH KEY A B             medians, and the ratio A / B of each round; results on stdin
        tools.py median-ms N COMMAND...            the median time of N runs
@@ -120,6 +121,23 @@ def files(folder, count):
         os.utime(path, (settled, settled))
 
 
+def hand_over(inputs, data, app):
+    """As another program does that knows the convention: the file, then its manifest."""
+    folder = os.path.join(data, "upstream", "2025-11-24")
+    os.makedirs(folder)
+    for sequence, entry in enumerate(sorted(os.scandir(inputs), key=lambda e: e.name), 1):
+        stem = f"upstream_small_2025-11-24_{sequence:03d}"
+        with open(entry.path, "rb") as f:
+            content = f.read()
+        with open(os.path.join(folder, stem + ".csv"), "wb") as f:
+            f.write(content)
+        with open(os.path.join(folder, stem + ".meta.json"), "w") as f:
+            json.dump({"filename": stem + ".csv", "created_at": "2025-11-24T06:00:00Z", "created_by": "upstream",
+                       "row_count": content.count(b"\n") - 1, "file_size": len(content),
+                       "checksum": "sha256:" + hashlib.sha256(content).hexdigest(), "schema_version": "v2.0",
+                       "next_app": app}, f)
+
+
 def digest(path):
     with open(path, "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()
@@ -217,7 +235,7 @@ def fill(ledger, count):
 
 def main():
     commands = {f.__name__.replace("_", "-"): f for f in
-                (machine, limits, files, check, summary, median_ms, fill, split_days, same_flights)}
+                (machine, limits, files, hand_over, check, summary, median_ms, fill, split_days, same_flights)}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     try:

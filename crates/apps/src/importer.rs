@@ -5,7 +5,8 @@
 
 use crate::app::{AppIo, Outcome, RowApp};
 use crate::config::resolve;
-use crate::exporter::copy;
+use crate::exporter::{ExportFrom, Exporter};
+use crate::streams::InputConfig;
 use globset::{Glob, GlobBuilder};
 use handover_core::limits::SETTLE_DEFAULT_MS;
 use handover_core::name::check_ext;
@@ -59,6 +60,9 @@ pub struct Config {
     /// modification time) or `arrived` (now).
     #[serde(default)]
     pub date: Option<Dating>,
+    /// How the files are read for counting their rows, where their extension does not say it.
+    #[serde(default)]
+    pub input: Option<InputConfig>,
     /// Several folders or patterns, each with its own `type`.
     #[serde(default)]
     pub sources: Option<Vec<Source>>,
@@ -104,13 +108,16 @@ pub struct Source {
     /// Where a file's date comes from.
     #[serde(default)]
     pub date: Option<Dating>,
+    /// How the files are read for counting their rows.
+    #[serde(default)]
+    pub input: Option<InputConfig>,
 }
 
 /// A size as a configuration has it: a number of bytes, or text with a unit.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[allow(dead_code)]
-enum Amount {
+pub(crate) enum Amount {
     Bytes(u64),
     Text(String),
 }
@@ -179,6 +186,8 @@ pub struct ImportSource {
     pub ext: Option<String>,
     /// Where a file's date comes from.
     pub date: Dating,
+    /// How the files are read for counting their rows.
+    pub input: InputConfig,
 }
 
 impl ImportSource {
@@ -255,6 +264,7 @@ impl Config {
             recursive: own.recursive.or(self.recursive).unwrap_or(false),
             ext,
             date: own.date.or(self.date).unwrap_or_default(),
+            input: own.input.as_ref().or(self.input.as_ref()).cloned().unwrap_or_default(),
         };
         source.glob()?;
         match (source.original, &source.move_to) {
@@ -274,6 +284,7 @@ impl Config {
 #[derive(Debug)]
 pub struct Importer {
     sources: Vec<ImportSource>,
+    copying: Exporter,
 }
 
 impl Importer {
@@ -282,12 +293,16 @@ impl Importer {
     /// # Errors
     /// As [`Config::sources`].
     pub fn new(config: &Config, base: &Path) -> Result<Self> {
-        Ok(Self { sources: config.sources(base)? })
+        let copying = Exporter::copying(config.input.clone().unwrap_or_default())?;
+        Ok(Self { sources: config.sources(base)?, copying })
     }
 
     /// An importer that only copies: for the console.
-    pub fn copying() -> Self {
-        Self { sources: Vec::new() }
+    ///
+    /// # Errors
+    /// None that a person can cause.
+    pub fn copying(input: InputConfig) -> Result<Self> {
+        Ok(Self { sources: Vec::new(), copying: Exporter::copying(input)? })
     }
 
     /// Where files come from.
@@ -302,10 +317,18 @@ impl RowApp for Importer {
     }
 
     fn run(&self, io: AppIo<'_>) -> Result<Outcome> {
-        let AppIo { input, output, progress, cancelled, .. } = io;
-        let (rows, _) = copy(input, output, progress, cancelled)?;
-        output.flush().map_err(|error| Error::io("write", "the output", error))?;
-        Outcome { rows_in: rows, rows_out: rows, ..Outcome::default() }.checked(self.name())
+        let watch = io.watch();
+        let from = ExportFrom {
+            input: io.input,
+            input_ext: io.input_ext,
+            watch,
+            options: io.options,
+            known: None,
+            hash_content: false,
+        };
+        let mut output = Some(io.output);
+        let mut open = || output.take().ok_or_else(|| Error::internal("an import was begun twice"));
+        self.copying.export(from, io.rejected, &mut open).map(|(outcome, _)| outcome)
     }
 }
 

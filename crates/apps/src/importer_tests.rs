@@ -67,13 +67,17 @@ fn a_pattern_stays_in_its_folder() {
 fn the_copy_is_byte_for_byte() {
     let input = b"\xef\xbb\xbfa,b\r\n1,\"x\ny\"\r\n";
     let mut output = Vec::new();
-    let outcome = Importer::copying()
+    let outcome = Importer::copying(InputConfig::default())
+        .unwrap()
         .run(AppIo {
             input: &mut &input[..],
             output: &mut output,
             rejected: &mut std::io::sink(),
             progress: None,
             cancelled: &|| false,
+            input_ext: "csv",
+            options: crate::RunOptions::default(),
+            scratch: &crate::no_scratch,
         })
         .unwrap();
     assert_eq!((output.as_slice(), outcome.rows_in), (&input[..], 1));

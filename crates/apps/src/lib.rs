@@ -5,7 +5,7 @@
 //! once and serves every file after that.
 //!
 //! Invariants:
-//! - **Row conservation**: rows in = rows out + rows rejected, checked at the end of every run.
+//! - **Row conservation**: rows in = rows out + rows rejected + rows filtered, checked at the end of every run.
 //! - A row that an app lets pass unchanged is passed byte for byte.
 //! - Memory does not grow with the input, but for what `unique` asks to be remembered.
 //!
@@ -18,17 +18,23 @@ mod app;
 mod config;
 pub mod enricher;
 pub mod exporter;
+mod expression;
 pub mod importer;
+mod pipeline;
 mod registry;
 mod reject;
-mod rows;
+mod spill;
+mod streams;
 mod table;
+pub mod transformer;
 pub mod validator;
 
-pub use app::{AppIo, Outcome, RowApp};
+pub use app::{AppIo, Outcome, RowApp, RunOptions, Scratch, no_scratch};
 pub use config::{TextMap, parse_config};
 pub use enricher::Enricher;
 pub use exporter::Exporter;
 pub use importer::Importer;
 pub use registry::{BuiltIn, built_in};
+pub use streams::{FormatName, InputConfig, OutputConfig};
+pub use transformer::Transformer;
 pub use validator::Validator;

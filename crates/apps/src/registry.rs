@@ -2,7 +2,10 @@
 
 use crate::app::RowApp;
 use crate::config::parse_config;
-use crate::{Enricher, Exporter, Importer, Validator, enricher, exporter, importer, validator};
+use crate::{
+    Enricher, Exporter, Importer, Transformer, Validator, enricher, exporter, importer, transformer,
+    validator,
+};
 use handover_core::suggest::nearest;
 use handover_core::{Error, Result};
 use schemars::{Schema, schema_for};
@@ -16,25 +19,30 @@ pub enum BuiltIn {
     FileImporter,
     /// Checks rows against a schema.
     Validator,
+    /// Makes other columns and other formats of rows.
+    Transformer,
     /// Adds columns.
     Enricher,
     /// Writes files to a folder.
     FileExporter,
 }
 
-/// Names that a later version will have.
-const LATER: &[&str] = &["data-transformer"];
-
 impl BuiltIn {
     /// All of them, in the order in which a file usually meets them.
-    pub const ALL: [BuiltIn; 4] =
-        [BuiltIn::FileImporter, BuiltIn::Validator, BuiltIn::Enricher, BuiltIn::FileExporter];
+    pub const ALL: [BuiltIn; 5] = [
+        BuiltIn::FileImporter,
+        BuiltIn::Validator,
+        BuiltIn::Transformer,
+        BuiltIn::Enricher,
+        BuiltIn::FileExporter,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             BuiltIn::FileImporter => "file-importer",
             BuiltIn::Validator => "validator",
+            BuiltIn::Transformer => "data-transformer",
             BuiltIn::Enricher => "enricher",
             BuiltIn::FileExporter => "file-exporter",
         }
@@ -47,10 +55,15 @@ impl BuiltIn {
                 "Takes files that arrive in a folder, once each and only when they are complete"
             }
             BuiltIn::Validator => {
-                "Checks CSV rows against a Table Schema; good rows pass, bad ones get a reason"
+                "Checks rows against a Table Schema or records against a JSON Schema; good ones pass, bad ones get a reason"
+            }
+            BuiltIn::Transformer => {
+                "Converts between formats; selects, renames, casts, filters, computes, sorts and deduplicates"
             }
             BuiltIn::Enricher => "Adds columns from reference files and columns calculated by CEL",
-            BuiltIn::FileExporter => "Writes files to a folder, compressed or not, and verifies them",
+            BuiltIn::FileExporter => {
+                "Writes files to folders, in any format, compressed or split, and verifies them"
+            }
         }
     }
 
@@ -59,6 +72,7 @@ impl BuiltIn {
         match self {
             BuiltIn::FileImporter => schema_for!(importer::Config),
             BuiltIn::Validator => schema_for!(validator::Config),
+            BuiltIn::Transformer => schema_for!(transformer::Config),
             BuiltIn::Enricher => schema_for!(enricher::Config),
             BuiltIn::FileExporter => schema_for!(exporter::Config),
         }
@@ -73,6 +87,7 @@ impl BuiltIn {
         Ok(match self {
             BuiltIn::FileImporter => Box::new(Importer::new(&parse_config(name, with)?, base)?),
             BuiltIn::Validator => Box::new(Validator::new(&parse_config(name, with)?, base)?),
+            BuiltIn::Transformer => Box::new(Transformer::new(&parse_config(name, with)?, base)?),
             BuiltIn::Enricher => Box::new(Enricher::new(&parse_config(name, with)?, base)?),
             BuiltIn::FileExporter => Box::new(Exporter::new(&parse_config(name, with)?)?),
         })
@@ -82,14 +97,10 @@ impl BuiltIn {
 /// The built-in app of this name.
 ///
 /// # Errors
-/// [`handover_core::ErrorKind::Config`] for one that comes later, and for any other name with the nearest known one.
+/// [`handover_core::ErrorKind::Config`] for any other name, with the nearest known one.
 pub fn built_in(name: &str) -> Result<BuiltIn> {
     if let Some(app) = BuiltIn::ALL.into_iter().find(|app| app.name() == name) {
         return Ok(app);
-    }
-    if LATER.contains(&name) {
-        return Err(Error::config(format!("the built-in app {name} comes with a later version"))
-            .hint("until then a console program does it: `run: \"mlr --icsv --ocsv …\"`"));
     }
     let error = Error::config(format!("{name:?} is not a built-in app"));
     let names = BuiltIn::ALL.map(BuiltIn::name);
@@ -105,13 +116,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_app_has_its_name_and_the_coming_one_is_said() {
+    fn every_app_has_its_name() {
         for app in BuiltIn::ALL {
             assert_eq!(built_in(app.name()).unwrap(), app);
             let schema = app.config_schema();
             assert_eq!(schema.get("additionalProperties"), Some(&json!(false)), "{}", app.name());
         }
-        assert!(built_in("data-transformer").unwrap_err().to_string().contains("later version"));
         assert_eq!(built_in("validater").unwrap_err().hint_text(), Some("did you mean validator?"));
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-use handover_apps::{AppIo, Outcome, RowApp, Validator, parse_config};
+use handover_apps::{AppIo, Outcome, RowApp, RunOptions, Validator, parse_config};
 use handover_core::ErrorKind;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,6 +26,9 @@ fn run(app: &Validator, input: &[u8]) -> Ran {
         rejected: &mut rejected,
         progress: None,
         cancelled: &|| false,
+        input_ext: "csv",
+        options: RunOptions::default(),
+        scratch: &handover_apps::no_scratch,
     };
     let outcome = app.run(io).unwrap();
     assert_eq!(outcome.rows_in, outcome.rows_out + outcome.rows_rejected);
@@ -115,10 +118,10 @@ fn a_cell_that_is_too_long_is_rejected_and_the_rest_goes_on() {
 #[test]
 fn bytes_that_are_not_utf8_and_nul() {
     let ran = run(&two_columns(), b"id,name\n1,\xff\n2,a\0b\n\0,c\n");
-    assert_eq!(ran.out, b"id,name\n2,a\0b\n");
+    assert_eq!(ran.out, b"id,name\n");
     assert!(ran.rejected.windows(4).any(|bytes| bytes == b"1,\xff,"));
     let kinds = &ran.outcome.report.unwrap()["by_kind"];
-    assert_eq!(kinds, &json!({ "type-error": 1, "encoding-error": 1 }));
+    assert_eq!(kinds, &json!({ "encoding-error": 1, "source-error": 2 }));
 }
 
 #[test]
@@ -187,8 +190,8 @@ fn missing_values_and_keys() {
     assert_eq!(text(&ran.out), "id,code,n\n1,a,-\n5,d,2\n7,,-\n8,,-\n");
     let rejected = text(&ran.rejected);
     for line in [
-        "01,b,1,3,id,primary-key-error: (id) is the same as in row 2",
-        "NA,c,1,4,id,primary-key-error: the primary key (id) has no value",
+        "01,b,1,3,id,primary-key: (id) is the same as in row 2",
+        "NA,c,1,4,id,primary-key: the primary key (id) has no value",
         "4,a,1,5,code,unique-error: (code) is the same as in row 2",
         "x,d,2,6,id,\"type-error: \"\"x\"\" is not an integer\"",
         "6,NA,NA,8,n,\"type-error: \"\"NA\"\" is not a number\"",
@@ -213,8 +216,8 @@ fn a_schema_is_read_from_its_file_and_named_in_report_and_manifest() {
 #[test]
 fn cancelling_and_progress() {
     let app = two_columns();
-    let seen = std::cell::Cell::new(0);
-    let note = |bytes: u64| seen.set(bytes);
+    let seen = std::sync::atomic::AtomicU64::new(0);
+    let note = |bytes: u64| seen.store(bytes, std::sync::atomic::Ordering::Relaxed);
     let (mut out, mut rejected) = (Vec::new(), Vec::new());
     let mut input = &b"id,name\n1,a\n"[..];
     let io = AppIo {
@@ -223,9 +226,12 @@ fn cancelling_and_progress() {
         rejected: &mut rejected,
         progress: Some(&note),
         cancelled: &|| false,
+        input_ext: "csv",
+        options: RunOptions::default(),
+        scratch: &handover_apps::no_scratch,
     };
     app.run(io).unwrap();
-    assert_eq!(seen.get(), 12);
+    assert_eq!(seen.into_inner(), 12);
     let mut input = &b"id,name\n1,a\n"[..];
     let io = AppIo {
         input: &mut input,
@@ -233,6 +239,9 @@ fn cancelling_and_progress() {
         rejected: &mut rejected,
         progress: None,
         cancelled: &|| true,
+        input_ext: "csv",
+        options: RunOptions::default(),
+        scratch: &handover_apps::no_scratch,
     };
     assert_eq!(app.run(io).unwrap_err().kind(), ErrorKind::Cancelled);
 }

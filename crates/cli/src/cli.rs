@@ -9,13 +9,7 @@ const GLOBAL: &str = "Global options";
 
 /// Hands data from one console program to the next: atomic, checked, replayable, observable.
 #[derive(Debug, Parser)]
-#[command(
-    name = "handover",
-    version,
-    disable_help_subcommand = true,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "handover", version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// The configuration [default: $HANDOVER_CONFIG_FILE, or handover.yaml here or in a folder above]
     #[arg(short, long, global = true, help_heading = GLOBAL, value_name = "FILE")]

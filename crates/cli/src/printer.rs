@@ -1,4 +1,8 @@
 //! The one printer: stdout is data, stderr is talk, and every error has the same shape.
+//!
+//! A reader of stdout that has gone away, as `head` does, is no error: the command goes on to its end and its own exit
+//! code, and what it would have printed is dropped. Any other failure to write is said once, and [`end`] makes the exit
+//! code 1 of it.
 
 use handover_core::{Error, ErrorKind};
 use handover_runtime::config::ConfigError;
@@ -6,6 +10,12 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Nothing more is written to stdout.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+/// Something could not be written to stdout, and its reader had not gone away.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// What a command may fail with.
 #[derive(Debug)]
@@ -62,10 +72,18 @@ impl Printer {
         !self.json && io::stderr().is_terminal()
     }
 
-    /// A line of data. A reader that has gone away, as `head` does, ends the program quietly.
+    /// A line of data.
     pub(crate) fn data(self, line: impl Display) {
-        if writeln!(io::stdout().lock(), "{line}").is_err() {
-            std::process::exit(0);
+        if CLOSED.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        let Err(e) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) else { return };
+        drop(stdout);
+        CLOSED.store(true, Ordering::SeqCst);
+        if e.kind() != io::ErrorKind::BrokenPipe {
+            LOST.store(true, Ordering::SeqCst);
+            self.talk(format_args!("error: cannot write to standard output: {e}"));
         }
     }
 
@@ -89,7 +107,7 @@ impl Printer {
                         .iter()
                         .map(|p| serde_json::json!({"path": p.path, "line": p.line, "column": p.column, "message": p.message, "hint": p.hint}))
                         .collect();
-                    self.data(serde_json::json!({"error": {"code": "CONFIG_ERROR", "message": "the configuration is wrong", "details": problems}}));
+                    self.data(serde_json::json!({"error": {"code": ErrorKind::Config.code(), "message": "the configuration is wrong", "details": problems}}));
                 } else {
                     self.talk(error.render().trim_end());
                 }
@@ -97,8 +115,7 @@ impl Printer {
             }
             Failure::Error(error) => {
                 if self.json {
-                    let code = format!("{:?}", error.kind());
-                    self.data(serde_json::json!({"error": {"code": code, "message": error.to_string(), "hint": error.hint_text()}}));
+                    self.data(serde_json::json!({"error": {"code": error.code(), "message": error.to_string(), "hint": error.hint_text()}}));
                 } else {
                     self.talk(format_args!("error: {error}"));
                     if let Some(hint) = error.hint_text() {
@@ -109,4 +126,9 @@ impl Printer {
             }
         }
     }
+}
+
+/// The exit code of a command that ended with `code`: 1 instead of 0 where what it printed could not be written.
+pub(crate) fn end(code: ExitCode) -> ExitCode {
+    if LOST.load(Ordering::SeqCst) && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code }
 }

@@ -110,13 +110,24 @@ fn sentences(answer: &Value) -> String {
 #[test]
 fn a_project_that_never_ran_is_not_made_by_looking_at_it() {
     let project = Project::new(&[]);
-    for args in [&["status"][..], &["list"], &["show", "1"], &["why", "in/x.csv"]] {
+    let output = project.handover(&["show", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("help: `handover run` starts it"), "{}", stderr(&output));
+    project.write("in/x.csv", "n\n1\n");
+    for (args, said) in [
+        (&["status"][..], "nothing; `handover run` starts it"),
+        (&["list"], ""),
+        (&["why", "in/x.csv"], "Nothing runs that would look for it"),
+        (&["why", "in/no.csv"], "There is no such file"),
+    ] {
         let output = project.handover(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(output.status.success(), "{args:?}");
         assert!(stderr(&output).contains("this project has never run"), "{}", stderr(&output));
-        assert!(stderr(&output).contains("help: `handover run` starts it"), "{}", stderr(&output));
-        assert_eq!(stdout(&output), "");
+        assert!(stdout(&output).contains(said), "{}", stdout(&output));
     }
+    assert_eq!(project.json(&["list"]), serde_json::json!([]));
+    let ledger = project.json(&["status"])["ledger"].as_str().unwrap().to_owned();
+    assert_eq!(ledger, project.path().join("data/.handover/ledger.db").to_str().unwrap());
     project.says(&["check"]);
     assert!(!project.path().join("data").exists());
 }
@@ -172,6 +183,7 @@ fn list_filters_pages_and_names_mistyped_apps() {
     assert_eq!(project.json(&["list", "--since", "2999-01-01"]), serde_json::json!([]));
     for (args, said) in [
         (&["list", "--app", "pickey"][..], "did you mean `picky`?"),
+        (&["list", "--flow", "sale"], "did you mean `sales`?"),
         (&["list", "--since", "soon"], "write how long ago (2h, 3 days)"),
         (&["list", "--status", "done"], "pending, processing, completed, failed, archived"),
     ] {
@@ -280,6 +292,17 @@ fn why_tells_what_a_file_in_a_watched_folder_waits_for() {
         assert_eq!(answer["state"], state, "{name}: {answer}");
         assert!(sentences(&answer).contains(said), "{name}: {answer}");
     }
+    for (name, said) in [(".", "Files are taken one by one"), ("", "Files are taken one by one")] {
+        let answer = project.why(name);
+        assert!(answer.get("todo").is_none(), "{answer}");
+        assert!(answer["release"].as_str().unwrap().contains(said), "{answer}");
+    }
+    project.write("in/notes.meta.json", "{}");
+    let manifest = project.why("in/notes.meta.json");
+    assert!(
+        sentences(&manifest).contains("It is a manifest") && manifest.get("todo").is_none(),
+        "{manifest}"
+    );
     // Written again, it is a new state of the same file.
     project.write("in/a.csv", "n\n1\n3\n");
     let changed = project.why("in/a.csv");
@@ -361,6 +384,9 @@ fn what_was_replayed_paused_and_archived_is_said() {
     assert!(!project.path().join(&checkpoint).exists());
     let archived = project.why(&checkpoint);
     assert!(archived["state"] == "done" && sentences(&archived).contains("in the archive"), "{archived}");
+    let original = project.why("in/a.csv");
+    let kept = original["steps"][0]["archived_as"].as_str().unwrap();
+    assert!(kept.contains("/data/archive/") && Path::new(kept).exists(), "{original}");
     let shown = project.json(&["show", "1"]);
     assert_eq!(
         (&shown["status"], &shown["outputs"][0]["archived"]),
@@ -377,6 +403,16 @@ fn check_draws_the_flows_and_says_what_is_missing() {
     let project = Project::new(&[]);
     let text = project.says(&["check"]);
     assert!(text.starts_with("handover.yaml is fine: 3 apps, 1 flow\n"), "{text}");
+    project.write("taken", "a file");
+    project.write("handover.yaml", &CONFIG.replace("to: ./out", "to: ./taken/out"));
+    let output = project.handover(&["check"]);
+    assert!(stderr(&output).contains("`./taken/out` cannot be a folder"), "{}", stderr(&output));
+    project.write("handover.yaml", &CONFIG.replace("flows:", "  asked: { run: date, type: day }\nflows:"));
+    let output = project.handover(&["check"]);
+    assert!(stderr(&output).contains("`handover work asked --once` runs it"), "{}", stderr(&output));
+    let output = project.handover(&["run", "--once"]);
+    assert!(!stderr(&output).contains("asked"), "a run does not say so each time: {}", stderr(&output));
+    project.write("handover.yaml", CONFIG);
     assert!(text.contains("\nsales\n  file-importer -> picky -> file-exporter\n"), "{text}");
     fs::remove_dir(project.path().join("in")).unwrap();
     let output = project.handover(&["check"]);

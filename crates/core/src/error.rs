@@ -34,6 +34,27 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The kind as programs read it, in `--json` and in a quarantined file's reason;
+    /// docs/reference/errors-and-quarantine.md lists them all.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Config => "CONFIG_ERROR",
+            Self::NotFound => "NOT_FOUND",
+            Self::Stale => "STALE",
+            Self::IllegalTransition => "ILLEGAL_TRANSITION",
+            Self::Exists => "NAME_TAKEN",
+            Self::BadData => "BAD_DATA",
+            Self::NotYet => "NOT_YET",
+            Self::Program => "PROGRAM_FAILED",
+            Self::Denied => "DENIED",
+            Self::Cancelled => "CANCELLED",
+            Self::Io => "IO_ERROR",
+            Self::Internal => "INTERNAL_ERROR",
+        }
+    }
+}
+
 /// Whether trying the same thing again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -141,6 +162,11 @@ impl Error {
         self.kind
     }
 
+    /// The word for programs that its kind has ([`ErrorKind::code`]).
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
     /// Whether trying again helps.
     pub fn retry(&self) -> Retry {
         match self.kind {
@@ -200,6 +226,7 @@ mod tests {
         assert_eq!((full.kind(), full.retry()), (ErrorKind::NotYet, Retry::Yes));
         let denied = Error::io("write", "x.csv", std::io::Error::from(std::io::ErrorKind::PermissionDenied));
         assert_eq!((denied.kind(), denied.retry()), (ErrorKind::Denied, Retry::AfterChange));
+        assert_eq!((full.code(), denied.code()), ("NOT_YET", "DENIED"));
         assert!(denied.to_string().starts_with("cannot write: x.csv: "), "{denied}");
     }
 }

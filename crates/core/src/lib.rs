@@ -6,8 +6,9 @@
 //! - [`delivery`]: a row of the ledger.
 //! - [`error`]: one error type; each says what failed, on what, whether a retry helps and what to do.
 //! - [`clock`]: where the time comes from. [`limits`]: every bound in one place.
+//! - [`network`]: the file systems that are another machine's.
 //! - [`fault`]: the points at which a test may kill the process.
-//! - [`path_text`]: paths of any bytes as text, and back. [`units`]: durations and sizes as people write them.
+//! - [`rows`]: counting rows as bytes pass. [`path_text`]: paths of any bytes as text, and back. [`units`]: durations and sizes as people write them.
 
 pub mod clock;
 pub mod delivery;
@@ -17,7 +18,9 @@ pub mod id;
 pub mod limits;
 pub mod manifest;
 pub mod name;
+pub mod network;
 pub mod path_text;
+pub mod rows;
 pub mod state;
 pub mod suggest;
 pub mod units;
@@ -28,4 +31,5 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use id::{DeliveryId, HolderId, LeaseToken};
 pub use manifest::{Checksum, Manifest};
 pub use name::{AppName, FileName, TypeName};
+pub use rows::CountRows;
 pub use state::{Kind, Status};

@@ -36,3 +36,15 @@ pub const PUBLISH_GROUP_MAX: usize = 64;
 pub const ERROR_TEXT_MAX_BYTES: usize = 16 * 1024;
 /// The longest name of an app or a type.
 pub const NAME_MAX_BYTES: usize = 64;
+/// How many times its own size a compressed input may come to; more is taken for a bomb. Data that people exchange
+/// comes to 3 to 50 times; gzip can do 1032 times, zstd far more.
+pub const EXPANSION_RATIO_MAX: u64 = 500;
+/// Up to so many bytes nothing is said of the ratio.
+pub const EXPANSION_FREE_BYTES: u64 = 64 * 1024 * 1024;
+/// The most that a compressed input may come to, whatever the ratio: one TiB.
+pub const EXPANDED_MAX_BYTES: u64 = 1024 * 1024 * 1024 * 1024;
+/// How deep arrays and objects of a JSON record may lie in one another.
+pub const JSON_DEPTH_MAX: usize = 127;
+/// How many keys one run of the validator remembers, for `unique`, `primaryKey`, `uniqueKeys` and `foreignKeys`; each
+/// takes 27 to 55 bytes of memory, and up to 82 while the table grows.
+pub const KEYS_REMEMBERED_MAX: usize = 50_000_000;

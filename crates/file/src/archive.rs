@@ -4,6 +4,7 @@
 //! has been read back to the original's checksum; the manifest in the archive describes what lies beside it and
 //! keeps the original's name, size, checksum and path; months are those of the file's date; formats that are
 //! compressed already are stored as they are.
+//! Only one process archives at a time.
 //!
 //! Every step can be repeated. After a crash the file is in its place, or in both, or in the archive with its
 //! data still in place but without a manifest; archiving it again finishes what is left.
@@ -12,6 +13,7 @@ mod place;
 
 use crate::draft::{Draft, Written, read_chunks};
 use crate::layout::DataDir;
+use crate::lock;
 use crate::measure::Measure;
 use crate::place::{io_error, open_regular, show, sync_dir};
 use crate::publish::{PublishRequest, publish_now};
@@ -105,6 +107,8 @@ pub fn archive(
 ) -> Result<Archived> {
     let source = data.absolute(relative)?;
     let place = Place::new(data, &source, &manifest.filename, Some(manifest.created_at))?;
+    // Of two processes that archive the same file, the second finds what the first has done.
+    let _alone = lock::alone(data, "archive")?;
     if let Some((path, found)) = find_at(&place, relative)? {
         verify(&path, &found)?;
         check_original(&path, &found)?;
@@ -116,7 +120,8 @@ pub fn archive(
     let stored = stored_manifest(&written, relative, manifest, &place, at);
     let request =
         PublishRequest::new(written, place.folder.clone(), place.name.clone(), place.stem.clone(), stored);
-    // Another file's manifest at this name was looked for above; a data file without one is an earlier run's.
+    // A manifest at this name was looked for above, and nobody else archives now; a data file without one, which bears
+    // this file's mark or holds the same, is an earlier run's.
     let published = publish_now(request.replacing(|| Ok(true)))?;
     remove_original(data, &source, manifest)?;
     described(data, &published.path, published.manifest, false)
@@ -183,7 +188,7 @@ fn compress(
 ) -> Result<Written> {
     let (mut file, _) = open_regular(source)?;
     let mut draft = data.draft(holder, &place.ext())?;
-    let mut measure = Measure::new("");
+    let mut measure = Measure::default();
     let copied = match place.compressed {
         true => copy_compressed(&mut file, &mut draft, &mut measure),
         false => copy_plain(&mut file, &mut draft, &mut measure),

@@ -4,6 +4,8 @@
 
 use crate::place::io_error;
 use handover_core::Result;
+#[cfg(target_os = "linux")]
+use handover_core::network::{self, FUSE_MAGIC};
 use std::path::Path;
 
 const RESERVE_MIN_BYTES: u64 = 64 * 1024;
@@ -56,34 +58,11 @@ pub fn network_mount(path: &Path) -> Result<Option<&'static str>> {
 fn network_file_system(path: &Path) -> Result<Option<&'static str>> {
     let stat =
         rustix::fs::statfs(path).map_err(|e| io_error("ask for the file system of", path, e.into()))?;
-    // The numbers are those of statfs(2) and linux/magic.h; the type's width differs between machines.
+    // Magic numbers have 32 bits; the type's width differs between machines.
     let magic = u64::try_from(stat.f_type).unwrap_or_default() & 0xffff_ffff;
-    Ok(match magic {
+    Ok(match u32::try_from(magic).unwrap_or_default() {
         FUSE_MAGIC => fuse_network(path),
-        other => network_name(other),
-    })
-}
-
-#[cfg(target_os = "linux")]
-const FUSE_MAGIC: u64 = 0x6573_5546;
-
-#[cfg(target_os = "linux")]
-fn network_name(magic: u64) -> Option<&'static str> {
-    Some(match magic {
-        0x6969 => "NFS",
-        0x517b => "SMB",
-        0xff53_4d42 => "CIFS",
-        0xfe53_4d42 => "SMB2",
-        0x0102_1997 => "9p",
-        0x5346_414f | 0x6b41_4653 => "AFS",
-        0x00c3_6400 => "Ceph",
-        0x0bd0_0bd0 => "Lustre",
-        0x4750_4653 => "GPFS",
-        0x7375_7245 => "Coda",
-        0x0116_1970 => "GFS2",
-        0x7461_636f => "OCFS2",
-        0x786f_4256 => "VirtualBox shared folder",
-        _ => return None,
+        other => network::by_magic(other),
     })
 }
 
@@ -100,23 +79,11 @@ fn fuse_network(path: &Path) -> Option<&'static str> {
 /// Reads one line of mountinfo (proc(5)): `id parent major:minor root mount options … - type source options`.
 #[cfg(target_os = "linux")]
 fn fuse_in_line(line: &str, device: &str) -> Option<&'static str> {
-    const REMOTE: [(&str, &str); 9] = [
-        ("fuse.sshfs", "sshfs"),
-        ("fuse.s3fs", "s3fs"),
-        ("fuse.rclone", "rclone mount"),
-        ("fuse.glusterfs", "GlusterFS"),
-        ("fuse.ceph-fuse", "Ceph"),
-        ("fuse.gcsfuse", "gcsfuse"),
-        ("fuse.goofys", "goofys"),
-        ("fuse.davfs", "WebDAV"),
-        ("fuse.mount-s3", "Mountpoint for S3"),
-    ];
     let (mount, file_system) = line.split_once(" - ")?;
     if mount.split(' ').nth(2)? != device {
         return None;
     }
-    let kind = file_system.split(' ').next()?;
-    REMOTE.into_iter().find(|(name, _)| *name == kind).map(|(_, said)| said)
+    network::by_fuse_type(file_system.split(' ').next()?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -156,9 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_file_systems_are_known_by_number_and_by_name() {
-        assert_eq!(network_name(0x6969), Some("NFS"));
-        assert_eq!(network_name(0xef53), None);
+    fn a_remote_file_system_is_known_by_its_line_of_the_mount_table() {
         let line = "36 35 0:49 / /mnt/x rw,noatime shared:1 - fuse.sshfs me@host:/x rw";
         assert_eq!(fuse_in_line(line, "0:49"), Some("sshfs"));
         assert_eq!(fuse_in_line(line, "0:50"), None);

@@ -14,7 +14,7 @@ use crate::layout::DataDir;
 use crate::measure::{Measure, Measured};
 use crate::place::{create_dirs, io_error, is_same, open_regular, show};
 use crate::temp::{TempNames, TempPath, holder_is_plain};
-use handover_core::{Checksum, Error, ErrorKind, HolderId, Result};
+use handover_core::{Checksum, CountRows, Error, ErrorKind, HolderId, Result};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -55,7 +55,7 @@ pub struct Written {
     pub file_size: u64,
     /// SHA-256.
     pub checksum: Checksum,
-    /// Rows, where the extension says what a row is.
+    /// Rows, where somebody counted them.
     pub row_count: Option<u64>,
     pub(crate) temp: TempPath,
     pub(crate) names: TempNames,
@@ -108,9 +108,16 @@ impl Draft {
             ext: ext.to_owned(),
             file: None,
             buffer: Vec::new(),
-            measure: Measure::new(ext),
+            measure: Measure::default(),
             broken: false,
         })
+    }
+
+    /// Counts rows with this counter. To be called before anything is written.
+    #[must_use]
+    pub fn counting(mut self, rows: Option<Box<dyn CountRows>>) -> Self {
+        self.measure = Measure::counting(rows);
+        self
     }
 
     fn create(&mut self) -> Result<()> {
@@ -181,7 +188,7 @@ impl Draft {
         }
         let Some(file) = self.file.take() else { return Err(Error::internal("a draft has no file")) };
         let meta = file.metadata().map_err(|e| io_error("look at", self.path(), e))?;
-        let measured = self.measure.clone().finish();
+        let measured = std::mem::take(&mut self.measure).finish();
         if meta.len() != measured.file_size || !is_same(self.path(), &file) {
             return Err(Error::internal("somebody else has written a draft of ours").on(show(self.path())));
         }
@@ -215,8 +222,9 @@ impl Draft {
             }
             Err(e) => return Err(e),
         };
+        let measure = std::mem::take(&mut self.measure);
         if meta.nlink() > 1 {
-            return self.copy_of(file);
+            return self.copy_of(file, measure);
         }
         let same = ours.is_some_and(|ours| is_same(self.path(), &ours));
         let mode = NEW_FILE_MODE.get().copied().unwrap_or(0o644);
@@ -224,13 +232,13 @@ impl Draft {
             file.set_permissions(Permissions::from_mode(mode))
                 .map_err(|e| io_error("set the permissions of", self.path(), e))?;
         }
-        let measured = read_steady(&file, &meta, self.path(), Measure::new(&self.ext))?;
+        let measured = read_steady(&file, &meta, self.path(), measure)?;
         Ok(self.into_written(file, measured))
     }
 
     /// A draft of its own with the same bytes.
-    fn copy_of(self, mut file: File) -> Result<Written> {
-        let mut copy = Draft::named(self.names.clone(), &self.ext)?;
+    fn copy_of(self, mut file: File, measure: Measure) -> Result<Written> {
+        let mut copy = Draft { measure, ..Draft::named(self.names.clone(), &self.ext)? };
         io::copy(&mut file, &mut copy).map_err(|e| io_error("copy", self.path(), e))?;
         copy.finish()
     }
@@ -299,8 +307,11 @@ impl Written {
         &self.ext
     }
 
-    /// A copy in another folder, under a dot name, because a file cannot be moved across file systems.
-    pub(crate) fn copy_to(&self, dir: &Path) -> Result<Written> {
+    /// A copy in another folder, under a dot name: for a folder on another file system, or for one more destination.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written; [`ErrorKind::Io`] where it changed meanwhile.
+    pub fn copy_to(&self, dir: &Path) -> Result<Written> {
         let mut copy = Draft::beside(dir, self.names.holder(), &self.ext)?;
         let (mut file, _) = open_regular(self.path())?;
         io::copy(&mut file, &mut copy).map_err(|e| io_error("copy", copy.path(), e))?;
@@ -310,7 +321,21 @@ impl Written {
                 Error::new(ErrorKind::Io, "a draft changed while it was copied").on(show(self.path()))
             );
         }
-        Ok(copy)
+        Ok(Written { row_count: self.row_count, ..copy })
+    }
+
+    /// Reads the file again and compares it with what was written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where it is not the same: a retry writes it anew.
+    pub fn read_again(&self) -> Result<()> {
+        let (size, checksum) = crate::read::check_hash(self.path())?;
+        if (size, checksum) == (self.file_size, self.checksum) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "what was written is not what comes back from the disk")
+            .on(show(self.path()))
+            .hint("the disk or the network changed it; it is written again"))
     }
 }
 

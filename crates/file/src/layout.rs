@@ -39,6 +39,19 @@ struct Paths {
     locks: PathBuf,
 }
 
+impl Paths {
+    fn new(root: PathBuf, given: PathBuf) -> Self {
+        let state = root.join(STATE_FOLDER);
+        Self { tmp: state.join("tmp"), locks: state.join("locks"), state, given, root }
+    }
+}
+
+fn no_directory(root: &Path) -> Error {
+    Error::config("the data directory is a file, not a directory")
+        .on(show(root))
+        .hint("give another path as `data:`")
+}
+
 impl DataDir {
     /// Opens the data directory at `root`, creating it and `.handover/{tmp,locks}` where they are missing, and
     /// proves by a trial that files can be written there.
@@ -48,9 +61,7 @@ impl DataDir {
     /// the root is no directory, [`handover_core::ErrorKind::NotYet`] where the disk is full.
     pub fn open(root: &Path) -> Result<Self> {
         if fs::metadata(root).is_ok_and(|meta| !meta.is_dir()) {
-            return Err(Error::config("the data directory is a file, not a directory")
-                .on(show(root))
-                .hint("give another path as `data:`"));
+            return Err(no_directory(root));
         }
         let unusable = |e: Error| {
             let hint = e.hint_text().map(str::to_owned);
@@ -67,14 +78,26 @@ impl DataDir {
             new.parent().map_or(Ok(()), sync_dir).map_err(unusable)?;
         }
         let root = fs::canonicalize(&given).map_err(|e| unusable(io_error("find", &given, e)))?;
-        let state = root.join(STATE_FOLDER);
-        let paths = Paths { tmp: state.join("tmp"), locks: state.join("locks"), state, given, root };
+        let paths = Paths::new(root, given);
         for dir in [&paths.tmp, &paths.locks] {
             create_dirs(dir).map_err(unusable)?;
         }
         let data = Self(Arc::new(paths));
         data.try_writing().map_err(unusable)?;
         Ok(data)
+    }
+
+    /// The data directory at `root` for one who only looks: nothing is created or tried, and it need not be there.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Config`] where the root is no directory.
+    pub fn look(root: &Path) -> Result<Self> {
+        if fs::metadata(root).is_ok_and(|meta| !meta.is_dir()) {
+            return Err(no_directory(root));
+        }
+        let given = std::path::absolute(root).map_err(|e| io_error("find", root, e))?;
+        let root = fs::canonicalize(&given).unwrap_or_else(|_| given.clone());
+        Ok(Self(Arc::new(Paths::new(root, given))))
     }
 
     /// Creates and removes a temporary file; this also teaches the mode that new files get here.

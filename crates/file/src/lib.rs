@@ -5,6 +5,7 @@
 //! - [`read`]: checked against the manifest, through the archive. [`archive`]: out of the way, compressed.
 //! - [`quarantine`]: bad files with their reasons. [`verify`]: any directory, ours or not.
 //! - [`disk`]: room and network mounts. [`atomic`]: plain outputs of console programs.
+//! - [`scratch`]: files without a name, for what does not fit into memory.
 //!
 //! This crate is synchronous and knows no ledger: where the ledger has a say (may this be replaced?), it is asked
 //! by a function that the caller gives.
@@ -12,6 +13,7 @@
 // The one crate in which files are written: everywhere else clippy.toml bans the calls.
 #![allow(clippy::disallowed_methods)]
 
+mod checked;
 mod place;
 mod temp;
 
@@ -28,9 +30,11 @@ pub mod probe;
 pub mod publish;
 pub mod quarantine;
 pub mod read;
+pub mod scratch;
 pub mod verify;
 
 pub use atomic::AtomicFile;
+pub use checked::Checked;
 pub use draft::{Draft, Written};
 pub use layout::DataDir;
 pub use lock::HolderLock;

@@ -148,11 +148,35 @@ pub fn sweep(data: &DataDir, also: &[PathBuf]) -> Result<Swept> {
     for name in list(data.locks_dir()).map_err(|e| io_error("list", data.locks_dir(), e))? {
         let Some(holder) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) else { continue };
         let holder = HolderId(holder.to_owned());
-        if holder_is_plain(&holder) && dead(holder) && fs::remove_file(data.locks_dir().join(&name)).is_ok() {
+        if holder_is_plain(&holder) && dead(holder) && remove_lock(&data.locks_dir().join(&name)) {
             swept.locks += 1;
         }
     }
     Ok(swept)
+}
+
+/// Removes a lock file that nobody holds, while it is held here: a process that has made its file and not locked it yet
+/// then finds it gone and makes another, and one that has locked it keeps it.
+fn remove_lock(path: &Path) -> bool {
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(path) else { return false };
+    retry_interrupted(|| flock(&file, FlockOperation::NonBlockingLockExclusive)).is_ok()
+        && is_same(path, &file)
+        && fs::remove_file(path).is_ok()
+}
+
+/// Keeps other processes out of what only one may do at a time, for as long as the answer lives; waits for its turn. The
+/// file, `.handover/{what}.lock`, stays.
+pub(crate) fn alone(data: &DataDir, what: &str) -> Result<File> {
+    let path = data.state_dir().join(format!("{what}{SUFFIX}"));
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| io_error("create the lock file", &path, e))?;
+    retry_interrupted(|| flock(&file, FlockOperation::LockExclusive))
+        .map_err(|e| io_error("lock", &path, e.into()))?;
+    Ok(file)
 }
 
 fn list(dir: &Path) -> io::Result<Vec<OsString>> {
@@ -182,6 +206,41 @@ mod tests {
         assert_eq!(fs::read_dir(data.locks_dir()).unwrap().count(), 0);
         assert!(!is_alive(&data, &HolderId("../../etc".into())));
         assert!(HolderLock::take(&data, HolderId("../x".into())).is_err());
+    }
+
+    #[test]
+    fn a_lock_that_was_taken_after_the_look_is_not_removed() {
+        let (_dir, data) = place();
+        let holder = HolderId::new(5);
+        // As a process that has made its file and not locked it yet.
+        fs::write(lock_path(&data, &holder), "").unwrap();
+        assert!(!is_alive(&data, &holder));
+        let lock = HolderLock::take(&data, holder.clone()).unwrap();
+        assert!(!remove_lock(&lock_path(&data, &holder)));
+        assert!(is_alive(&data, &holder));
+        drop(lock);
+        fs::write(lock_path(&data, &holder), "").unwrap();
+        assert!(remove_lock(&lock_path(&data, &holder)));
+    }
+
+    #[test]
+    fn only_one_is_alone() {
+        let (_dir, data) = place();
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let alone = alone(&data, "archive").unwrap();
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(alone);
+                    }
+                });
+            }
+        });
+        assert_eq!(sweep(&data, &[]).unwrap(), Swept::default());
     }
 
     #[test]

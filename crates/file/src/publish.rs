@@ -10,19 +10,27 @@
 //!
 //! Invariants:
 //! - **The manifest is the commit marker**: it appears after its data file is durable in place, and describes it.
-//! - Nothing is replaced but what the same reservation has left there, and that only while `may_replace` (the
-//!   ledger's word on the lease) says so, before and after the exchange. Of two that write the same name, the
-//!   holder of the lease wins, whenever the other wakes.
+//! - Nothing is replaced but what the same reservation has left there ([`Owner`] tells), and that only while
+//!   `may_replace` (the ledger's word on the lease) says so, before and after the exchange. Of two that write the same
+//!   name, the holder of the lease wins, whenever the other wakes.
+//! - No manifest is moved to its name unless `may_publish` says, just before, that the work is still wanted. One that
+//!   turns out late after that is taken back by its caller ([`Published::take_back`]).
 //! - One file's failure is its own: the rest of its group goes on. What failed is undone, nothing is left in sight.
 //!
 //! A crash at any point leaves either nothing in sight, or a data file without a manifest, which does not exist
 //! for anyone and which the same reservation replaces when it is tried again, or the published file.
 
 mod group;
+mod ours;
 mod replace;
+mod take_back;
+mod writeback;
+
+pub use ours::{Owner, Stands};
 
 use crate::draft::Written;
 use crate::place::KnownFolders;
+use crate::temp::TempNames;
 use group::Job;
 use handover_core::limits::PUBLISH_GROUP_MAX;
 use handover_core::name::MANIFEST_SUFFIX;
@@ -31,12 +39,22 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use take_back::Identity;
 
 /// How many requests may wait for the thread before [`Publisher::submit`] waits itself.
 const QUEUE_MAX: usize = 1024;
+/// So many groups are under way at once: while one waits for the disk, another is worked on.
+const THREADS: usize = 2;
+/// A group of so many files says that more are on their way.
+const SIBLINGS: usize = 2;
+/// For so long after such a group was taken.
+const BUSY: Duration = Duration::from_millis(8);
+/// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more files.
+const DELAY: Duration = Duration::from_millis(2);
 
-/// Asks the ledger whether the lease is still ours, so that what stands at the name may be replaced.
-pub type MayReplace = Box<dyn FnMut() -> Result<bool> + Send>;
+/// Asks whether the lease is still ours.
+pub type AskLease = Box<dyn FnMut() -> Result<bool> + Send>;
 
 /// A file to be published.
 pub struct PublishRequest {
@@ -52,14 +70,18 @@ pub struct PublishRequest {
     pub manifest: Manifest,
     /// Whether the name was reserved just now, so that whatever stands there is somebody else's.
     pub fresh: bool,
-    /// Asked before anything is replaced; where `fresh`, never.
-    pub may_replace: MayReplace,
+    /// Asked before and after anything is replaced: the ledger's own word. Where `fresh`, never.
+    pub may_replace: AskLease,
+    /// Asked before each manifest is moved to its name, so it must be cheap as a rule.
+    pub may_publish: AskLease,
 }
 
 impl PublishRequest {
     /// A request for a name reserved just now, which replaces nothing.
     pub fn new(written: Written, folder: PathBuf, name: String, stem: String, manifest: Manifest) -> Self {
-        Self { written, folder, name, stem, manifest, fresh: true, may_replace: Box::new(|| Ok(false)) }
+        let (may_replace, may_publish): (AskLease, AskLease) =
+            (Box::new(|| Ok(false)), Box::new(|| Ok(true)));
+        Self { written, folder, name, stem, manifest, fresh: true, may_replace, may_publish }
     }
 
     /// The same for a name that an earlier attempt may have left something at.
@@ -82,6 +104,9 @@ pub struct Published {
     pub manifest: Manifest,
     /// Whether something of an earlier attempt was replaced.
     pub replaced: bool,
+    names: TempNames,
+    /// Of the data file and of the manifest.
+    identities: (Option<Identity>, Option<Identity>),
 }
 
 /// A file that was not published, and why.
@@ -112,14 +137,22 @@ impl From<Error> for Unpublished {
 pub type Outcome = Result<Published, Unpublished>;
 
 type Done = Box<dyn FnOnce(Outcome) + Send>;
+type Request = (PublishRequest, Done);
+
+/// The queue's other end.
+struct Requests {
+    queue: Receiver<Request>,
+    /// When the last group was taken, where it was a large one.
+    last: Option<Instant>,
+}
 
 /// The one thread that publishes. Clones share it; when the last is dropped, what is queued is published first.
 #[derive(Clone)]
 pub struct Publisher(Arc<Inner>);
 
 struct Inner {
-    queue: Mutex<Option<SyncSender<(PublishRequest, Done)>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    queue: Mutex<Option<SyncSender<Request>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Publisher {
@@ -129,11 +162,16 @@ impl Publisher {
     /// Where the system gives no thread.
     pub fn start() -> Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_MAX);
-        let thread = thread::Builder::new()
-            .name("handover-publish".to_owned())
-            .spawn(move || serve(&requests))
-            .map_err(|e| Error::io("start a thread", "publisher", e))?;
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })))
+        let requests = Arc::new(Mutex::new(Requests { queue: requests, last: None }));
+        let start = || {
+            let requests = Arc::clone(&requests);
+            thread::Builder::new()
+                .name("handover-publish".to_owned())
+                .spawn(move || serve(&requests))
+                .map_err(|e| Error::io("start a thread", "publisher", e))
+        };
+        let threads = (0..THREADS).map(|_| start()).collect::<Result<_>>()?;
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })))
     }
 
     /// Queues a file. `done` is called with the outcome, on the publisher's thread, so it must not wait for
@@ -174,8 +212,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Drop for Inner {
     fn drop(&mut self) {
         drop(lock(&self.queue).take());
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
             let _ = thread.join();
         }
     }
@@ -192,13 +230,14 @@ pub fn publish_now(request: PublishRequest) -> Outcome {
     job.outcome()
 }
 
-/// Serves requests in groups: whatever has come while the group before was being synced.
-fn serve(requests: &Receiver<(PublishRequest, Done)>) {
+/// Serves requests in groups: whatever has come while the groups before were being synced.
+fn serve(requests: &Mutex<Requests>) {
     let mut known = KnownFolders::default();
-    while let Ok(first) = requests.recv() {
-        let more = std::iter::from_fn(|| requests.try_recv().ok()).take(PUBLISH_GROUP_MAX - 1);
+    loop {
+        // The queue is free for the other thread while this group is under way.
+        let Some(group) = gather(&mut lock(requests)) else { return };
         let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
-            std::iter::once(first).chain(more).map(|(request, done)| (Job::new(request), done)).unzip();
+            group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
         group::run(&mut jobs, &mut known);
         for (job, done) in jobs.into_iter().zip(dones) {
             let outcome = job.outcome();
@@ -208,6 +247,18 @@ fn serve(requests: &Receiver<(PublishRequest, Done)>) {
             }
         }
     }
+}
+
+/// Waits for the next group; none when no more can come.
+fn gather(requests: &mut Requests) -> Option<Vec<Request>> {
+    let first = requests.queue.recv().ok()?;
+    if requests.last.is_some_and(|last| last.elapsed() < BUSY) {
+        thread::sleep(DELAY);
+    }
+    let more = std::iter::from_fn(|| requests.queue.try_recv().ok()).take(PUBLISH_GROUP_MAX - 1);
+    let group: Vec<Request> = std::iter::once(first).chain(more).collect();
+    requests.last = (group.len() >= SIBLINGS).then(Instant::now);
+    Some(group)
 }
 
 /// The name of the manifest of a file whose name without extension is this.

@@ -9,7 +9,7 @@ use crate::layout::DataDir;
 use crate::place::{io_error, open_regular, show};
 use handover_core::limits::ERROR_TEXT_MAX_BYTES;
 use handover_core::name::check_ext;
-use handover_core::{Error, ErrorKind, HolderId, Manifest, Result};
+use handover_core::{CountRows, Error, HolderId, Manifest, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub const QUARANTINED_SUFFIX: &str = "-quarantined";
 /// Why a file is in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// A word for programs, such as `BAD_DATA` or `CHECKSUM_MISMATCH`.
+    /// A word for programs: [`handover_core::ErrorKind::code`].
     pub code: String,
     /// What is wrong, as a sentence.
     pub message: String,
@@ -47,10 +47,10 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// The reason that an error gives; `code` is a word for programs.
-    pub fn new(code: impl Into<String>, error: &Error, by: impl Into<String>, at: Timestamp) -> Self {
+    /// The reason that an error gives.
+    pub fn new(error: &Error, by: impl Into<String>, at: Timestamp) -> Self {
         Self {
-            code: code.into(),
+            code: error.code().to_owned(),
             message: bounded(error.to_string()),
             hint: error.hint_text().map(str::to_owned),
             at: at.round(jiff::Unit::Millisecond).unwrap_or(at),
@@ -109,19 +109,20 @@ impl Kept {
 }
 
 /// Copies a bad file into a draft, up to `limit_bytes`. Where it is larger, gone, unreadable or no regular file,
-/// the draft is the reason as JSON, which says so, and `reason` is changed to say so too.
+/// the draft is the reason as JSON, which says so, and `reason` is changed to say so too. `rows` counts its rows.
 ///
 /// # Errors
-/// Where the draft cannot be written; [`ErrorKind::NotYet`] where the disk is full.
+/// Where the draft cannot be written; [`handover_core::ErrorKind::NotYet`] where the disk is full.
 pub fn keep(
     data: &DataDir,
     holder: &HolderId,
     source: &Path,
     ext: &str,
+    rows: Option<Box<dyn CountRows>>,
     reason: &mut Reason,
     limit_bytes: u64,
 ) -> Result<Kept> {
-    match copy(data, holder, source, ext, reason, limit_bytes)? {
+    match copy(data, holder, source, ext, rows, reason, limit_bytes)? {
         Ok(written) => Ok(Kept::Whole(written)),
         Err(why) => {
             reason.not_kept = Some(why);
@@ -133,7 +134,7 @@ pub fn keep(
 /// A draft with the reason alone.
 ///
 /// # Errors
-/// Where it cannot be written; [`ErrorKind::NotYet`] where the disk is full.
+/// Where it cannot be written; [`handover_core::ErrorKind::NotYet`] where the disk is full.
 pub fn reason_only(data: &DataDir, holder: &HolderId, reason: &Reason) -> Result<Written> {
     let mut text = serde_json::to_vec_pretty(reason)
         .map_err(|e| Error::internal("a reason cannot be written").because(e.to_string()))?;
@@ -149,6 +150,7 @@ fn copy(
     holder: &HolderId,
     source: &Path,
     ext: &str,
+    rows: Option<Box<dyn CountRows>>,
     reason: &mut Reason,
     limit_bytes: u64,
 ) -> Result<Result<Written, String>> {
@@ -161,7 +163,8 @@ fn copy(
     if meta.len() > limit_bytes {
         return Ok(Err(too_large()));
     }
-    let mut draft = data.draft(holder, if check_ext(ext).is_ok() { ext } else { "dat" })?;
+    let ext = if check_ext(ext).is_ok() { ext } else { "dat" };
+    let mut draft = data.draft(holder, ext)?.counting(rows);
     match copy_bounded(&mut file, &mut draft, limit_bytes) {
         Ok(true) => draft.finish().map(Ok),
         Ok(false) => Ok(Err(too_large())),
@@ -191,34 +194,17 @@ fn copy_bounded(source: &mut impl Read, draft: &mut Draft, limit_bytes: u64) -> 
     }
 }
 
-/// The code for an error of this kind, where nobody knows a better one.
-pub fn code_of(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::BadData => "BAD_DATA",
-        ErrorKind::NotFound => "NOT_FOUND",
-        ErrorKind::Denied => "DENIED",
-        ErrorKind::Program => "PROGRAM_FAILED",
-        ErrorKind::Cancelled => "CANCELLED",
-        ErrorKind::Exists => "NAME_TAKEN",
-        ErrorKind::Config
-        | ErrorKind::Stale
-        | ErrorKind::IllegalTransition
-        | ErrorKind::NotYet
-        | ErrorKind::Io
-        | ErrorKind::Internal => "FAILED",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::tests::Lines;
     use std::fs;
 
     fn place() -> (tempfile::TempDir, DataDir, HolderId, Reason) {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
         let error = Error::bad_data("the header is missing").hint("add one");
-        let reason = Reason::new("NO_HEADER", &error, "validator", "2025-11-24T10:30:00Z".parse().unwrap());
+        let reason = Reason::new(&error, "validator", "2025-11-24T10:30:00Z".parse().unwrap());
         (dir, data, HolderId::new(7), reason)
     }
 
@@ -228,11 +214,12 @@ mod tests {
         let source = dir.path().join("bad\n.csv");
         fs::write(&source, "h\n1\n").unwrap();
         reason = reason.of_file(&source);
-        let kept = keep(&data, &holder, &source, "csv", &mut reason, 4).unwrap();
-        assert!(matches!(&kept, Kept::Whole(w) if w.row_count == Some(1) && w.ext() == "csv"));
+        let kept =
+            keep(&data, &holder, &source, "csv", Some(Box::<Lines>::default()), &mut reason, 4).unwrap();
+        assert!(matches!(&kept, Kept::Whole(w) if w.row_count == Some(2) && w.ext() == "csv"));
         assert_eq!((reason.source_size, reason.not_kept.as_deref()), (Some(4), None));
         drop(kept);
-        let kept = keep(&data, &holder, &source, "csv", &mut reason, 3).unwrap();
+        let kept = keep(&data, &holder, &source, "csv", None, &mut reason, 3).unwrap();
         let Kept::ReasonOnly(written) = &kept else { panic!("{kept:?}") };
         let read: Reason = serde_json::from_slice(&fs::read(written.path()).unwrap()).unwrap();
         assert_eq!(read, reason);
@@ -250,7 +237,7 @@ mod tests {
         for (source, why) in
             [(dir.path().join("gone"), "cannot open"), (link, "symbolic link"), (dir.path().into(), "folder")]
         {
-            let kept = keep(&data, &holder, &source, "c/sv", &mut reason, 100).unwrap();
+            let kept = keep(&data, &holder, &source, "c/sv", None, &mut reason, 100).unwrap();
             assert!(matches!(kept, Kept::ReasonOnly(_)));
             let said = reason.not_kept.clone().unwrap();
             assert!(said.contains(why), "{said}");
@@ -274,7 +261,7 @@ mod tests {
     #[test]
     fn an_endless_message_is_cut_between_characters() {
         let error = Error::bad_data("é".repeat(ERROR_TEXT_MAX_BYTES));
-        let reason = Reason::new("X", &error, "a", Timestamp::UNIX_EPOCH);
+        let reason = Reason::new(&error, "a", Timestamp::UNIX_EPOCH);
         assert!(reason.message.len() <= ERROR_TEXT_MAX_BYTES && reason.message.ends_with('…'));
     }
 }

@@ -5,7 +5,8 @@
 //! the archive is a temporary file of its holder, which a crash leaves to [`crate::lock::sweep`].
 
 use crate::archive;
-use crate::draft::{Draft, read_chunks};
+use crate::draft::Draft;
+pub(crate) use crate::draft::read_chunks;
 use crate::layout::DataDir;
 use crate::measure::Measure;
 use crate::place::{io_error, open_regular, show};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(test)]
 pub(crate) fn hash_of(bytes: &[u8]) -> Checksum {
-    let mut measure = Measure::new("");
+    let mut measure = Measure::default();
     measure.push(bytes);
     measure.finish().checksum
 }
@@ -33,7 +34,7 @@ pub fn check_hash(path: &Path) -> Result<(u64, Checksum)> {
 }
 
 pub(crate) fn hash_from(source: &mut impl Read) -> io::Result<(u64, Checksum)> {
-    let mut measure = Measure::new("");
+    let mut measure = Measure::default();
     read_chunks(source, |bytes| measure.push(bytes))?;
     let measured = measure.finish();
     Ok((measured.file_size, measured.checksum))
@@ -190,11 +191,26 @@ pub fn retained(data: &DataDir, relative: &str) -> Result<Retained> {
         .hint("was it removed by hand? `handover verify` says what is missing"))
 }
 
+/// Finds an export, which lies outside the data directory and is never archived.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where it is not there with its manifest.
+pub fn exported(path: &Path) -> Result<Retained> {
+    find_at(path)?.ok_or_else(|| {
+        Error::not_found("the export is not where it was published, or its manifest is gone")
+            .on(show(path))
+            .hint("what comes after an exporter reads its exports where they are: leave them there until it has")
+    })
+}
+
 fn find_in_place(data: &DataDir, relative: &str) -> Result<Option<Retained>> {
-    let path = data.absolute(relative)?;
-    let Some((manifest_path, manifest)) = manifest_beside(&path)? else { return Ok(None) };
-    Ok(crate::layout::exists(&path)?.then_some(Retained {
-        path,
+    find_at(&data.absolute(relative)?)
+}
+
+fn find_at(path: &Path) -> Result<Option<Retained>> {
+    let Some((manifest_path, manifest)) = manifest_beside(path)? else { return Ok(None) };
+    Ok(crate::layout::exists(path)?.then_some(Retained {
+        path: path.to_owned(),
         manifest_path: Some(manifest_path),
         manifest,
         archived: false,

@@ -158,3 +158,19 @@ fn a_folder_that_is_not_there_is_said() {
     let error = scan(Path::new("/nonexistent/in"), &globs(&["*"]), &ScanOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn what_was_refused_before_makes_room_for_what_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let most = handover_file::arrive::scan::REFUSALS_MAX;
+    for n in 0..most + 5 {
+        std::os::unix::fs::symlink("elsewhere", dir.path().join(format!("{n}.csv"))).unwrap();
+    }
+    let first = scan(dir.path(), &globs(&["*.csv"]), &ScanOptions::default()).unwrap();
+    assert_eq!((first.refused.len(), first.refused_more), (most, 5));
+    let refused: std::collections::HashSet<_> = first.refused.iter().map(|r| r.path.clone()).collect();
+    let known = |candidate: &Candidate| refused.contains(&candidate.path);
+    let options = ScanOptions { known: Some(&known), ..ScanOptions::default() };
+    let second = scan(dir.path(), &globs(&["*.csv"]), &options).unwrap();
+    assert_eq!((second.refused.len(), second.refused_more, second.skipped.known), (5, 0, most as u64));
+}

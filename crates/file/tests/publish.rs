@@ -130,6 +130,77 @@ fn a_lost_lease_changes_nothing_whether_it_is_noticed_before_or_after_the_exchan
     assert_eq!(p.temporaries(), 0);
 }
 
+/// Whether files here can bear a mark.
+fn marks(p: &Place) -> bool {
+    let file = p.dir.path().join("mark");
+    fs::write(&file, "").unwrap();
+    rustix::fs::setxattr(&file, "user.handover.test", b"x", rustix::fs::XattrFlags::empty()).is_ok()
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_never_replaced_by_a_retry() {
+    let p = place();
+    fs::create_dir_all(p.folder()).unwrap();
+    // Put there by hand, after the name was reserved; with a half written manifest; with the mark of another.
+    fs::write(p.path(1), "theirs").unwrap();
+    fs::write(p.manifest_path(2), "{ half").unwrap();
+    publish_now(p.request(3, "h\nother\n")).unwrap();
+    fs::remove_file(p.manifest_path(3)).unwrap();
+    fs::rename(p.path(3), p.path(4)).unwrap();
+    let before = p.in_sight();
+    for n in [1, 2, 4].into_iter().filter(|n| *n != 4 || marks(&p)) {
+        let refused = publish_now(p.request(n, "h\nours\n").replacing(answers(&[true; 3]))).unwrap_err();
+        assert_eq!(refused.error.kind(), ErrorKind::Exists, "{n}");
+        assert_eq!(fs::read(refused.written.unwrap().path()).unwrap(), b"h\nours\n");
+        assert_eq!(p.in_sight(), before, "{n}");
+    }
+    // What holds the very same is no loss to anybody.
+    fs::write(p.path(1), "h\nsame\n").unwrap();
+    publish_now(p.request(1, "h\nsame\n").replacing(answers(&[true; 3]))).unwrap();
+    p.assert_published(1, "h\nsame\n");
+    assert_eq!(p.temporaries(), 0);
+}
+
+#[test]
+fn no_manifest_comes_to_its_place_for_work_that_is_not_wanted_any_more() {
+    let p = place();
+    for (n, answer) in [(1, Ok(false)), (2, Err(Error::new(ErrorKind::Io, "no ledger")))] {
+        let mut request = p.request(n, "h\n");
+        let (expected, mut answer) = (if n == 1 { ErrorKind::Stale } else { ErrorKind::Io }, Some(answer));
+        request.may_publish = Box::new(move || answer.take().unwrap());
+        assert_eq!(kind(publish_now(request)), expected);
+    }
+    // Whoever has the lease now has published meanwhile.
+    publish_now(p.request(3, "h\nold\n")).unwrap();
+    let mut request = p.request(3, "h\nlate\n").replacing(answers(&[true; 3]));
+    request.may_publish = Box::new(|| Ok(false));
+    assert_eq!(kind(publish_now(request)), ErrorKind::Stale);
+    p.assert_published(3, "h\nold\n");
+    assert_eq!((p.in_sight().len(), p.temporaries()), (2, 0));
+}
+
+#[test]
+fn what_turns_out_late_is_taken_back_and_nothing_else_is() {
+    let p = place();
+    let late = publish_now(p.request(1, "h\nlate\n")).unwrap();
+    assert!(late.take_back().unwrap());
+    assert!(!late.take_back().unwrap(), "once");
+    assert_eq!((p.in_sight().len(), p.temporaries()), (0, 0));
+    // The holder of the lease has replaced it.
+    let late = publish_now(p.request(1, "h\nlate\n")).unwrap();
+    publish_now(p.request(1, "h\nwinner\n").replacing(answers(&[true; 3]))).unwrap();
+    assert!(!late.take_back().unwrap());
+    p.assert_published(1, "h\nwinner\n");
+    // Somebody else's file stands there.
+    let late = publish_now(p.request(2, "h\nlate\n")).unwrap();
+    fs::write(p.dir.path().join("theirs"), "theirs").unwrap();
+    fs::rename(p.dir.path().join("theirs"), p.path(2)).unwrap();
+    assert!(!late.take_back().unwrap());
+    assert_eq!(fs::read(p.path(2)).unwrap(), b"theirs");
+    assert!(!p.manifest_path(2).exists(), "it does not speak of that file");
+    assert_eq!(p.temporaries(), 0);
+}
+
 #[test]
 fn another_deliverys_manifest_is_respected_even_by_a_lease() {
     let p = place();

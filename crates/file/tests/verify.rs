@@ -30,7 +30,7 @@ fn each_fault_has_its_finding() {
         fs::write(p.manifest_path(1), text.replace(from, to)).unwrap();
     };
     let harms: [(Grade, Subject, &str, Harm); 8] = [
-        (Grade::Ok, Subject::Whole, "4 bytes, 1 rows", |_| {}),
+        (Grade::Ok, Subject::Whole, "4 bytes", |_| {}),
         (Grade::Fail, Subject::MissingData, "file is not", |p| fs::remove_file(p.path(1)).unwrap()),
         (Grade::Fail, Subject::WrongSize, "is 1 bytes, and the manifest says 4", |p| {
             fs::write(p.path(1), "x").unwrap()

@@ -226,6 +226,21 @@ pub enum Arrived {
     Known(DeliveryId),
 }
 
+/// The key of a result that says so where an attempt ended without having read the original: it had gone, or had become
+/// another. The same state of it then arrives anew, should it come back.
+pub const NOT_TAKEN: &str = "not_taken";
+
+/// Whose a content is, where duplicates are not wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Nobody had it: from now on this delivery has it, unless it fails.
+    Ours,
+    /// It was imported before: by these, oldest first.
+    Imported(Vec<Arrival>),
+    /// This delivery has it, and has not ended yet: ask again.
+    Undecided(DeliveryId),
+}
+
 /// A known arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Arrival {
@@ -236,7 +251,7 @@ pub struct Arrival {
     pub delivery_id: DeliveryId,
     /// The proof that it was complete.
     pub proof: String,
-    /// Its content, once it has been read.
+    /// Its content, once it was imported.
     pub checksum: Option<String>,
     /// When it was noticed.
     pub arrived_at: Timestamp,
@@ -339,7 +354,8 @@ pub trait Ledger: Send + Sync {
     /// Hands over. Without a target a delivery is born completed. A known dedup key gives the known delivery.
     async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>>;
 
-    /// Commits arrivals: from then on each has its delivery, however often it is seen.
+    /// Commits arrivals: from then on each has its delivery, however often it is seen. One whose delivery ended without
+    /// having read it ([`NOT_TAKEN`]) has none, and gets a new one.
     async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>>;
 
     // --- working ------------------------------------------------------------------------------------------
@@ -401,8 +417,12 @@ pub trait Ledger: Send + Sync {
     /// Reserves a name, or gives the one that this output of this delivery has.
     async fn reserve(&self, reserve: Reserve) -> Result<Reservation>;
 
-    /// Gives up a name under which nothing was published: it is free for nobody, but this output gets another.
-    async fn discard(&self, reservation: &Reservation) -> Result<()>;
+    /// The same for many, in one transaction and in their order. A name that is taken is one's own error.
+    async fn reserve_all(&self, reserves: Vec<Reserve>) -> Result<Vec<Result<Reservation>>>;
+
+    /// Gives up a name: it is free for nobody, but this output gets another. Fails with `Stale` where the claim no
+    /// longer stands; without a claim, where the file is a delivery already. Then the name stays whose it is.
+    async fn discard(&self, reservation: &Reservation, by: Option<&Held>) -> Result<()>;
 
     /// Whose name it is.
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>>;
@@ -415,14 +435,18 @@ pub trait Ledger: Send + Sync {
 
     // --- arrivals -----------------------------------------------------------------------------------------
 
-    /// Everything that this importer has seen, newest first.
+    /// What this importer has seen, newest first, without what would arrive anew ([`NOT_TAKEN`]).
     async fn arrivals(&self, app: &str, limit: usize) -> Result<Vec<Arrival>>;
 
     /// What is known of originals whose path is this, or ends in `/` and this; newest first.
     async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>>;
 
-    /// Earlier arrivals of this importer with this content, oldest first, without this delivery's own.
+    /// Arrivals of this importer with this content that were imported, oldest first, without this delivery's own.
     async fn same_content(&self, app: &str, checksum: Checksum, except: DeliveryId) -> Result<Vec<Arrival>>;
+
+    /// Takes a content for this delivery of an importer, unless another has it. Of those that ask at once, in whatever
+    /// process, one gets it. Fails with `Stale` where the claim no longer stands.
+    async fn take_content(&self, held: &Held, app: &str, checksum: Checksum) -> Result<Content>;
 
     // --- schedules ----------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ mod backoff;
 pub mod sqlite;
 
 pub use api::{
-    AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion, Failed, Failure, Filter, Held,
-    Ledger, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict,
+    AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure, Filter,
+    Held, Ledger, NOT_TAKEN, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation, Reserve,
+    ScheduleMark, Verdict,
 };
 pub use backoff::delay;

@@ -4,7 +4,7 @@
 use crate::config::{App, BuiltIn, Config, Runs};
 use globset::{GlobSet, GlobSetBuilder};
 use handover_apps::importer::{Dating, ImportSource, Original};
-use handover_apps::{Enricher, Exporter, RowApp, Validator};
+use handover_apps::{Enricher, Exporter, RowApp, Transformer, Validator};
 use handover_core::{AppName, Error, Result};
 use handover_file::arrive::{Candidate, Disposal, date_of};
 use jiff::Timestamp;
@@ -17,11 +17,11 @@ use std::sync::Arc;
 /// All of them, by app.
 #[derive(Default)]
 pub struct Built {
-    /// Validators and enrichers.
+    /// Validators, transformers and enrichers.
     pub(crate) row_apps: HashMap<AppName, Arc<dyn RowApp>>,
     /// Where importers look.
     pub(crate) importers: HashMap<AppName, Arc<Vec<Source>>>,
-    /// Exporters and their folders.
+    /// Exporters with their folders.
     pub(crate) exporters: HashMap<AppName, Export>,
 }
 
@@ -38,7 +38,8 @@ pub(crate) struct Source {
 #[derive(Clone)]
 pub(crate) struct Export {
     pub(crate) exporter: Arc<Exporter>,
-    pub(crate) to: PathBuf,
+    /// At least one.
+    pub(crate) folders: Vec<PathBuf>,
     /// Whether its names follow the convention.
     pub(crate) by_convention: bool,
 }
@@ -92,16 +93,20 @@ impl Built {
                 self.importers.insert(name, Arc::new(sources));
             }
             BuiltIn::Exporter(with) => {
-                let by_convention = with.name == "{app}_{type}_{date}_{sequence}.{ext}";
+                let exporter = Exporter::new(with)?;
+                let place = |to: &PathBuf| base.join(to).components().collect();
                 let export = Export {
-                    exporter: Arc::new(Exporter::new(with)?),
-                    to: base.join(&with.to).components().collect(),
-                    by_convention,
+                    folders: exporter.folders().iter().map(place).collect(),
+                    by_convention: exporter.names_by_convention(),
+                    exporter: Arc::new(exporter),
                 };
                 self.exporters.insert(name, export);
             }
             BuiltIn::Validator(with) => {
                 self.row_apps.insert(name, Arc::new(Validator::new(with, base)?));
+            }
+            BuiltIn::Transformer(with) => {
+                self.row_apps.insert(name, Arc::new(Transformer::new(with, base)?));
             }
             BuiltIn::Enricher(with) => {
                 self.row_apps.insert(name, Arc::new(Enricher::new(with, base)?));

@@ -2,12 +2,14 @@
 
 use crate::built::Built;
 use crate::config::{Config, Routes};
+use crate::delivery::payload::FilePayload;
 use crate::engine::events::Observer;
 use crate::engine::held::HeldLeases;
 use crate::engine::published::Published;
+use crate::engine::untaken::Untaken;
 use crate::program::Guard;
 use crate::project::Project;
-use handover_core::HolderId;
+use handover_core::{Error, HolderId, Result, path_text};
 use handover_file::lock::HolderLock;
 use handover_file::publish::Publisher;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ pub(crate) struct Process {
     pub(crate) published: Published,
     /// What we hold.
     pub(crate) held: HeldLeases,
+    /// Originals that had gone when they were to be taken.
+    pub(crate) untaken: Untaken,
     /// Who hears what happens.
     pub(crate) observer: Observer,
 }
@@ -51,5 +55,25 @@ impl Context {
     /// The configuration.
     pub(crate) fn config(&self) -> &Config {
         &self.project.config
+    }
+
+    /// Whether a delivery's file may be read: one in the data directory, or an export of ours. A path outside is believed
+    /// only where the ledger gave the file its name there, under the number that its manifest has.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::BadData`] for any other path.
+    pub(crate) async fn may_read(&self, payload: &FilePayload) -> Result<()> {
+        let Some(path) = payload.outside() else { return Ok(()) };
+        let (folder, name) = (path.parent().map(path_text::to_text), path.file_name());
+        if let (Some(folder), Some(name)) = (folder, name.and_then(|name| name.to_str())) {
+            let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+            let row = self.project.ledger.name(&folder, stem).await?;
+            let number = row.map(|row| row.file_id.to_string());
+            if number.is_some() && number == payload.manifest.delivery_id {
+                return Ok(());
+            }
+        }
+        Err(Error::bad_data("the path does not stay inside the data directory, and is no export of ours")
+            .on(&payload.path))
     }
 }

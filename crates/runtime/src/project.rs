@@ -8,6 +8,7 @@ use handover_ledger::Ledger;
 use handover_ledger::sqlite::SqliteLedger;
 use std::path::Path;
 use std::sync::Arc;
+use tempfile::TempDir;
 
 /// An opened project. Clones share everything.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Project {
     pub ledger: Arc<dyn Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Of a project that never ran: the folder of the empty ledger that stands in for its own.
+    stand_in: Option<Arc<TempDir>>,
 }
 
 impl Project {
@@ -39,7 +42,37 @@ impl Project {
             LedgerAddress::Postgres(_) => return Err(postgres()),
         };
         data.bind(ledger.identity())?;
-        Ok(Self { config: Arc::new(config), data, ledger, clock })
+        Ok(Self { config: Arc::new(config), data, ledger, clock, stand_in: None })
+    }
+
+    /// Opens a project for a command that only looks: nothing of it is made. One that never ran gets an empty ledger
+    /// of its own, in a temporary folder that goes with it.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be opened, or another one wrote the data directory.
+    pub fn look(config: Config) -> Result<Self> {
+        let data = DataDir::look(&config.data)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let LedgerAddress::Sqlite(file) = &config.ledger else { return Err(postgres()) };
+        not_lost(&data, file)?;
+        let (ledger, stand_in) = if file.exists() {
+            (SqliteLedger::open(file, config.migrate, clock.clone())?, None)
+        } else {
+            let folder = TempDir::with_prefix("handover-").map_err(|e| {
+                Error::io("make", "a temporary folder", e).hint("TMPDIR may name another place for it")
+            })?;
+            let file = folder.path().join("ledger.db");
+            (SqliteLedger::open(&file, true, clock.clone())?, Some(Arc::new(folder)))
+        };
+        if data.bound_to()?.is_some() {
+            data.bind(ledger.identity())?;
+        }
+        Ok(Self { config: Arc::new(config), data, ledger: Arc::new(ledger), clock, stand_in })
+    }
+
+    /// Whether this project never ran, so that there is nothing to know of it yet.
+    pub fn never_ran(&self) -> bool {
+        self.stand_in.is_some()
     }
 
     /// Opens a project that must have run before, for commands that only look.

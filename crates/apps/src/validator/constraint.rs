@@ -1,9 +1,12 @@
 //! Reading a field's constraints; judging cells by them is [`super::field`]'s.
+//!
+//! Invariant: a constraint that the type does not have, or that can never hold, is an error; nothing is ignored.
 
-use super::field::{Constraints, FieldType, Value};
+use super::field::{Bound, Constraints, FieldType, Value, as_text, json_number};
+use super::json_schema;
 use super::schema::{check_constraints, schema_error};
 use handover_core::Result;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value as Json};
 use std::collections::HashSet;
 
@@ -35,81 +38,100 @@ pub(super) fn read(
             .map(Some)
             .ok_or_else(|| schema_error(on, format!("{key} is not a whole number of 0 or more"))),
     };
-    let bound = |key: &str| map.get(key).map(|value| read_value(on, key, kind, value)).transpose();
+    let bound = |key: &str| -> Result<Bound> {
+        map.get(key).map(|value| read_value(on, key, kind, value)).transpose()
+    };
     Ok(Constraints {
         required: flag("required")?,
         unique: flag("unique")?,
         minimum: bound("minimum")?,
         maximum: bound("maximum")?,
+        above: bound("exclusiveMinimum")?,
+        below: bound("exclusiveMaximum")?,
         min_length: length("minLength")?,
         max_length: length("maxLength")?,
         pattern: map.get("pattern").map(|value| pattern(on, value)).transpose()?,
-        allowed: map.get("enum").map(|value| allowed(on, kind, value)).transpose()?,
+        allowed: map.get("enum").map(|value| allowed(on, "enum", kind, value)).transpose()?,
+        json_schema: map.get("jsonSchema").map(|value| nested(on, value)).transpose()?,
     })
+}
+
+fn nested(on: &str, value: &Json) -> Result<jsonschema::Validator> {
+    json_schema::compile(value).map_err(|error| schema_error(on, format!("jsonSchema: {error}")))
 }
 
 /// Which constraint goes with which type, by the standard.
 fn applies(constraint: &str, kind: &FieldType) -> bool {
     match constraint {
-        "minimum" | "maximum" => matches!(
+        "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => matches!(
             kind,
             FieldType::Integer(_)
                 | FieldType::Number(_)
                 | FieldType::Moment(..)
                 | FieldType::Year
                 | FieldType::YearMonth
+                | FieldType::Duration
         ),
-        "minLength" | "maxLength" => {
-            matches!(kind, FieldType::String(_) | FieldType::Array | FieldType::Object)
-        }
+        "minLength" | "maxLength" => matches!(
+            kind,
+            FieldType::String(_) | FieldType::Array | FieldType::Object | FieldType::List { .. }
+        ),
+        "jsonSchema" => matches!(kind, FieldType::Array | FieldType::Object | FieldType::GeoJson { .. }),
         "pattern" => matches!(kind, FieldType::String(_)),
         _ => true,
     }
 }
 
-/// The text that a JSON value of the schema would be as a cell.
-fn as_cell(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A value of the schema may be written as a cell of the field is, or as JSON's own number or boolean.
+/// A value of the schema may be written as a cell of the field is, or as JSON's own number, boolean, list or object.
 fn read_value(on: &str, key: &str, kind: &FieldType, value: &Json) -> Result<(String, Value)> {
-    let text = as_cell(value);
-    let plain = match (kind, value) {
+    let text = as_text(value);
+    let read = match (kind, value) {
         (FieldType::Integer(format) | FieldType::Number(format), Json::Number(_)) => {
-            let mut json = format.clone();
-            json.group = None;
-            json.decimal = json.decimal.map(|_| ".".to_owned());
-            json.read(&text).map(Value::Number)
+            json_number(format.decimal.is_some()).read(&text).map(Value::Number)
         }
-        (FieldType::Boolean { .. }, Json::Bool(yes)) => Some(Value::Bool(*yes)),
-        _ => kind.read(&text, true),
+        // A year is a number of four digits in JSON too.
+        (FieldType::Year, Json::Number(_)) | (_, Json::String(_)) => kind.read(&text, true),
+        (FieldType::Any | FieldType::String(_), value) if !value.is_null() => Some(Value::Text),
+        (_, value) => kind.read_json(value),
     };
-    match plain {
-        Some(value) => Ok((text, value)),
+    match read {
+        Some(value) => Ok((text.into_owned(), value)),
         None => Err(schema_error(on, format!("{key} has {text:?}, which is not {}", kind.expected()))),
     }
 }
 
+/// How large a compiled pattern may be.
+const PATTERN_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// A pattern that has to match the whole cell.
+pub(super) fn anchored(pattern: &str) -> String {
+    format!(r"\A(?:{pattern})\z")
+}
+
 fn pattern(on: &str, value: &Json) -> Result<(String, Regex)> {
     let text = value.as_str().ok_or_else(|| schema_error(on, "pattern is not a text"))?;
-    let regex = Regex::new(&format!("^(?:{text})$")).map_err(|error| {
-        schema_error(on, format!("the pattern {text:?} cannot be used: {error}"))
-            .hint("patterns have no look-around and no back-references")
-    })?;
+    let regex =
+        RegexBuilder::new(&anchored(text)).size_limit(PATTERN_MAX_BYTES).build().map_err(|error| {
+            schema_error(on, format!("the pattern {text:?} cannot be used: {error}")).hint(
+            "patterns have no look-around and no back-references, which could take for ever on some cells",
+        )
+        })?;
     Ok((text.to_owned(), regex))
 }
 
-fn allowed(on: &str, kind: &FieldType, value: &Json) -> Result<(String, HashSet<Vec<u8>>)> {
+/// Values of which a cell has to be one: as they were written, and by key.
+pub(super) fn allowed(
+    on: &str,
+    what: &str,
+    kind: &FieldType,
+    value: &Json,
+) -> Result<(String, HashSet<Vec<u8>>)> {
     let list = value.as_array().filter(|list| !list.is_empty());
-    let list = list.ok_or_else(|| schema_error(on, "enum is not a list of one value or more"))?;
+    let list = list.ok_or_else(|| schema_error(on, format!("{what} is not a list of one value or more")))?;
     let mut keys = HashSet::with_capacity(list.len());
     let mut written = Vec::new();
     for item in list {
-        let (text, value) = read_value(on, "enum", kind, item)?;
+        let (text, value) = read_value(on, what, kind, item)?;
         let mut key = Vec::new();
         value.key(&text, &mut key);
         keys.insert(key);

@@ -1,173 +1,183 @@
-//! The validator: CSV against a Frictionless Table Schema. Valid rows pass byte for byte, the others are rejected with
+//! The validator: tables against a Frictionless Table Schema, JSON records against a JSON Schema or a Table Schema, both
+//! against rules in CEL and checks of the table as a whole. Valid rows pass byte for byte, the others are rejected with
 //! row number, field and reason, and a report counts them.
+//!
+//! - [`config`] its `with:` · [`schema`], [`types`], [`constraint`], [`json_schema`] reading a schema · [`labels`] the
+//!   header · [`table_run`], [`record_run`] a run · [`infer`] a first schema from a file.
+//! - [`fast`] judging a cell quickly, with [`pattern`] and [`words`] · [`judge`], [`field`], [`number`], [`temporal`],
+//!   [`duration`], [`text`], [`geo`] exactly · [`keys`], [`references`] what must not repeat or must be elsewhere ·
+//!   [`rules`], [`whole`] · [`report`].
 //!
 //! Invariants:
 //! - What passes is valid: no row with an error gets through, and no property of the schema is ignored.
-//! - The header must be the schema's names in their order; otherwise the whole file is refused, with the reason.
-//! - Rows in = rows out + rows rejected. Memory grows with the rows only where `unique`, `primaryKey` or
-//!   `uniqueKeys` ask for it, by some 50 bytes a row.
+//! - A header that does not go with the schema refuses the whole file, with the reason.
+//! - Rows in = rows out + rows rejected. Memory grows with the rows only where keys ask for it ([`keys`]).
 //!
 //! On a crash nothing is lost: the output is void and the file is validated again.
 
-mod check;
+mod config;
 mod constraint;
+mod duration;
+mod fast;
 mod field;
+mod geo;
+mod infer;
+mod json_schema;
+mod judge;
+mod keys;
+mod labels;
 mod number;
+mod pattern;
+mod record_run;
+mod references;
 mod report;
+mod report_text;
+mod rules;
+mod run;
 mod schema;
 #[cfg(test)]
 mod schema_tests;
+mod table_run;
 mod temporal;
 mod text;
+mod types;
+mod whole;
+mod words;
 
 use crate::app::{AppIo, Outcome, RowApp};
-use crate::config::resolve;
-use crate::reject::{Reason, Rejects};
-use crate::rows::{Fault, RowReader};
-use crate::table::{Header, flush, read_header, rest_unreadable, write};
-use check::Checker;
+use crate::expression::Over;
+use crate::streams::{FormatName, InputConfig, OutputConfig};
+pub use config::{Config, SchemaSource};
 use handover_core::{Checksum, Error, Result};
-use report::{Found, Report, header_errors};
-use schema::Schema;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+pub use infer::infer;
+use references::References;
+use report::Report;
+pub use report_text::report_text;
+use rules::Rules;
+pub use rules::{Rule, Severity};
+use schema::{FieldsMatch, Schema};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use whole::Whole;
+pub use whole::{OneOrMore, SumConfig, TableConfig};
 
-/// The configuration of a validator.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// The schema: a path, relative to the configuration, or the schema itself.
-    pub schema: SchemaSource,
-    /// The share of bad rows, from 0.0 to 1.0, above which the whole file goes to quarantine. 1.0, the default, is never.
-    #[serde(default = "never")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub max_error_rate: f64,
-    /// How many examples of errors the report has.
-    #[serde(default = "ten")]
-    pub examples: usize,
+/// What rows or records are judged by.
+#[derive(Debug)]
+enum Judged {
+    Table(Box<Schema>),
+    Json(Box<jsonschema::Validator>),
 }
-
-fn never() -> f64 {
-    1.0
-}
-
-fn ten() -> usize {
-    10
-}
-
-/// Where a schema comes from.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected the path of a schema, or a schema as an object")]
-pub enum SchemaSource {
-    /// A JSON file.
-    Path(PathBuf),
-    /// The schema itself.
-    Inline(Map<String, Value>),
-}
-
-/// The most examples that a report may have.
-const EXAMPLES_MAX: usize = 10_000;
-/// The largest schema that is read.
-const SCHEMA_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A validator whose schema is compiled.
 #[derive(Debug)]
 pub struct Validator {
-    schema: Schema,
+    judged: Judged,
+    rules: Rules,
+    /// The rules as they were written, for records that are judged by a Table Schema.
+    rules_written: Vec<Rule>,
+    whole: Whole,
+    references: References,
+    /// The schema's fields.
     names: Vec<String>,
     /// The schema's path as it was given, or `inline`.
     shown: String,
     checksum: Checksum,
     max_error_rate: f64,
     examples: usize,
+    input: InputConfig,
+    output: OutputConfig,
 }
 
 impl Validator {
-    /// Reads and compiles the schema; paths are relative to `base`.
+    /// Reads and compiles the schema and the rules, and reads the references; paths are relative to `base`.
     ///
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] where the configuration or the schema is wrong, or what reading the
-    /// schema's file gives.
+    /// files gives.
     pub fn new(config: &Config, base: &Path) -> Result<Self> {
-        if !(0.0..=1.0).contains(&config.max_error_rate) {
-            return Err(Error::config(format!(
-                "max_error_rate is {}, which is not between 0.0 and 1.0",
-                config.max_error_rate
-            ))
-            .hint("write 5% as 0.05"));
-        }
-        if config.examples > EXAMPLES_MAX {
-            return Err(Error::config(format!("examples is {}, more than {EXAMPLES_MAX}", config.examples)));
-        }
-        let (bytes, shown) = match &config.schema {
-            SchemaSource::Path(path) => (read_file(&resolve(base, path))?, path.display().to_string()),
-            SchemaSource::Inline(map) => {
-                (Value::Object(map.clone()).to_string().into_bytes(), "inline".to_owned())
-            }
-        };
+        config.check()?;
+        let (bytes, shown) = config.schema.read(base)?;
         let json: Value = serde_json::from_slice(strip_mark(&bytes))
             .map_err(|error| Error::config("the schema is not JSON").on(&shown).because(error))?;
-        let map =
-            json.as_object().ok_or_else(|| Error::config("the schema is not a JSON object").on(&shown))?;
-        let schema = Schema::read(map).map_err(|error| error.on(&shown))?;
-        let names = schema.fields.iter().map(|field| field.name.clone()).collect();
-        let checksum = Checksum(Sha256::digest(&bytes).into());
-        Ok(Self {
-            schema,
+        let judged = compile(&json).map_err(|error| error.on(&shown))?;
+        let schema = match &judged {
+            Judged::Table(schema) => Some(schema.as_ref()),
+            Judged::Json(_) => None,
+        };
+        let records = matches!(config.input.format, Some(FormatName::Ndjson | FormatName::Json));
+        let over = if schema.is_some() && !records { Over::Rows } else { Over::Records };
+        let rules = Rules::new(&config.rules, over)?;
+        let names: Vec<String> = schema
+            .map(|schema| schema.fields.iter().map(|field| field.name.clone()).collect())
+            .unwrap_or_default();
+        // Elsewhere a table may have columns that the schema does not know.
+        if over == Over::Rows
+            && schema
+                .is_some_and(|schema| !matches!(schema.matching, FieldsMatch::Subset | FieldsMatch::Partial))
+        {
+            rules.bind(&names)?;
+        }
+        let references = match schema {
+            Some(schema) => References::new(schema, &config.references, base)?,
+            None if config.references.is_empty() => References::default(),
+            None => {
+                return Err(Error::config("references are of foreign keys, and the schema is a JSON Schema"));
+            }
+        };
+        let whole = Whole::new(config.table.as_ref().unwrap_or(&TableConfig::default()), schema)?;
+        let mut validator = Self {
+            rules,
+            rules_written: config.rules.clone(),
+            whole,
+            references,
             names,
             shown,
-            checksum,
+            checksum: Checksum(Sha256::digest(&bytes).into()),
             max_error_rate: config.max_error_rate,
             examples: config.examples,
-        })
-    }
-
-    fn report(&self, counts: Report, outcome: &Outcome) -> Value {
-        let total = outcome.rows_in;
-        let mut json = Map::new();
-        json.insert("app".to_owned(), self.name().into());
-        json.insert("schema".to_owned(), self.shown.as_str().into());
-        json.insert("schema_checksum".to_owned(), self.checksum.to_string().into());
-        json.insert("total".to_owned(), total.into());
-        json.insert("valid".to_owned(), outcome.rows_out.into());
-        json.insert("invalid".to_owned(), outcome.rows_rejected.into());
-        json.insert("error_rate".to_owned(), error_rate(outcome).into());
-        json.insert("max_error_rate".to_owned(), self.max_error_rate.into());
-        json.insert(
-            "refused".to_owned(),
-            outcome.refuse.as_ref().map_or(Value::Bool(false), |error| error.to_string().into()),
-        );
-        json.extend(counts.into_json(&self.names));
-        Value::Object(json)
-    }
-
-    /// The outcome of a file of which no row was read.
-    fn refused(&self, found: &[Found], error: Error) -> Outcome {
-        let mut report = Report::new(self.names.len(), self.examples);
-        report.add(1, &self.names, found);
-        let mut outcome = Outcome::refused(error);
-        outcome.report = Some(self.report(report, &outcome));
-        outcome
-    }
-
-    fn check_header(&self, header: &Header) -> Option<(Vec<Found>, Error)> {
-        let found = header_errors(&header.names, &self.names);
-        let first = found.first()?;
-        let more = match found.len() - 1 {
-            0 => String::new(),
-            more => format!(" (and {more} more)"),
+            input: config.input.clone(),
+            output: config.output.clone(),
+            judged,
         };
-        let error = Error::bad_data(format!(
-            "the header does not match the schema: {}: {}{more}",
-            first.code.as_str(),
-            first.message
-        ))
-        .hint("mend the header or the schema; the report lists every difference");
-        Some((found, error))
+        validator.key_unique_columns();
+        Ok(validator)
+    }
+
+    /// Columns of `table: unique` have their keys noted.
+    fn key_unique_columns(&mut self) {
+        if let Judged::Table(schema) = &mut self.judged {
+            for column in self.whole.unique.iter().flatten() {
+                schema.fields[*column].keyed = true;
+            }
+        }
+    }
+
+    fn new_report(&self) -> Report {
+        Report::new(self.names.clone(), &self.rules.names(), self.examples)
+    }
+
+    fn report(&self, counts: Report, table: Map<String, Value>, outcome: &Outcome) -> Value {
+        let refused = outcome.refuse.as_ref().map_or(Value::Bool(false), |error| error.to_string().into());
+        let mut json = Map::new();
+        for (key, value) in [
+            ("app", self.name().into()),
+            ("schema", self.shown.as_str().into()),
+            ("schema_checksum", self.checksum.to_string().into()),
+            ("total", outcome.rows_in.into()),
+            ("valid", outcome.rows_out.into()),
+            ("invalid", outcome.rows_rejected.into()),
+            ("error_rate", error_rate(outcome).into()),
+            ("max_error_rate", self.max_error_rate.into()),
+            ("refused", refused),
+        ] {
+            json.insert(key.to_owned(), value);
+        }
+        json.extend(counts.into_json());
+        if !table.is_empty() {
+            json.insert("table".to_owned(), Value::Object(table));
+        }
+        Value::Object(json)
     }
 
     fn too_many_errors(&self, outcome: &Outcome) -> Option<Error> {
@@ -191,63 +201,21 @@ impl RowApp for Validator {
     }
 
     fn run(&self, io: AppIo<'_>) -> Result<Outcome> {
-        let AppIo { input, output, rejected, progress, cancelled } = io;
-        let mut reader = RowReader::new(input, progress, cancelled);
-        let header = match read_header(&mut reader)? {
-            Ok(header) => header,
-            Err(error) => return Ok(self.refused(&[], error)),
-        };
-        if let Some((found, error)) = self.check_header(&header) {
-            return Ok(self.refused(&found, error));
-        }
-        let mut out = BufWriter::with_capacity(128 * 1024, output);
-        let mut rejects = Rejects::new(rejected);
-        let mut report = Report::new(self.names.len(), self.examples);
-        let mut outcome = Outcome::default();
-        let mut checker = Checker::new(&self.schema);
-        header.write(&mut out)?;
-        while let Some(row) = reader.next_row()? {
-            if row.is_empty() {
-                write(&mut out, row.whole())?;
-                continue;
-            }
-            outcome.rows_in += 1;
-            let found = checker.check(&row);
-            if found.is_empty() {
-                outcome.rows_out += 1;
-                write(&mut out, row.whole())?;
-                continue;
-            }
-            report.add(row.number, &self.names, found);
-            rejects.reject(&header, &row, &self.reasons(found))?;
-            let (fault, number) = (row.fault, row.number);
-            if fault == Some(Fault::UnclosedQuote) && reader.lost_bytes() {
-                outcome.refuse = Some(rest_unreadable(number));
-            }
-        }
-        flush(&mut out)?;
-        outcome.rows_rejected = rejects.count();
-        outcome.notes = rejects.finish()?;
-        if outcome.refuse.is_none() {
-            outcome.refuse = self.too_many_errors(&outcome);
-        }
-        outcome.manifest.insert(
-            "schema".to_owned(),
-            json!({ "path": self.shown, "checksum": self.checksum.to_string() }),
-        );
-        outcome.report = Some(self.report(report, &outcome));
-        outcome.checked(self.name())
+        run::run(self, io)?.checked(self.name())
+    }
+
+    fn output_ext(&self, input_ext: &str) -> String {
+        self.output.ext(&self.input, input_ext)
     }
 }
 
-impl Validator {
-    fn reasons(&self, found: &[Found]) -> Vec<Reason> {
-        let reason = |one: &Found| Reason {
-            field: one.column.and_then(|column| self.names.get(column)).cloned(),
-            text: format!("{}: {}", one.code.as_str(), one.message),
-        };
-        found.iter().map(reason).collect()
+/// Compiles a Table Schema or a JSON Schema, whichever it is.
+fn compile(json: &Value) -> Result<Judged> {
+    if json_schema::is_one(json) {
+        return Ok(Judged::Json(Box::new(json_schema::compile(json)?)));
     }
+    let map = json.as_object().ok_or_else(|| Error::config("the schema is not a JSON object"))?;
+    Ok(Judged::Table(Box::new(Schema::read(map)?)))
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -264,19 +232,4 @@ fn percent(share: f64) -> String {
 
 fn strip_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let length = std::fs::metadata(path).map_err(|error| no_schema(path, error))?.len();
-    if length > SCHEMA_MAX_BYTES {
-        return Err(
-            Error::config(format!("the schema is larger than {SCHEMA_MAX_BYTES} bytes")).on(path.display())
-        );
-    }
-    std::fs::read(path).map_err(|error| no_schema(path, error))
-}
-
-fn no_schema(path: &Path, error: std::io::Error) -> Error {
-    Error::io("read the schema", path.display(), error)
-        .hint("`schema:` is a path relative to the configuration's folder")
 }

@@ -2,7 +2,8 @@
 //!
 //! Rules: Table Schema `integer` and `number` with `bareNumber`, `groupChar` and `decimalChar`
 //! (<https://specs.frictionlessdata.io/table-schema/>), which point to XML Schema's lexical forms: an optional sign,
-//! digits, a decimal part, an exponent; `NaN`, `INF` and `-INF`.
+//! digits, a decimal part, an exponent; `NaN`, `INF` and `-INF` in any case. White space around a number is no part of
+//! it (XML Schema's `collapse`).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -77,11 +78,47 @@ impl PartialOrd for Number {
     }
 }
 
+impl Decimal {
+    /// The number in units of `10^-places`; none where that is no whole number of 128 bits.
+    pub(crate) fn scaled(&self, places: i64) -> Option<i128> {
+        let length = i64::try_from(self.digits.len()).ok()?;
+        // The digits are a whole number of units of 10^(exponent - length).
+        let zeros = self.exponent.checked_sub(length)?.checked_add(places)?;
+        if self.digits.is_empty() {
+            return Some(0);
+        }
+        if !(0..=38).contains(&zeros) || length > 38 {
+            return None;
+        }
+        let digits = self
+            .digits
+            .iter()
+            .try_fold(0i128, |sum, digit| sum.checked_mul(10)?.checked_add(i128::from(digit - b'0')))?;
+        let units = digits.checked_mul(10i128.checked_pow(u32::try_from(zeros).ok()?)?)?;
+        Some(if self.negative { -units } else { units })
+    }
+
+    /// The nearest floating-point number.
+    pub(crate) fn to_f64(&self) -> f64 {
+        let digits = std::str::from_utf8(&self.digits).unwrap_or("0");
+        let sign = if self.negative { "-" } else { "" };
+        format!("{sign}0.{digits}0e{}", self.exponent).parse().unwrap_or(f64::NAN)
+    }
+
+    /// Whether it has no decimals.
+    pub(crate) fn is_whole(&self) -> bool {
+        i64::try_from(self.digits.len()).is_ok_and(|length| self.digits.is_empty() || self.exponent >= length)
+    }
+}
+
 impl Number {
     /// Equal numbers have equal keys, however they are written.
     pub(crate) fn key(&self, into: &mut Vec<u8>) {
         match self {
             Number::Finite(decimal) => {
+                if let Some(whole) = decimal.scaled(0).and_then(|whole| i64::try_from(whole).ok()) {
+                    return whole_key(whole, into);
+                }
                 into.extend_from_slice(if decimal.negative { b"-" } else { b"+" });
                 into.extend_from_slice(&decimal.digits);
                 into.extend_from_slice(format!("e{}", decimal.exponent).as_bytes());
@@ -92,15 +129,26 @@ impl Number {
     }
 }
 
+/// The key of a whole number.
+pub(crate) fn whole_key(number: i64, into: &mut Vec<u8>) {
+    into.push(b'#');
+    into.extend_from_slice(&number.to_be_bytes());
+}
+
 impl NumberFormat {
     /// The number of a cell, or none where it is none.
     pub(crate) fn read(&self, text: &str) -> Option<Number> {
-        if self.decimal.is_some() {
-            match text {
-                "NaN" => return Some(Number::Nan),
-                "INF" => return Some(Number::Infinite { negative: false }),
-                "-INF" => return Some(Number::Infinite { negative: true }),
-                _ => {}
+        let text = text.trim_ascii();
+        if self.decimal.is_some() && text.len() <= 4 {
+            if text.eq_ignore_ascii_case("NaN") {
+                return Some(Number::Nan);
+            }
+            let (negative, unsigned) = match text.strip_prefix('-') {
+                Some(rest) => (true, rest),
+                None => (false, text),
+            };
+            if unsigned.eq_ignore_ascii_case("INF") {
+                return Some(Number::Infinite { negative });
             }
         }
         let plain = self.plain(text);
@@ -205,15 +253,19 @@ mod tests {
 
     #[test]
     fn what_is_a_number_and_what_is_not() {
-        for text in ["0", "-1", "+5", "1.5", ".5", "5.", "1e5", "1E-5", "NaN", "INF", "-INF", "-0.0"] {
+        for text in [
+            "0", "-1", "+5", "1.5", ".5", "5.", "1e5", "1E-5", "NaN", "INF", "-INF", "-0.0", " 1", "1 ",
+            "nan", "-inf",
+        ] {
             assert!(number().accepts(text), "{text}");
         }
-        for text in
-            ["", " 1", "1 ", "1,5", "1.2.3", "e5", "1e", "1e5.5", ".", "-", "--1", "nan", "0x1", "1_0", "١"]
-        {
+        for text in [
+            "", " ", "1 1", "1,5", "1.2.3", "e5", "1e", "1e5.5", ".", "-", "--1", "nan1", "Infinity", "+INF",
+            "0x1", "1_0", "١",
+        ] {
             assert!(!number().accepts(text), "{text}");
         }
-        for text in ["0", "-1", "+5", "007", "123456789012345678901234567890"] {
+        for text in ["0", "-1", "+5", "007", " 5\t", "123456789012345678901234567890"] {
             assert!(integer().accepts(text), "{text}");
         }
         for text in ["", "1.0", "1e5", "NaN", "NA", "12a", "-", "1 000"] {
@@ -265,6 +317,22 @@ mod tests {
             assert_eq!(more.partial_cmp(&less), Some(Ordering::Greater), "{pair:?}");
         }
         assert_eq!(number().read("NaN").unwrap().partial_cmp(&number().read("1").unwrap()), None);
+    }
+
+    #[test]
+    fn whole_units() {
+        let finite = |text| match number().read(text) {
+            Some(Number::Finite(decimal)) => decimal,
+            _ => panic!("{text}"),
+        };
+        for (text, units) in
+            [("1.25", Some(125)), ("-3", Some(-300)), ("0", Some(0)), ("1.255", None), ("1e40", None)]
+        {
+            assert_eq!(finite(text).scaled(2), units, "{text}");
+        }
+        assert!((finite("-12.5e2").to_f64() + 1250.0).abs() < 1e-9);
+        assert!(finite("5.00").is_whole() && finite("0").is_whole() && finite("1e3").is_whole());
+        assert!(!finite("5.5").is_whole() && !finite("1e-3").is_whole());
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The formats of Table Schema's `string`, and `geopoint`.
+//! The formats of Table Schema's `string`. There is no I/O.
 
 /// Whether it looks like an address: one `@`, no spaces, a domain of labels with a dot between them.
 pub(crate) fn is_email(text: &str) -> bool {
@@ -53,39 +53,6 @@ pub(crate) fn is_base64(text: &str) -> bool {
         && text[..text.len() - padding].bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
-/// How a geopoint is written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum GeoFormat {
-    /// `lon, lat`
-    Default,
-    /// `[lon, lat]`
-    Array,
-    /// `{"lon": …, "lat": …}`
-    Object,
-}
-
-/// The longitude and latitude, in degrees, of a cell.
-pub(crate) fn geopoint(format: GeoFormat, text: &str) -> Option<(f64, f64)> {
-    let (lon, lat) = match format {
-        GeoFormat::Default => {
-            let (lon, lat) = text.split_once(',')?;
-            (lon.trim().parse().ok()?, lat.trim().parse().ok()?)
-        }
-        GeoFormat::Array => {
-            match serde_json::from_str::<serde_json::Value>(text).ok()?.as_array()?.as_slice() {
-                [lon, lat] => (lon.as_f64()?, lat.as_f64()?),
-                _ => return None,
-            }
-        }
-        GeoFormat::Object => {
-            let object = serde_json::from_str::<serde_json::Value>(text).ok()?;
-            let object = object.as_object().filter(|object| object.len() == 2)?;
-            (object.get("lon")?.as_f64()?, object.get("lat")?.as_f64()?)
-        }
-    };
-    ((-180.0..=180.0).contains(&lon) && (-90.0..=90.0).contains(&lat)).then_some((lon, lat))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,23 +84,5 @@ mod tests {
             &["", "YQ==", "YWI=", "YWJj", "+/+/"],
             &["YQ", "YQ=", "Y===", "YQ=a", "Y Q=", "é==="],
         );
-    }
-
-    #[test]
-    fn geopoints() {
-        assert_eq!(geopoint(GeoFormat::Default, "90.50, 45.50"), Some((90.5, 45.5)));
-        assert_eq!(geopoint(GeoFormat::Array, "[90.5, 45.5]"), Some((90.5, 45.5)));
-        assert_eq!(geopoint(GeoFormat::Object, r#"{"lon": 90.5, "lat": 45.5}"#), Some((90.5, 45.5)));
-        for (format, text) in [
-            (GeoFormat::Default, "181,0"),
-            (GeoFormat::Default, "0,91"),
-            (GeoFormat::Default, "1"),
-            (GeoFormat::Default, "NaN,1"),
-            (GeoFormat::Array, "[1]"),
-            (GeoFormat::Array, "1,2"),
-            (GeoFormat::Object, r#"{"lon": 1}"#),
-        ] {
-            assert_eq!(geopoint(format, text), None, "{text}");
-        }
     }
 }

@@ -14,8 +14,9 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 Reads the configuration, starts the built-in apps with their schemas and references without running them, looks for \
-programs and folders, and tries out what the data directory's disk can do. Nothing is left behind. Exit codes: 0 it \
-can be run, perhaps with warnings; 2 it cannot.
+programs and folders, and tries out what the data directory's disk can do. Nothing is left behind. Exit codes: 0 \
+nothing is wrong, perhaps with warnings, or with notices of what comes with a later version and `run` refuses; 2 it \
+cannot be run.
 
 Examples:
   handover check
@@ -78,6 +79,7 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
     }
     let (apps, flows) = (config.apps.iter().count() as u64, config.flows.len() as u64);
     let verdict = match config.runnable() {
+        Ok(()) if !probe.writable => "is well written, but its data directory cannot be written",
         Ok(()) => "is fine",
         Err(_) => "is well written, but this version cannot run all of it",
     };
@@ -97,8 +99,9 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
     if !others.is_empty() {
         printer.talk(config.render(&others).trim_end());
     }
+    let grade = if probe.writable { "notice" } else { "error" };
     for weakness in &probe.weaknesses {
-        printer.talk(format_args!("notice: {weakness}"));
+        printer.talk(format_args!("{grade}: {weakness}"));
     }
     Ok(())
 }

@@ -4,11 +4,11 @@ use super::{Start, block_on};
 use crate::printer::Outcome;
 use crate::table::{Cell, Column, Table, Tone};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use handover_core::{Delivery, DeliveryId, Kind, Result, Status, suggest};
+use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use handover_ledger::Filter;
 use handover_runtime::Project;
 use handover_runtime::operations::facts::{Facts, Role};
-use handover_runtime::operations::times;
+use handover_runtime::operations::{replay, times};
 use jiff::Timestamp;
 use serde_json::json;
 use std::process::ExitCode;
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 
 /// Prints them.
 pub(crate) fn run(start: &Start, args: Args) -> Outcome {
-    let project = start.existing()?;
+    let project = start.look()?;
     let now = project.clock.now();
     let limit = args.limit as usize;
     let filter = filter(&project, &args, now)?;
@@ -67,11 +67,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
         let lines: Vec<String> = found.iter().map(|delivery| as_json(delivery).to_string()).collect();
         printer.data(format_args!("[{}]", lines.join(",\n")));
     } else if found.is_empty() {
-        printer.talk(format_args!(
-            "no deliveries{}{}",
-            if args.is_all() { " yet" } else { " like that" },
-            no_such_flow(&project, &args)
-        ));
+        printer.talk(format_args!("no deliveries{}", if args.is_all() { " yet" } else { " like that" }));
     } else {
         printer.data(table(&project, &found, now));
     }
@@ -104,6 +100,12 @@ fn filter(project: &Project, args: &Args, now: Timestamp) -> Result<Filter> {
             project.config.require_app(app)?;
         }
     }
+    if let Some(flow) = &args.flow
+        && project.config.flow(flow).is_none()
+        && !flow_known_to_the_ledger(project, flow)?
+    {
+        replay::require_flow(&project.config, flow)?;
+    }
     Ok(Filter {
         app: args.app.clone(),
         status: args.status,
@@ -117,13 +119,9 @@ fn filter(project: &Project, args: &Args, now: Timestamp) -> Result<Filter> {
 }
 
 /// A flow of the past need not be in the configuration; one of no delivery either is most likely mistyped.
-fn no_such_flow(project: &Project, args: &Args) -> String {
-    let Some(flow) = args.flow.as_deref().filter(|flow| project.config.flow(flow).is_none()) else {
-        return String::new();
-    };
-    let near = suggest::nearest(flow, project.config.flows.iter().map(|flow| flow.name.as_str()));
-    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    format!(": there is no flow {flow}{near}")
+fn flow_known_to_the_ledger(project: &Project, flow: &str) -> Result<bool> {
+    let filter = Filter { flow: Some(flow.to_owned()), archived: true, limit: 1, ..Filter::default() };
+    Ok(!block_on(project.ledger.list(filter))??.is_empty())
 }
 
 fn known_to_the_ledger(project: &Project, app: &str) -> Result<bool> {

@@ -112,6 +112,17 @@ impl Start {
         Ok(Project::open(self.config()?)?)
     }
 
+    /// Opens the project for looking alone; that it never ran is said.
+    pub(crate) fn look(&self) -> Outcome<Project> {
+        let project = Project::look(self.config()?)?;
+        if project.never_ran() {
+            self.printer.talk(
+                "this project has never run: `handover run` starts it, `handover run --once` runs it once",
+            );
+        }
+        Ok(project)
+    }
+
     /// Opens a project that has run before.
     pub(crate) fn existing(&self) -> Outcome<Project> {
         Ok(Project::open_existing(self.config()?)?)
@@ -129,12 +140,12 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
     Ok(value)
 }
 
-/// Who acts, for the audit log: `cli:` and the user's name.
+/// Who acts, for the audit log: `cli:` and the user's name; the number where the environment has no name, as under cron
+/// or in a container.
 pub(crate) fn actor() -> String {
-    format!(
-        "cli:{}",
-        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".into())
-    )
+    let named = |key: &str| std::env::var(key).ok().filter(|name| !name.is_empty());
+    let name = named("USER").or_else(|| named("LOGNAME"));
+    format!("cli:{}", name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw())))
 }
 
 /// Reads an argument of the command line; what is wrong with it is said with its hint.

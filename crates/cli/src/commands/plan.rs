@@ -48,9 +48,15 @@ fn say(printer: Printer, config: &Config, plan: &Plan, now: Timestamp) {
     };
     if !plan.adoptions.is_empty() {
         gap(printer);
-        printer.data("Manifests of other programs, to be adopted:");
-        for path in plan.adoptions.iter().take(SHOWN_MAX) {
-            printer.data(format_args!("  {path}"));
+        printer.data("Manifests of other programs in the data directory:");
+        for adoption in plan.adoptions.iter().take(SHOWN_MAX) {
+            let fate = match adoption.fate {
+                Fate::Taken => "adopted",
+                Fate::Waits => "waited for",
+                Fate::Refused => "refused",
+            };
+            let reason = adoption.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            printer.data(format_args!("  {} would be {fate}{reason}", adoption.path));
         }
         more(printer, plan.adoptions.len());
     }

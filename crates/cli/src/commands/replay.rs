@@ -24,10 +24,10 @@ Examples:
 #[command(after_help = HELP)]
 pub(crate) struct Args {
     /// The deliveries' numbers
-    #[arg(value_name = "ID", value_parser = parsed::<DeliveryId>, required_unless_present = "flow", conflicts_with = "flow")]
+    #[arg(value_name = "ID", value_parser = parsed::<DeliveryId>, required_unless_present_any = ["flow", "since", "until"], conflicts_with_all = ["flow", "since", "until"])]
     ids: Vec<DeliveryId>,
     /// All that entered this flow
-    #[arg(long, requires = "since")]
+    #[arg(long)]
     flow: Option<String>,
     /// From this time on: 2h, 3 days, 2025-11-24, 2025-11-24T10:30:00Z
     #[arg(long, value_name = "TIME", requires = "flow")]
@@ -51,7 +51,10 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
             (Some(flow), Some(since)) => {
                 replay::flow(&project, &actor(), flow, since, until, args.dry_run).await
             }
-            (Some(_), None) => Err(Error::config("--flow needs a time").hint("such as --since 2h")),
+            (Some(flow), None) => {
+                replay::require_flow(&project.config, flow)?;
+                Err(Error::config("--flow needs a time").hint("such as --since 2h"))
+            }
             (None, _) => replay::these(&project, &actor(), &args.ids, args.dry_run).await,
         }
     })??;

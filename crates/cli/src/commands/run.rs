@@ -8,7 +8,7 @@ use handover_core::{Error, Result, path_text};
 use handover_file::probe::probe;
 use handover_runtime::config::{BuiltIn, Config, Flow, Runs};
 use handover_runtime::engine::events::Observer;
-use handover_runtime::engine::{OnceSummary, Options};
+use handover_runtime::engine::{OnceSummary, Options, WaitingApp};
 use handover_runtime::operations::times::{self, number};
 use handover_runtime::{Engine, Project};
 use std::io::IsTerminal as _;
@@ -18,6 +18,9 @@ use std::sync::PoisonError;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
+
+/// So many deliveries that are tried again later are shown; `--json` has more.
+const LATER_SHOWN_MAX: usize = 50;
 
 const HELP: &str = "\
 Stays until it is stopped, unless --once is given. SIGTERM or Ctrl-C: nothing new is begun, what runs may end; a second \
@@ -83,7 +86,7 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     let once = options.once;
     let (stop, reload) = signals(start.config_file()?, reread, once)?;
     let greeting = greeting(&project, &options);
-    let config = project.config.clone();
+    let (looked_at, only) = (project.clone(), options.only.clone());
     let engine = Engine::start(project, options, observer).await?;
     if !once {
         greeting.say(start.printer);
@@ -92,8 +95,9 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     engine.run_once(stop).await?;
-    let summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    say(start.printer, &config, &summary);
+    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    summary.ask(&looked_at, only.as_deref()).await?;
+    say(start.printer, &looked_at.config, &summary);
     Ok(if summary.failed.is_empty() && summary.refused.is_empty() && summary.hindered.is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -239,29 +243,7 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
         return say_json(printer, summary);
     }
     if !summary.apps.is_empty() {
-        let mut table = Table::new(&[
-            Column::left("app"),
-            Column::right("done"),
-            Column::right("failed"),
-            Column::right("rows in"),
-            Column::right("rows out"),
-            Column::right("rejected"),
-            Column::right("written"),
-        ]);
-        let declared = config.apps.iter().filter_map(|app| summary.apps.get_key_value(&app.name));
-        for (app, sums) in declared {
-            let size = if sums.completed == 0 { "-".to_owned() } else { format_size(sums.bytes_out) };
-            table.row([
-                app.to_string(),
-                number(sums.completed),
-                number(sums.failed),
-                number(sums.rows_in),
-                number(sums.rows_out),
-                number(sums.rows_rejected),
-                size,
-            ]);
-        }
-        printer.data(table);
+        printer.data(sums_by_app(config, summary));
     }
     for (id, app, error) in &summary.failed {
         printer.data(format_args!("failed: delivery {id} of {app}: {error}"));
@@ -271,12 +253,22 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
         let file = if error.contains(file.as_str()) { String::new() } else { format!("{file}: ") };
         printer.data(format_args!("refused: delivery {id}: {file}{error}"));
     }
-    for (id, (app, error, at)) in &summary.later {
-        let now = jiff::Timestamp::now();
+    let now = jiff::Timestamp::now();
+    for (id, (app, error, at)) in summary.later.iter().take(LATER_SHOWN_MAX) {
         let at = at
             .map(|at| times::at(at, &config.timezone, now))
             .map_or_else(|| "later".to_owned(), |at| format!("at {at}"));
-        printer.data(format_args!("waits: delivery {id} of {app} is tried again {at}: {error}"));
+        let error = if error.is_empty() { String::new() } else { format!(": {error}") };
+        printer.data(format_args!("waits: delivery {id} of {app} is tried again {at}{error}"));
+    }
+    if summary.later.len() > LATER_SHOWN_MAX {
+        printer.data(format_args!(
+            "waits: … and {} more",
+            number((summary.later.len() - LATER_SHOWN_MAX) as u64)
+        ));
+    }
+    for waiting in &summary.waiting {
+        printer.data(waits_for_somebody(config, waiting));
     }
     for notice in &summary.notices {
         printer.data(format_args!("note: {notice}"));
@@ -286,8 +278,54 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
             "`handover why {id}` says more; `handover retry {id}` tries it again once its cause is mended"
         ));
     }
-    if summary.apps.is_empty() && summary.refused.is_empty() && summary.later.is_empty() {
-        printer.data("nothing to do");
+    if summary.apps.is_empty() && summary.refused.is_empty() {
+        let waits = !summary.later.is_empty() || !summary.waiting.is_empty();
+        printer.data(if waits { "nothing to do now" } else { "nothing to do" });
+    }
+}
+
+/// What each app did, in the order of the configuration.
+fn sums_by_app(config: &Config, summary: &OnceSummary) -> Table {
+    let skipped = summary.apps.values().any(|sums| sums.skipped > 0);
+    let mut columns = vec![Column::left("app"), Column::right("done"), Column::right("failed")];
+    if skipped {
+        columns.insert(2, Column::right("skipped"));
+    }
+    let filtered = summary.apps.values().any(|sums| sums.rows_filtered > 0);
+    columns.extend(["rows in", "rows out", "rejected"].map(Column::right));
+    if filtered {
+        columns.push(Column::right("filtered"));
+    }
+    columns.push(Column::right("written"));
+    let mut table = Table::new(&columns);
+    for (app, sums) in config.apps.iter().filter_map(|app| summary.apps.get_key_value(&app.name)) {
+        let done = sums.completed - sums.skipped;
+        let mut row = vec![app.to_string(), number(done), number(sums.failed)];
+        if skipped {
+            row.insert(2, number(sums.skipped));
+        }
+        row.extend([sums.rows_in, sums.rows_out, sums.rows_rejected].map(number));
+        if filtered {
+            row.push(number(sums.rows_filtered));
+        }
+        row.push(if done == 0 { "-".to_owned() } else { format_size(sums.bytes_out) });
+        table.row(row);
+    }
+    table
+}
+
+fn waits_for_somebody(config: &Config, waiting: &WaitingApp) -> String {
+    let (app, pending) = (&waiting.app, waiting.pending);
+    let many = if pending == 1 { "1 delivery".to_owned() } else { format!("{} deliveries", number(pending)) };
+    match &waiting.paused {
+        Some(pause) => {
+            let since = times::at(pause.since, &config.timezone, jiff::Timestamp::now());
+            format!(
+                "waits: {many} of {app}, paused since {since} by {}: `handover resume {app}` goes on",
+                pause.by
+            )
+        }
+        None => format!("waits: {many} of {app}, which is not declared: declare it, or cancel them"),
     }
 }
 
@@ -309,6 +347,6 @@ fn say_json(printer: Printer, summary: &OnceSummary) {
         .collect();
     printer.json(&serde_json::json!({
         "arrived": summary.arrived, "apps": summary.apps, "failed": failed, "refused": refused, "later": later,
-        "notices": summary.notices,
+        "waiting": summary.waiting, "notices": summary.notices,
     }));
 }

@@ -121,7 +121,12 @@ impl Page<'_> {
                 format!("taken back {} times, told \"later\" {} times", delivery.rescues, delivery.snoozes);
             self.fact("", &text);
         }
-        let rows = [("rows_in", "in"), ("rows_out", "out"), ("rows_rejected", "rejected")];
+        let rows = [
+            ("rows_in", "in"),
+            ("rows_out", "out"),
+            ("rows_rejected", "rejected"),
+            ("rows_filtered", "filtered"),
+        ];
         let rows: Vec<String> = rows
             .iter()
             .filter_map(|(key, word)| number(key).map(|n| format!("{} {word}", times::number(n))))

@@ -21,7 +21,7 @@ pub(crate) struct Args {}
 
 /// Prints it.
 pub(crate) fn run(start: &Start, _: Args) -> Outcome {
-    let project = start.existing()?;
+    let project = start.look()?;
     let status = block_on(status::status(&project))??;
     let printer = start.printer;
     if printer.is_json() {
@@ -114,9 +114,11 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
     {
         fact("next retry", ago(due));
     }
-    let (free, low) = (status.free_bytes.unwrap_or(0), status.disk_low);
-    let room =
-        format!("{} free{}", format_size(free), if low { ": too little, nothing is begun" } else { "" });
+    let low = if status.disk_low { ": too little, nothing is begun" } else { "" };
+    let room = match status.free_bytes {
+        Some(free) => format!("{} free{low}", format_size(free)),
+        None => "not there yet".to_owned(),
+    };
     fact("data directory", format!("{}, {room}", shown_here(project.data.root())));
     fact("ledger", shown_here(std::path::Path::new(&status.ledger)));
     printer.data(&table);
@@ -125,6 +127,7 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         printer.talk("\n`handover list --status failed` lists what failed, `handover why ID` says why");
     }
     if status.ended == 0
+        && !project.never_ran()
         && status.apps.iter().all(|app| app.pending + app.processing + app.completed + app.failed == 0)
     {
         printer.talk("\nnothing has been handed over yet");

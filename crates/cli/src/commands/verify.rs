@@ -37,7 +37,7 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let (mut sound, mut warned, mut failed) = (0u64, 0u64, 0u64);
     for path in &paths {
         if std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-            let error = Error::config("there is nothing of this name").on(shown(path));
+            let error = Error::not_found("there is nothing of this name").on(shown(path));
             return Err(error
                 .hint("name a file or a folder; without one it is the project's data directory")
                 .into());

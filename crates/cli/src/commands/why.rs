@@ -1,9 +1,10 @@
 //! `handover why`: one explanation for any file and any delivery.
 
+use super::list::tone;
 use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
-use crate::table::{Column, Table, width, wrapped};
-use handover_core::{Error, path_text};
+use crate::table::{Cell, Column, Table, width, wrapped};
+use handover_core::{Error, Status, path_text};
 use handover_runtime::Project;
 use handover_runtime::operations::times;
 use handover_runtime::operations::why::{self, Explanation};
@@ -36,7 +37,7 @@ pub(crate) struct Args {
 
 /// Explains it.
 pub(crate) fn run(start: &Start, args: Args) -> Outcome {
-    let project = start.existing()?;
+    let project = start.look()?;
     let here = std::env::current_dir().map_err(|e| Error::io("find", "the current folder", e))?;
     let answer = block_on(why::why(&project, &args.what, &here))??;
     if start.printer.is_json() {
@@ -82,29 +83,39 @@ fn print(printer: Printer, project: &Project, answer: &Explanation) {
 }
 
 fn steps(project: &Project, answer: &Explanation) -> Table {
-    let mut table = Table::new(&[
-        Column::right("id"),
-        Column::left("app"),
-        Column::right("rows in"),
-        Column::right("out"),
-        Column::right("rejected"),
-        Column::path("made"),
-    ])
-    .indent(2);
+    let all_done = answer.steps.iter().all(|step| is_done(step.status));
+    let mut columns = vec![Column::right("id"), Column::left("app")];
+    if !all_done {
+        columns.push(Column::left("status"));
+    }
+    let filtered = answer.steps.iter().any(|step| step.rows_filtered.is_some());
+    columns.extend(["rows in", "out", "rejected"].map(Column::right));
+    if filtered {
+        columns.push(Column::right("filtered"));
+    }
+    columns.push(Column::path("made"));
+    let mut table = Table::new(&columns).indent(2);
     let rows = |rows: Option<u64>| rows.map(times::number).unwrap_or_default();
     for step in &answer.steps {
-        table.cells([
-            step.delivery.to_string().into(),
-            step.replay_of
-                .map_or_else(|| step.app.clone(), |old| format!("{} (replays {old})", step.app))
-                .into(),
-            rows(step.rows_in).into(),
-            rows(step.rows_out).into(),
-            rows(step.rows_rejected).into(),
-            step.output.as_deref().map(|path| place(project, path)).unwrap_or_default().into(),
-        ]);
+        let app =
+            step.replay_of.map_or_else(|| step.app.clone(), |old| format!("{} (replays {old})", step.app));
+        let mut cells: Vec<Cell> = vec![step.delivery.to_string().into(), app.into()];
+        if !all_done {
+            cells.push(Cell::toned(step.status.as_str(), tone(step.status)));
+        }
+        cells.extend([step.rows_in, step.rows_out, step.rows_rejected].map(|n| Cell::from(rows(n))));
+        if filtered {
+            cells.push(rows(step.rows_filtered).into());
+        }
+        let made = step.archived_as.as_deref().or(step.output.as_deref());
+        cells.push(made.map(|path| place(project, path)).unwrap_or_default().into());
+        table.cells(cells);
     }
     table
+}
+
+fn is_done(status: Status) -> bool {
+    matches!(status, Status::Completed | Status::Archived)
 }
 
 /// A path of the ledger as it is shown.

@@ -73,7 +73,6 @@ fn a_put_that_cannot_be_says_what_to_do() {
         (&["put", "in.txt", "--app", "upper", "--type", "x", "--flow", "txt"], "did you mean `text`?"),
         (&["put", "in.txt", "--app", "upper", "--type", "x", "--flow", "bad"], "does not lead there"),
         (&["put", "-", "--app", "upper", "--type", "x"], "--ext csv"),
-        (&["put", "none.txt", "--app", "upper", "--type", "x"], "check the path"),
         (&["put", ".", "--app", "upper", "--type", "x"], "a file is wanted"),
         (&["put", "in.txt", "--app", "upper", "--type", "No Type"], "single hyphens"),
     ] {
@@ -126,7 +125,7 @@ fn verify_finds_damage_anywhere() {
     assert!(answer.out.contains("1 file sound, 1 failed"), "{}", answer.out);
     let all = place.run(&["verify", "data", "--all"]);
     assert!(all.out.contains("ok "), "{}", all.out);
-    assert_eq!(place.run(&["verify", "nowhere"]).code, 2);
+    assert_eq!(place.run(&["verify", "nowhere"]).code, 1);
 }
 
 #[test]
@@ -143,4 +142,15 @@ fn a_built_in_app_is_a_console_program() {
     assert_eq!(place.run(&[&["-c", "none.json"], &good[..]].concat()).code, 2);
     let mut set = place.command(&good);
     assert_eq!(set.env("HANDOVER_CONFIG_FILE", "none").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_put_beside_the_highest_sequence_that_there_can_be_says_what_to_do() {
+    let place = Place::with(PROGRAMS);
+    place.write("in.txt", "abc\n");
+    place.write("data/upper/2025-11-24/upper_note_2025-11-24_4294967295.txt", "theirs");
+    place.write("data/upper/2025-11-24/upper_note_2025-11-24_001.txt", "theirs");
+    let put = place.run(&["put", "in.txt", "--app", "upper", "--type", "note", "--date", "2025-11-24"]);
+    assert_eq!(put.code, 1, "{}", put.err);
+    assert!(put.err.contains("no higher sequence left"), "{}", put.err);
 }

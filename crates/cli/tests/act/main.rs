@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod answers;
 mod by_hand;
 mod daemon;
 mod demo;
 mod files;
 mod once;
+mod output;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

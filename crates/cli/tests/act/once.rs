@@ -27,7 +27,7 @@ fn a_dry_run_tells_what_would_be_and_makes_nothing() {
     assert!(run.out.contains("refused: "), "{}", run.out);
     let done = place.run(&["run", "--dry-run"]);
     assert!(done.out.contains("a run would do nothing now"), "{}", done.out);
-    assert!(done.err.contains("left alone: 1 file"), "{}", done.err);
+    assert!(done.err.contains("left alone: 2 files"), "{}", done.err);
     assert_eq!(place.json(&["run", "--once"])["arrived"], 0);
 }
 

@@ -144,3 +144,56 @@ fn a_checkpoint_that_is_gone_is_said_to_be_gone() {
     );
     assert_eq!(case.times_exported(crate::kit::GOOD), 1);
 }
+
+/// A file arrives, is set aside before it is taken, and comes back as it was.
+fn set_aside_and_back(original: &str, replaced: bool) {
+    let case = Case::importing(original);
+    case.once();
+    case.pause("file-importer");
+    let first = "id,name\n1,first\n";
+    let path = case.put("daily.csv", first);
+    assert_eq!(case.once().code, Some(0), "it has arrived");
+    std::fs::rename(&path, case.join("aside")).unwrap();
+    if replaced {
+        case.put("daily.csv", "id,name\n2,second\n");
+    }
+    case.resume();
+    assert_eq!(case.once().code, Some(i32::from(!replaced)));
+    assert_eq!(case.times_exported("id,name\n2,second\n"), usize::from(replaced));
+    std::fs::rename(case.join("aside"), &path).unwrap();
+    let ran = case.once();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(case.times_exported(first), 1, "{:#?}", case.rows());
+    assert_eq!(path.exists(), original.is_empty(), "it goes when it was imported, and not before");
+    assert_eq!(case.once().code, Some(0));
+    assert_eq!(case.times_exported(first), 1, "once");
+}
+
+#[test]
+fn one_that_was_set_aside_for_another_is_imported_when_it_comes_back_and_only_then_deleted() {
+    set_aside_and_back(", original: delete", true);
+    set_aside_and_back("", true);
+}
+
+#[test]
+fn one_that_had_gone_is_imported_when_it_comes_back() {
+    set_aside_and_back(", original: delete", false);
+    set_aside_and_back("", false);
+}
+
+#[test]
+fn one_that_comes_back_is_noticed_by_who_saw_it_go() {
+    let case = Case::importing("");
+    case.once();
+    case.pause("file-importer");
+    let _running = case.serve();
+    let first = "id,name\n1,first\n";
+    let path = case.put("daily.csv", first);
+    let arrivals = || case.rows().into_iter().filter(|row| row.original().ends_with("daily.csv"));
+    wait_for(LONG, "its arrival is committed", || arrivals().next());
+    std::fs::rename(&path, case.join("aside")).unwrap();
+    case.resume();
+    wait_for(LONG, "it is said to have gone", || arrivals().find(|row| row.status == "failed"));
+    std::fs::rename(case.join("aside"), &path).unwrap();
+    wait_for(LONG, "it is imported", || (case.times_exported(first) == 1).then_some(()));
+}

@@ -86,6 +86,29 @@ fn a_program_whose_output_meets_a_full_disk_is_run_again() {
     case.assert_went_on();
 }
 
+fn a_failing_program_waits_for_room(command: &str, said: &str) {
+    let case = Case::program(command, "");
+    let Some(mount) = Mount::new(&case.join("data"), "size=16m") else { return };
+    let large = "id,name\n".repeat(1_100_000);
+    case.put("large.csv", &large);
+    let running = case.serve();
+    wait_for(LONG, "it is said", || running.stderr().contains(said).then_some(()));
+    assert_eq!(case.failed().len(), 0, "it waits, although there are no retries");
+    mount.remount("size=64m");
+    wait_for(LONG, "it goes through", || (case.times_exported(&large) == 1).then_some(()));
+    assert_eq!(case.failed().len(), 0);
+}
+
+#[test]
+fn a_program_that_fails_for_want_of_room_uses_up_no_retry() {
+    a_failing_program_waits_for_room("cat", "No space left on device (the disk is full");
+}
+
+#[test]
+fn a_program_that_fails_while_the_disk_is_full_uses_up_no_retry() {
+    a_failing_program_waits_for_room("cat 2>/dev/null", "the disk is full: it runs again by itself");
+}
+
 #[test]
 fn with_the_disk_full_from_the_start_the_run_says_so() {
     let case = Case::importing("");

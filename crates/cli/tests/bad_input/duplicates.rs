@@ -23,7 +23,10 @@ fn note(case: &Case) -> String {
 #[test]
 fn under_another_name_it_goes_through_with_a_warning() {
     let case = again("");
-    assert_eq!(case.once().code, Some(0));
+    let ran = case.once();
+    assert_eq!(ran.code, Some(0));
+    assert_says(&ran.out, &["note: ", "/incoming/second.csv", "the same content was imported before"]);
+    assert_says(&case.run(&["why", "incoming/second.csv"]).out, &["the same content was imported before"]);
     assert_says(
         &note(&case),
         &["same content was imported before under another name", "/incoming/first.csv", "delivery 1"],
@@ -35,7 +38,9 @@ fn under_another_name_it_goes_through_with_a_warning() {
 #[test]
 fn under_another_name_it_is_skipped_where_that_is_asked_for() {
     let case = again(", duplicates: skip");
-    assert_eq!(case.once().code, Some(0));
+    let ran = case.once();
+    assert_eq!(ran.code, Some(0));
+    assert_says(&ran.out, &["SKIPPED"]);
     assert_says(&note(&case), &["skipped: the same content", "/incoming/first.csv", "delivery 1"]);
     assert_eq!(case.times_exported(SALES), 1);
     case.assert_went_on();
@@ -84,4 +89,33 @@ fn the_same_name_with_the_same_content_is_skipped_and_with_new_content_is_new() 
     assert_eq!(case.once().code, Some(0));
     assert_eq!(case.times_exported("id,name\n2,other\n"), 1);
     case.assert_went_on();
+}
+
+#[test]
+fn those_that_are_claimed_at_once_are_compared_too() {
+    for more in ["", ", workers: 4"] {
+        let case = Case::new(&format!(
+            "apps:
+  file-importer: {{ uses: file-importer, with: {{ from: incoming, type: t, settle: 0s, duplicates: skip }}, retries: 0{more} }}
+  file-exporter: {{ uses: file-exporter, with: {{ to: outgoing }}, retries: 0 }}
+flows:
+  f: file-importer -> file-exporter
+"
+        ));
+        case.once();
+        case.pause("file-importer");
+        (0..30).for_each(|index| drop(case.put(format!("{index}.csv"), SALES)));
+        case.put_good();
+        assert_eq!(case.once().code, Some(0), "all have arrived");
+        case.resume();
+        // Two processes at the same time.
+        let mut runs = [case.project.start(&["run", "--once"]), case.project.start(&["run", "--once"])];
+        for run in &mut runs {
+            assert!(run.end_within(crate::kit::LONG).success(), "{}", run.stderr());
+        }
+        assert_eq!(case.times_exported(SALES), 1);
+        let skipped = case.rows().into_iter().filter(|row| row.result["notes"][0].as_str().is_some());
+        assert_eq!(skipped.count(), 29);
+        case.assert_went_on();
+    }
 }

@@ -135,3 +135,26 @@ fn a_done_marker_speaks_for_a_file_that_is_too_young() {
     std::fs::write(case.join("incoming/young.csv.done"), "").unwrap();
     wait_for(LONG, "the other is marked too", || (case.exported().len() == 2).then_some(()));
 }
+
+#[test]
+fn a_run_that_could_not_look_says_so_and_exits_1() {
+    let case = Case::importing("");
+    case.project.write("incoming", "a file in the place of the folder");
+    let ran = case.once();
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_says(&ran.out, &["file-importer", "cannot look for new files", "/incoming"]);
+    std::fs::remove_file(case.join("incoming")).unwrap();
+    assert_eq!(case.once().code, Some(0), "a folder that is not there yet is no hindrance");
+}
+
+#[test]
+fn more_refusals_than_one_scan_describes_all_get_their_reason() {
+    let case = Case::importing("");
+    std::fs::create_dir(case.join("incoming")).unwrap();
+    let most = handover_file::arrive::scan::REFUSALS_MAX + 5;
+    for index in 0..most {
+        std::os::unix::fs::symlink("elsewhere", case.join(format!("incoming/{index}.csv"))).unwrap();
+    }
+    assert_eq!(case.once().code, Some(1));
+    assert_eq!((case.failed().len(), case.reasons().len()), (most, most));
+}

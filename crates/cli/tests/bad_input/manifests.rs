@@ -253,3 +253,23 @@ fn one_that_comes_before_all_of_its_file_waits_for_the_rest() {
     assert_eq!(case.failed().len(), 0);
     case.assert_went_on();
 }
+
+#[test]
+fn one_that_is_still_being_written_is_waited_for() {
+    use std::io::Write as _;
+    let case = Case::importing("");
+    case.project.write(format!("{FOLDER}/{NAME}.csv"), ROWS);
+    let mut running = case.serve();
+    let text = but(json!({})).to_string();
+    let path = case.join(format!("{FOLDER}/{NAME}.meta.json"));
+    let mut manifest = std::fs::File::create(path).unwrap();
+    manifest.write_all(&text.as_bytes()[..20]).unwrap();
+    running.says_within(LONG, "it is still being written");
+    case.put_good();
+    wait_for(LONG, "the good one goes through", || (case.times_exported(GOOD) == 1).then_some(()));
+    manifest.write_all(&text.as_bytes()[20..]).unwrap();
+    drop(manifest);
+    wait_for(LONG, "it is adopted", || (case.times_exported(ROWS) == 1).then_some(()));
+    assert_eq!((case.failed().len(), case.reasons().len()), (0, 0));
+    case.assert_went_on();
+}

@@ -104,3 +104,46 @@ fn a_reference_file_that_comes_later_lets_the_flow_go_on() {
     });
     assert_eq!(case.times_exported(GOOD), 0);
 }
+
+#[test]
+fn a_retry_leaves_the_report_that_is_a_delivery_already() {
+    let case = validating(", max_error_rate: 0.4");
+    case.put("bad.csv", "id,name\n1,a\nx,b\ny,c\n");
+    assert_eq!(case.once().code, Some(1));
+    let before = crate::kit::data_files(&case.join("data"));
+    case.project.write("schema.json", r#"{ "fields": [ { "name": "id" }, { "name": "name" } ] }"#);
+    let id = case.the_failed().id.to_string();
+    assert_eq!(case.run(&["retry", &id]).code, Some(0));
+    let ran = case.once();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let after = crate::kit::data_files(&case.join("data"));
+    for (name, content) in &before {
+        assert_eq!(after.get(name), Some(content), "{name} was replaced");
+    }
+    let reports = case.rows().into_iter().filter(|row| {
+        row.data["path"].as_str().is_some_and(|path| path.starts_with("reports/"))
+            && row.status == "completed"
+    });
+    assert_eq!(reports.count(), 3, "one for the good file, one for each try of the bad one");
+    assert_eq!(case.run(&["verify", "data"]).code, Some(0));
+    case.assert_went_on();
+}
+
+#[test]
+fn what_was_published_before_the_output_failed_is_in_the_ledger() {
+    let case = validating("");
+    case.project.write("data/middle", "a file in the place of the folder");
+    case.put("some.csv", "id,name\n1,a\nx,b\n");
+    assert_eq!(case.once().code, Some(1));
+    let published = crate::kit::manifests_in(&case.join("data"));
+    let paths: Vec<String> =
+        case.rows().iter().filter_map(|row| row.data["path"].as_str().map(str::to_owned)).collect();
+    for (manifest, _) in published {
+        let data = case.join("data");
+        let relative = manifest.parent().unwrap().strip_prefix(&data).unwrap().to_str().unwrap();
+        let known = paths.iter().any(|path| path.starts_with(relative));
+        assert!(known, "{manifest:?} is in no ledger: {paths:?}");
+    }
+    assert!(paths.iter().any(|path| path.starts_with("reports/")), "{paths:?}");
+    assert!(paths.iter().any(|path| path.contains("-rejected_")), "{paths:?}");
+}

@@ -66,12 +66,17 @@ fn a_file_that_may_not_be_read_is_refused_and_taken_when_it_may() {
     mode(&secret, 0);
     mine.case.put_good();
     let ran = mine.once();
-    assert_says(
-        &format!("{}{}", ran.log, ran.out),
-        &["/incoming/secret.csv", "Permission denied", "the right to read it"],
-    );
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let reason = mine.case.reason_for("/incoming/secret.csv");
+    assert_says(&reason.message, &["Permission denied"]);
+    assert_says(&reason.hint, &["the right to read it"]);
     mine.case.assert_went_on();
     assert_eq!(mine.case.exported().len(), 1);
+    mine.once();
+    assert_eq!(mine.case.reasons().len(), 1, "refused once");
+    let failed = mine.case.the_failed();
+    let why = mine.case.run(&["why", "incoming/secret.csv"]);
+    assert_says(&why.out, &["refused", "Permission denied", &format!("handover retry {}", failed.id)]);
     mode(&secret, 0o644);
     let ran = mine.once();
     assert_eq!(ran.code, Some(0), "{ran:?}");

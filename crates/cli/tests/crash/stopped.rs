@@ -211,3 +211,58 @@ fn after_its_commit() {
     flow.settle_accounts();
     assert!(flow.everything() == published, "what was published has changed");
 }
+
+/// The first attempt's program goes well, any later one's says that the data is bad.
+const ONCE_GOOD: &str = r#"sh -c 'echo $$ >> starts; [ $(wc -l < starts) -gt 1 ] && exit 65; cat'"#;
+
+impl Flow {
+    /// What the program's app has published.
+    fn published_by_the_program(&self) -> Vec<PathBuf> {
+        files_below(&self.project.join("data/twice"))
+    }
+
+    /// The first runtime is stopped at this point of the program's publication; meanwhile its delivery ends otherwise.
+    /// Woken, it leaves nothing of its own.
+    #[track_caller]
+    fn leaves_nothing(point: &str, end: impl FnOnce(&Flow) -> Option<Running>) {
+        let mut flow =
+            Flow::new(&Setting { program: ONCE_GOOD.to_owned(), lease: "1s", ..Setting::default() });
+        flow.arrive("2025-11-24.csv", 20);
+        let mut first = flow.project.start_with_fault(&["run"], point);
+        first.stopped_within(LONG);
+        let other = end(&flow);
+        let failed = "SELECT count(*) FROM deliveries WHERE target_app = 'twice' AND status = 'failed'";
+        wait_for(LONG, "its delivery has failed", || (flow.rows(failed) == ["1"]).then_some(()));
+        first.signal(Signal::CONT);
+        first.says_within(LONG, "late: ");
+        for mut runtime in [Some(first), other].into_iter().flatten() {
+            runtime.signal(Signal::TERM);
+            let status = runtime.end_within(LONG);
+            assert!(status.success(), "{status}\n{}", runtime.stderr());
+        }
+        let left = flow.published_by_the_program();
+        assert!(left.is_empty(), "{point}: {left:?}");
+    }
+}
+
+/// Another runtime takes the delivery over and gives it up for good, so its names are free when the late one wakes.
+#[test]
+fn a_late_one_publishes_nothing_of_what_was_given_up() {
+    for point in ["program.ended:stop@2", "publish.linked:stop@5", "publish.done:stop@5"] {
+        Flow::leaves_nothing(point, |flow| Some(flow.project.start(&["run"])));
+    }
+}
+
+/// The delivery is cancelled by hand.
+#[test]
+fn a_cancelled_one_publishes_nothing() {
+    for point in ["publish.linked:stop@5", "publish.done:stop@5"] {
+        Flow::leaves_nothing(point, |flow| {
+            let held = "SELECT id FROM deliveries WHERE target_app = 'twice' AND status = 'processing'";
+            let id = flow.rows(held).pop().unwrap();
+            let mut cancel = flow.project.start(&["cancel", &id]);
+            assert!(cancel.end_within(LONG).success(), "{}", cancel.stderr());
+            None
+        });
+    }
+}

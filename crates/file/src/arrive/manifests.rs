@@ -6,9 +6,11 @@
 //!
 //! The cache is in memory alone: after a crash everything is listed once.
 
-use super::{shown, timestamp};
+use super::{Lease, read_lease, shown, timestamp};
+use crate::place::open_regular;
+use crate::read::read_manifest;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{Error, Result};
+use handover_core::{Error, ErrorKind, Manifest, Result};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -170,6 +172,26 @@ fn folder_metadata(folder: &Path) -> Result<Option<Metadata>> {
         Ok(metadata) => Ok(metadata.is_dir().then_some(metadata)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("look at the folder", shown(folder), e)),
+    }
+}
+
+/// Reads a manifest that another program may still be writing: none while it cannot be read as one and is open for
+/// writing, or, where that cannot be told, was last written within `grace` of `now`.
+///
+/// # Errors
+/// As [`read_manifest`]; [`handover_core::ErrorKind::BadData`] only where nobody writes it any more.
+pub fn read_written(path: &Path, now: Timestamp, grace: SignedDuration) -> Result<Option<Manifest>> {
+    match read_manifest(path) {
+        Err(e) if e.kind() == ErrorKind::BadData => {}
+        other => return other.map(Some),
+    }
+    let (file, metadata) = open_regular(path)?;
+    let is_young = || now.duration_since(mtime(&metadata)) < grace;
+    match read_lease(&file) {
+        Lease::Writer => Ok(None),
+        Lease::Impossible if is_young() => Ok(None),
+        // What was written between the two looks is read now.
+        Lease::Impossible | Lease::Granted => read_manifest(path).map(Some),
     }
 }
 

@@ -34,6 +34,7 @@ pub mod original;
 pub mod proof;
 mod relocate;
 pub mod scan;
+mod system;
 pub mod take;
 pub mod watch;
 mod watch_plan;
@@ -41,7 +42,7 @@ mod writers;
 
 pub use beside::DONE_SUFFIX;
 pub use hints::{date_of, ext_of};
-pub use manifests::{FolderCache, scan_manifests};
+pub use manifests::{FolderCache, read_written, scan_manifests};
 pub use original::{Disposal, Outcome, is_left_aside, settle_original};
 pub use proof::{Hint, Inspector, Proof, Readiness};
 pub use scan::{Cursor, Refusal, Scan, ScanOptions, Skipped, scan, why_passed_over};

@@ -33,7 +33,7 @@ pub struct ScanOptions<'a> {
     pub batch: usize,
     /// Go on behind this place, see [`Scan::next`].
     pub after: Option<Cursor>,
-    /// Files that the caller knows already: they are counted and not returned.
+    /// Files that the caller knows already, taken or refused: they are counted and not returned.
     pub known: Option<&'a dyn Fn(&Candidate) -> bool>,
 }
 
@@ -257,9 +257,15 @@ impl Scanner<'_> {
         let refusal = refuse_unless_regular(&path, &metadata);
         let candidate = Candidate::from_metadata(path, &metadata);
         match refusal {
+            // The caller has refused it before: it takes no place of one that was not refused yet.
+            Some(_) if self.is_known(&candidate) => self.scan.skipped.known += 1,
             Some(error) => self.refuse(candidate.path.clone(), Some(candidate), error),
             None => self.keep(candidate),
         }
+    }
+
+    fn is_known(&self, candidate: &Candidate) -> bool {
+        self.options.known.is_some_and(|known| known(candidate))
     }
 
     fn keep(&mut self, candidate: Candidate) {
@@ -268,7 +274,7 @@ impl Scanner<'_> {
         {
             return;
         }
-        if self.options.known.is_some_and(|known| known(&candidate)) {
+        if self.is_known(&candidate) {
             self.scan.skipped.known += 1;
             return;
         }

@@ -11,21 +11,17 @@
 //! A crash loses the events with the process; the scan at the next start finds what they were about.
 
 use super::shown;
+use super::system::{self, Happening, Listener, Refused, System, Told};
 use super::watch_plan::{Content, Plan, Want};
 use handover_core::{Error, Result};
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind, RenameMode};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many of the system's events wait for the callback; more are replaced by a rescan.
-const QUEUE_MAX: usize = 16_384;
 /// How often what is watched is compared with what ought to be, where no event asks for it.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How often in a row that comparison is repeated while folders keep appearing.
@@ -59,13 +55,7 @@ pub struct Event {
 #[derive(Debug)]
 pub struct Watcher {
     shared: Arc<Shared>,
-    queue: SyncSender<Message>,
-}
-
-#[derive(Debug)]
-enum Message {
-    Happened(notify::Result<notify::Event>),
-    Wake,
+    system: System,
 }
 
 #[derive(Debug)]
@@ -76,7 +66,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    backend: RecommendedWatcher,
+    system: System,
     wanted: BTreeMap<PathBuf, Want>,
     /// What is watched now: the folder's real path, and its device and inode when the watch began.
     held: HashMap<PathBuf, (u64, u64)>,
@@ -91,25 +81,22 @@ impl Watcher {
     /// # Errors
     /// Where the system gives no more watchers (on Linux `fs.inotify.max_user_instances`) or threads.
     pub fn start(on_event: impl Fn(Event) + Send + 'static) -> Result<Self> {
-        let (queue, events) = sync_channel(QUEUE_MAX);
-        let overflowed = Arc::new(AtomicBool::new(false));
-        let handler = Handler { queue: queue.clone(), overflowed: overflowed.clone() };
-        let backend =
-            notify::recommended_watcher(handler).map_err(|e| failed("start watching folders", e))?;
+        let (system, listener) = system::start()
+            .map_err(|e| Error::io("start watching folders", "the system's file events", e))?;
         let state = State {
-            backend,
+            system: system.clone(),
             wanted: BTreeMap::new(),
             held: HashMap::new(),
             plan: Plan::default(),
             weakness: None,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), stopped: AtomicBool::new(false) });
-        let worker = Worker { shared: shared.clone(), events, overflowed, on_event };
+        let worker = Worker { shared: shared.clone(), listener, on_event };
         std::thread::Builder::new()
             .name("handover-watch".to_owned())
             .spawn(move || worker.run())
             .map_err(|e| Error::io("start a thread", "handover-watch", e))?;
-        Ok(Self { shared, queue })
+        Ok(Self { shared, system })
     }
 
     /// Watches the files directly in a folder, which need not exist yet.
@@ -157,8 +144,7 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // A full queue wakes the thread as well.
-        let _ = self.queue.try_send(Message::Wake);
+        self.system.wake();
     }
 }
 
@@ -168,61 +154,37 @@ impl Shared {
     }
 }
 
-fn failed(doing: &str, error: notify::Error) -> Error {
-    match error.kind {
-        notify::ErrorKind::Io(e) => Error::io(doing, "the system's file events", e),
-        _ => Error::new(handover_core::ErrorKind::Io, format!("cannot {doing}: {error}")),
-    }
-}
-
-/// Takes events from the system's thread, which must never wait for ours.
-struct Handler {
-    queue: SyncSender<Message>,
-    overflowed: Arc<AtomicBool>,
-}
-
-impl notify::EventHandler for Handler {
-    fn handle_event(&mut self, event: notify::Result<notify::Event>) {
-        // Somebody opening a file is of no interest, and is most of what is reported.
-        if matches!(&event, Ok(e) if matches!(e.kind, notify::EventKind::Access(AccessKind::Open(_)))) {
-            return;
-        }
-        if self.queue.try_send(Message::Happened(event)).is_err() {
-            self.overflowed.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
 struct Worker<F> {
     shared: Arc<Shared>,
-    events: Receiver<Message>,
-    overflowed: Arc<AtomicBool>,
+    listener: Listener,
     on_event: F,
 }
 
 impl<F: Fn(Event)> Worker<F> {
-    fn run(self) {
+    fn run(mut self) {
         let mut last = None;
         loop {
-            let message = self.events.recv_timeout(CHECK_EVERY);
+            let heard = self.listener.listen(CHECK_EVERY);
             if self.shared.stopped.load(Ordering::SeqCst) {
                 return;
             }
             let mut told = Vec::new();
             {
                 let mut state = self.shared.lock();
-                match message {
-                    Ok(Message::Happened(Ok(event))) => state.happened(&event, &mut told),
-                    Ok(Message::Happened(Err(error))) => {
-                        tracing::warn!(%error, "the system's file events failed; the folders are scanned instead");
+                match heard {
+                    Told::Happened(events) => {
+                        events.iter().for_each(|event| state.happened(event, &mut told))
+                    }
+                    Told::Lost => state.rescan_all(&mut told),
+                    Told::Failed(error) => {
+                        tracing::warn!(
+                            error,
+                            "the system's file events failed; the folders are scanned instead"
+                        );
                         state.rescan_all(&mut told);
                     }
-                    Ok(Message::Wake) => {}
-                    Err(RecvTimeoutError::Timeout) => told.extend(state.agree()),
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                if self.overflowed.swap(false, Ordering::SeqCst) {
-                    state.rescan_all(&mut told);
+                    Told::Woken => {}
+                    Told::Nothing => told.extend(state.agree()),
                 }
             }
             for event in told {
@@ -273,20 +235,20 @@ impl State {
         for real in ended {
             self.held.remove(&real);
             // The system may have ended it already.
-            let _ = self.backend.unwatch(&real);
+            self.system.unwatch(&real);
         }
         let mut begun = HashSet::new();
         for (real, identity) in self.plan.folders() {
             if self.held.contains_key(real) {
                 continue;
             }
-            match self.backend.watch(real, RecursiveMode::NonRecursive) {
+            match self.system.watch(real) {
                 Ok(()) => {
                     self.held.insert(real.clone(), identity);
                     begun.insert(real.clone());
                 }
                 Err(error) => {
-                    let full = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
+                    let full = matches!(error, Refused::TooMany);
                     self.weakness.get_or_insert_with(|| weakness(real, &error));
                     if full {
                         break;
@@ -302,17 +264,14 @@ impl State {
         told.extend(self.wanted.keys().map(|folder| Event { path: folder.clone(), kind: EventKind::Rescan }));
     }
 
-    fn happened(&mut self, event: &notify::Event, told: &mut Vec<Event>) {
-        if event.need_rescan() {
-            return self.rescan_all(told);
-        }
-        let Some((kind, may_be_folder)) = meaning(event.kind) else { return };
-        let Some(path) = event.paths.first() else { return };
+    fn happened(&mut self, event: &Happening, told: &mut Vec<Event>) {
+        let Happening { path, kind, may_be_folder } = event;
+        let (kind, may_be_folder) = (*kind, *may_be_folder);
         let itself = self.held.contains_key(path);
         if itself && kind == EventKind::Removed {
             // Whatever comes to lie there is another folder, whatever its inode.
             self.held.remove(path);
-            let _ = self.backend.unwatch(path);
+            self.system.unwatch(path);
         }
         let parent = path.parent().unwrap_or(path);
         if itself || may_be_folder && self.plan.is_structure(parent) {
@@ -335,32 +294,15 @@ impl State {
     }
 }
 
-fn weakness(folder: &Path, error: &notify::Error) -> String {
+fn weakness(folder: &Path, refused: &Refused) -> String {
     let folder = shown(folder);
-    match error.kind {
-        notify::ErrorKind::MaxFilesWatch => format!(
+    match refused {
+        Refused::TooMany => format!(
             "the system allows no more watched folders, so changes in {folder} and others are found by the scans \
              alone; raise fs.inotify.max_user_watches"
         ),
-        _ => format!("{folder} cannot be watched, so changes in it are found by the scans alone ({error})"),
+        Refused::Other(error) => {
+            format!("{folder} cannot be watched, so changes in it are found by the scans alone ({error})")
+        }
     }
-}
-
-/// What an event of the system means, and whether a folder may have come or gone with it.
-fn meaning(kind: notify::EventKind) -> Option<(EventKind, bool)> {
-    use notify::EventKind as K;
-    Some(match kind {
-        K::Access(AccessKind::Close(AccessMode::Write)) => (EventKind::Closed, false),
-        K::Modify(ModifyKind::Name(RenameMode::To)) => (EventKind::RenamedIn, true),
-        K::Modify(ModifyKind::Name(RenameMode::From)) => (EventKind::Removed, true),
-        // It repeats the two before it.
-        K::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
-        K::Modify(ModifyKind::Name(_)) => (EventKind::Changed, true),
-        K::Create(CreateKind::File) => (EventKind::Changed, false),
-        K::Create(_) => (EventKind::Changed, true),
-        K::Remove(RemoveKind::File) => (EventKind::Removed, false),
-        K::Remove(_) => (EventKind::Removed, true),
-        K::Modify(_) => (EventKind::Changed, false),
-        _ => return None,
-    })
 }

@@ -7,6 +7,10 @@ fn place() -> (tempfile::TempDir, DataDir, HolderId) {
     (dir, data, HolderId::new(7))
 }
 
+fn lines() -> Option<Box<dyn CountRows>> {
+    Some(Box::new(crate::measure::tests::Lines::default()))
+}
+
 fn in_tmp(data: &DataDir) -> usize {
     fs::read_dir(data.tmp_dir()).unwrap().count()
 }
@@ -14,7 +18,7 @@ fn in_tmp(data: &DataDir) -> usize {
 #[test]
 fn what_is_written_is_counted_in_one_pass_and_removed_unless_published() {
     let (_dir, data, holder) = place();
-    let mut draft = data.draft(&holder, "csv").unwrap();
+    let mut draft = data.draft(&holder, "csv").unwrap().counting(lines());
     draft.write_all(b"a,b\n").unwrap();
     draft.write_all(&b"1,2\n".repeat(100_000)).unwrap();
     draft.write_all(b"3,4").unwrap();
@@ -32,7 +36,7 @@ fn what_is_written_is_counted_in_one_pass_and_removed_unless_published() {
 #[test]
 fn a_program_writes_to_its_standard_output() {
     let (_dir, data, holder) = place();
-    let mut draft = data.draft(&holder, "ndjson").unwrap();
+    let mut draft = data.draft(&holder, "ndjson").unwrap().counting(lines());
     let status = std::process::Command::new("printf").arg("{}\n{}\n").stdout(draft.stdio().unwrap()).status();
     assert!(status.unwrap().success());
     let written = draft.measure().unwrap();
@@ -42,13 +46,13 @@ fn a_program_writes_to_its_standard_output() {
 #[test]
 fn a_program_may_replace_its_output_and_the_file_gets_the_usual_permissions() {
     let (_dir, data, holder) = place();
-    let draft = data.draft(&holder, "csv").unwrap();
+    let draft = data.draft(&holder, "csv").unwrap().counting(lines());
     let other = data.tmp_dir().join("other");
     fs::write(&other, "h\n1\n").unwrap();
     fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
     fs::rename(&other, draft.path()).unwrap();
     let written = draft.measure().unwrap();
-    assert_eq!(written.row_count, Some(1));
+    assert_eq!(written.row_count, Some(2));
     assert_eq!(fs::metadata(written.path()).unwrap().mode() & 0o777, *NEW_FILE_MODE.get().unwrap());
 }
 
@@ -69,7 +73,7 @@ fn a_file_with_other_names_is_copied() {
 #[test]
 fn a_program_that_makes_no_file_at_its_path_has_written_an_empty_one() {
     let (_dir, data, holder) = place();
-    let draft = data.draft_path(&holder, "csv").unwrap();
+    let draft = data.draft_path(&holder, "csv").unwrap().counting(lines());
     assert!(!draft.path().exists());
     let written = draft.measure().unwrap();
     assert_eq!((written.file_size, written.row_count), (0, Some(0)));

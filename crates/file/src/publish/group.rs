@@ -3,7 +3,9 @@
 //! Invariant: a job that has failed takes part in no later step, and has been undone. A crash between two steps
 //! is the protocol's business: see [`crate::publish`].
 
-use super::{MayReplace, Outcome, PublishRequest, Published, Unpublished, manifest_name};
+use super::take_back::{Identity, identity};
+use super::writeback;
+use super::{AskLease, Outcome, Owner, PublishRequest, Published, Unpublished, manifest_name};
 use crate::draft::Written;
 use crate::layout::exists;
 use crate::place::{self, KnownFolders, io_error, is_same, move_new, show};
@@ -13,10 +15,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-
-/// How many files are synced at a time.
-const SYNC_THREADS_MAX: usize = 16;
 
 /// Where a job's data file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +35,9 @@ pub(super) struct Job {
     pub(super) stem: String,
     pub(super) manifest: Manifest,
     pub(super) fresh: bool,
-    pub(super) may_replace: MayReplace,
+    pub(super) may_replace: AskLease,
+    may_publish: AskLease,
+    pub(super) owner: Owner,
     pub(super) target: PathBuf,
     pub(super) manifest_path: PathBuf,
     pub(super) placed: Placed,
@@ -47,14 +47,17 @@ pub(super) struct Job {
     /// The data file of an earlier attempt that had another extension.
     pub(super) old_data: Option<PathBuf>,
     new_manifest: Option<(TempPath, File)>,
+    manifest_identity: Option<Identity>,
     published: bool,
     error: Option<Error>,
 }
 
 impl Job {
     pub(super) fn new(request: PublishRequest) -> Self {
-        let PublishRequest { written, folder, name, stem, manifest, fresh, may_replace } = request;
+        let PublishRequest { written, folder, name, stem, manifest, fresh, may_replace, may_publish } =
+            request;
         let (target, manifest_path) = (folder.join(&name), folder.join(manifest_name(&stem)));
+        let owner = Owner::of(&manifest);
         Self {
             written,
             folder,
@@ -63,6 +66,8 @@ impl Job {
             manifest,
             fresh,
             may_replace,
+            may_publish,
+            owner,
             target,
             manifest_path,
             placed: Placed::No,
@@ -70,6 +75,7 @@ impl Job {
             old_manifest: None,
             old_data: None,
             new_manifest: None,
+            manifest_identity: None,
             published: false,
             error: None,
         }
@@ -82,6 +88,8 @@ impl Job {
                 manifest_path: self.manifest_path,
                 manifest: self.manifest,
                 replaced: self.replaced,
+                identities: (identity(&self.written.file), self.manifest_identity),
+                names: self.written.names.clone(),
             }),
             Some(error) => {
                 let whole = self.placed == Placed::No;
@@ -154,7 +162,7 @@ impl Job {
         }
     }
 
-    fn move_data(&mut self) -> io::Result<()> {
+    pub(super) fn move_data(&mut self) -> io::Result<()> {
         move_new(self.written.path(), &self.target)
     }
 
@@ -172,7 +180,9 @@ impl Job {
         .on(show(&self.target))
     }
 
+    /// Writes the manifest aside, and marks the data file as ours.
     fn write_manifest(&mut self) -> Result<()> {
+        self.owner.mark_file(&self.written.file);
         let temp = self.written.names.next("meta.json");
         let doing = |e| io_error("write the manifest", &self.manifest_path, e);
         let mut file = crate::draft::create_file(temp.path()).map_err(doing)?;
@@ -190,9 +200,13 @@ impl Job {
         if !is_same(&self.target, &self.written.file) {
             return Err(self.stale());
         }
-        let Some((mut temp, _)) = self.new_manifest.take() else {
+        if !super::replace::ask(&mut self.may_publish)? {
+            return Err(self.stale());
+        }
+        let Some((mut temp, file)) = self.new_manifest.take() else {
             return Err(Error::internal("a manifest was lost on its way"));
         };
+        self.manifest_identity = identity(&file);
         match move_new(temp.path(), &self.manifest_path) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => self.replace_manifest(temp.path())?,
@@ -261,39 +275,20 @@ fn each(jobs: &mut [Job], mut step: impl FnMut(&mut Job) -> Result<()>) {
     jobs.iter_mut().for_each(|job| job.attempt(&mut step));
 }
 
-/// Syncs the data and the manifest of every job that goes on.
+/// Syncs the data and the manifest of every job that goes on: all begin before the first is waited for.
 fn sync_files(jobs: &mut [Job]) {
     let mut files: Vec<(usize, &File)> = Vec::with_capacity(jobs.len() * 2);
     for (i, job) in jobs.iter().enumerate().filter(|(_, job)| job.error.is_none()) {
         files.push((i, &job.written.file));
         files.extend(job.new_manifest.iter().map(|(_, file)| (i, file)));
     }
-    for (i, result) in sync_several(&files) {
+    if files.len() > 1 {
+        files.iter().for_each(|(_, file)| writeback::begin(file));
+    }
+    let results: Vec<_> = files.into_iter().map(|(i, file)| (i, file.sync_all())).collect();
+    for (i, result) in results {
         jobs[i].attempt(|job| result.map_err(|e| io_error("sync", &job.target, e)));
     }
-}
-
-/// Syncs files, several at a time: a journalling file system then serves many with one commit. The results come
-/// in the files' order.
-fn sync_several(files: &[(usize, &File)]) -> Vec<(usize, io::Result<()>)> {
-    fn sync(part: &[(usize, &File)]) -> Vec<(usize, io::Result<()>)> {
-        part.iter().map(|(i, file)| (*i, file.sync_all())).collect()
-    }
-    let threads = files.len().div_ceil(2).clamp(1, SYNC_THREADS_MAX);
-    let share = files.len().div_ceil(threads).max(1);
-    thread::scope(|scope| {
-        let mut parts = files.chunks(share);
-        let own = parts.next().unwrap_or_default();
-        let others: Vec<_> = parts
-            .map(|part| (part, thread::Builder::new().spawn_scoped(scope, move || sync(part))))
-            .collect();
-        let mut results = sync(own);
-        for (part, other) in others {
-            // Where the system gave no thread, this one does the work.
-            results.extend(other.ok().and_then(|t| t.join().ok()).unwrap_or_else(|| sync(part)));
-        }
-        results
-    })
 }
 
 /// Syncs every folder that a job has changed, once.

@@ -49,9 +49,9 @@ CREATE INDEX {index}status_created ON {table} (status, created_at)
 -- The claim query's order, and what it skips by.
 CREATE INDEX {index}target_app ON {table} (target_app, priority DESC, id, run_at) WHERE status = 'pending';
 CREATE INDEX {index}oldest ON {table} (target_app, created_at, run_at) WHERE status = 'pending';
-CREATE INDEX {index}due ON {table} (run_at) WHERE status = 'pending';
-CREATE INDEX {index}leases ON {table} (lease_until) WHERE status = 'processing';
-CREATE INDEX {index}holders ON {table} (leased_by) WHERE status = 'processing';
+-- What is to run later than it came; the rest may run now.
+CREATE INDEX {index}due ON {table} (run_at) WHERE status = 'pending' AND run_at > created_at;
+CREATE INDEX {index}leases ON {table} (lease_until, leased_by) WHERE status = 'processing';
 CREATE INDEX {index}order_key ON {table} (target_app, order_key, status, id)
     WHERE order_key IS NOT NULL AND (status = 'pending' OR status = 'processing');
 CREATE UNIQUE INDEX {index}dedup ON {table} (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
@@ -61,50 +61,63 @@ CREATE INDEX {index}path ON {table} (json_extract(data, '$.path')) WHERE kind = 
 CREATE INDEX {index}app ON {table} (target_app);
 CREATE INDEX {index}ended ON {table} (processed_at) WHERE processed_at IS NOT NULL;
 
--- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
-CREATE TRIGGER {table}_sequence AFTER INSERT ON {table} BEGIN
-    UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = '{other}';
+-- A trigger costs each statement that fires it, even where it finds nothing to do: there are two for what enters, two for
+-- what moves, and one of each pair does all that Handover's own statements need.
+--
+-- Who acts: 'handover' is whoever holds the lease; no name is a program with plain SQL.
+CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
+    -- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
+    UPDATE sqlite_sequence SET seq = NEW.id WHERE name = '{other}' AND seq < NEW.id;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
+        SELECT CASE WHEN name IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') ELSE NEW.created_at END,
+               coalesce(NEW.created_by, name, 'sql'), NEW.id, NULL, NEW.status, NEW.last_error
+        FROM actor;
 END;
 
-CREATE TRIGGER {table}_number AFTER INSERT ON {table} WHEN (SELECT name FROM actor) IS NULL BEGIN
+-- What a program with plain SQL inserts: an id of its own must be new, and its times become ours, which sort as text.
+CREATE TRIGGER {table}_born_by_sql AFTER INSERT ON {table} WHEN (SELECT name FROM actor) IS NULL BEGIN
     SELECT RAISE(ABORT, 'this id is taken: leave it out, and the ledger gives the next')
         WHERE EXISTS (SELECT 1 FROM {other} WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM data_archive WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
+        WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
+           OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
+           OR NEW.updated_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at) IS NULL
+           OR NEW.processed_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at) IS NULL
+           OR NEW.deleted_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at) IS NULL
+           OR NEW.lease_until IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until) IS NULL;
+    UPDATE {table} SET
+        created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
+        run_at = strftime('%Y-%m-%dT%H:%M:%fZ', run_at),
+        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', updated_at),
+        processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at),
+        deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ', deleted_at),
+        lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', lease_until)
+        WHERE id = NEW.id
+          AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
+            OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
+            OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
+            OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
+            OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
+            OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until));
 END;
 
 CREATE TRIGGER {table}_renumber BEFORE UPDATE OF id ON {table} WHEN NEW.id <> OLD.id BEGIN
     SELECT RAISE(ABORT, 'an id cannot be changed');
 END;
 
-CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
-    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
-        VALUES (CASE WHEN (SELECT name FROM actor) IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-                     ELSE NEW.created_at END,
-                coalesce(NEW.created_by, (SELECT name FROM actor), 'sql'), NEW.id, NULL, NEW.status, NEW.last_error);
-END;
-
-CREATE TRIGGER {table}_guard BEFORE UPDATE OF status ON {table}
-WHEN NOT (
-       (OLD.status = 'pending' AND NEW.status IN ('processing', 'completed', 'failed'))
-    OR (OLD.status = 'processing' AND NEW.status IN ('completed', 'failed', 'pending'))
-    OR (OLD.status = 'completed' AND NEW.status = 'archived')
-    OR (OLD.status = 'failed' AND NEW.status IN ('archived', 'pending'))
-    OR NEW.status = OLD.status)
-BEGIN
-    SELECT RAISE(ABORT, 'illegal transition: the state machine has no such arrow');
-END;
-
-CREATE TRIGGER {table}_counted AFTER UPDATE OF status, target_app, kind ON {table}
-WHEN NEW.status <> OLD.status OR NEW.target_app IS NOT OLD.target_app OR NEW.kind <> OLD.kind BEGIN
+-- The arrows of the state machine, the counts, the audit log. One who ends what nobody has claimed has claimed and
+-- ended it.
+CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <> OLD.status BEGIN
+    SELECT RAISE(ABORT, 'illegal transition: the state machine has no such arrow')
+        WHERE NOT ((OLD.status = 'pending' AND NEW.status IN ('processing', 'completed', 'failed'))
+            OR (OLD.status = 'processing' AND NEW.status IN ('completed', 'failed', 'pending'))
+            OR (OLD.status = 'completed' AND NEW.status = 'archived')
+            OR (OLD.status = 'failed' AND NEW.status IN ('archived', 'pending')));
     UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
     INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
         ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
-END;
-
--- Who acts: 'handover' is whoever held the lease; no name is a program with plain SQL. One of those that ends what
--- it never claimed has claimed and ended it.
-CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <> OLD.status BEGIN
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status)
         SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'sql', NEW.id, 'pending', 'processing'
         WHERE OLD.status = 'pending' AND NEW.status = 'completed' AND (SELECT name FROM actor) IS NULL;
@@ -121,26 +134,23 @@ CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <
         FROM actor;
 END;
 
+CREATE TRIGGER {table}_renamed AFTER UPDATE OF target_app, kind ON {table}
+WHEN NEW.status = OLD.status AND (NEW.target_app IS NOT OLD.target_app OR NEW.kind <> OLD.kind) BEGIN
+    UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+END;
+
 -- What Handover's own statements write themselves, a program with plain SQL need not know.
-CREATE TRIGGER {table}_stamp AFTER UPDATE OF status ON {table}
-WHEN NEW.status <> OLD.status AND (SELECT name FROM actor) IS NULL BEGIN
+CREATE TRIGGER {table}_moved_by_sql
+AFTER UPDATE OF status, created_at, run_at, updated_at, processed_at, deleted_at, lease_until ON {table}
+WHEN (SELECT name FROM actor) IS NULL BEGIN
     UPDATE {table} SET
         updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
         processed_at = CASE WHEN NEW.status IN ('completed', 'failed')
                                  THEN coalesce(NEW.processed_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
                             WHEN NEW.status = 'archived' THEN NEW.processed_at END
-        WHERE id = NEW.id;
-END;
-
--- Times in another form, such as SQLite's own functions give, become ours, which sort as text; no time is refused.
-CREATE TRIGGER {table}_born_times AFTER INSERT ON {table}
-WHEN (SELECT name FROM actor) IS NULL AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
-    OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
-    OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
-    OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
-    OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
-    OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until))
-BEGIN
+        WHERE id = NEW.id AND NEW.status <> OLD.status;
     SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
         WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
            OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
@@ -155,32 +165,13 @@ BEGIN
         processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at),
         deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ', deleted_at),
         lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', lease_until)
-        WHERE id = NEW.id;
-END;
-
-CREATE TRIGGER {table}_times AFTER UPDATE OF created_at, run_at, updated_at, processed_at, deleted_at, lease_until ON {table}
-WHEN (SELECT name FROM actor) IS NULL AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
-    OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
-    OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
-    OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
-    OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
-    OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until))
-BEGIN
-    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
-        WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
-           OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
-           OR NEW.updated_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at) IS NULL
-           OR NEW.processed_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at) IS NULL
-           OR NEW.deleted_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at) IS NULL
-           OR NEW.lease_until IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until) IS NULL;
-    UPDATE {table} SET
-        created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
-        run_at = strftime('%Y-%m-%dT%H:%M:%fZ', run_at),
-        updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', updated_at),
-        processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at),
-        deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ', deleted_at),
-        lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', lease_until)
-        WHERE id = NEW.id;
+        WHERE id = NEW.id
+          AND (NEW.created_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at)
+            OR NEW.run_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at)
+            OR NEW.updated_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at)
+            OR NEW.processed_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at)
+            OR NEW.deleted_at IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at)
+            OR NEW.lease_until IS NOT strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until));
 END;
 
 CREATE TRIGGER {table}_gone AFTER DELETE ON {table} BEGIN

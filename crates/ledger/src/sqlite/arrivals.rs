@@ -1,10 +1,14 @@
-//! Arrivals: each state of each original is committed once, before it is taken.
+//! Arrivals: each state of each original is committed once, before it is taken; and whose a content is.
+//!
+//! Invariants: an arrival has one delivery at a time; one whose delivery ended without having read it is as if it had
+//! never been seen. A content that was taken is its delivery's until that fails.
 
+use super::claim::{holds, stale};
 use super::error::sql;
 use super::push::{push, push_failed};
 use super::row::time;
 use super::writer::Write;
-use crate::api::{Arrival, ArrivalKey, Arrived, NewArrival};
+use crate::api::{Arrival, ArrivalKey, Arrived, Content, Held, NewArrival};
 use handover_core::{Checksum, DeliveryId, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -24,7 +28,9 @@ fn one(write: &Write<'_>, actor: &str, arrival: &NewArrival) -> Result<Arrived> 
             statement.query_row(values, |row| row.get(0)).optional()
         })
         .map_err(sql("look for an arrival"))?;
-    if let Some(id) = known {
+    if let Some(id) = known
+        && forget_unless_taken(write, id)? == 0
+    {
         return Ok(Arrived::Known(DeliveryId(id)));
     }
     let id = match &arrival.refused {
@@ -55,11 +61,30 @@ fn one(write: &Write<'_>, actor: &str, arrival: &NewArrival) -> Result<Arrived> 
     Ok(Arrived::New(id))
 }
 
+/// Whether the delivery of a row of `arrivals` ended without having read the original ([`crate::api::NOT_TAKEN`]).
+const GIVEN_UP: &str = "(\
+    EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = arrivals.delivery_id AND d.status IN ('completed', 'failed') \
+            AND json_extract(d.result, '$.not_taken')) \
+    OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND json_extract(d.result, '$.not_taken')))";
+
+/// Whether it brought the original in, or passed over it on purpose. In the archive, what failed has its last error.
+const IMPORTED: &str = "(\
+    EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = arrivals.delivery_id AND d.status = 'completed' \
+            AND json_extract(d.result, '$.not_taken') IS NULL) \
+    OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND d.last_error IS NULL \
+               AND json_extract(d.result, '$.not_taken') IS NULL))";
+
+fn forget_unless_taken(write: &Write<'_>, id: i64) -> Result<usize> {
+    write
+        .sql
+        .prepare_cached(&format!("DELETE FROM arrivals WHERE delivery_id = ?1 AND {GIVEN_UP}"))
+        .and_then(|mut statement| statement.execute([id]))
+        .map_err(sql("look for an arrival's end"))
+}
+
 fn last_part(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
-
-const COLUMNS: &str = "app, path, device, inode, size, mtime, delivery_id, proof, checksum, arrived_at";
 
 fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
     Ok(Arrival {
@@ -79,8 +104,10 @@ fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
 }
 
 fn select(connection: &Connection, rest: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Arrival>> {
+    let columns = "app, path, device, inode, size, mtime, delivery_id, proof";
+    let checksum = format!("CASE WHEN checksum IS NOT NULL AND {IMPORTED} THEN checksum END");
     connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM arrivals {rest}"))
+        .prepare_cached(&format!("SELECT {columns}, {checksum}, arrived_at FROM arrivals {rest}"))
         .and_then(|mut statement| statement.query_map(values, arrival)?.collect())
         .map_err(sql("list arrivals"))
 }
@@ -88,7 +115,7 @@ fn select(connection: &Connection, rest: &str, values: &[&dyn rusqlite::ToSql]) 
 pub(super) fn of_app(connection: &Connection, app: &str, limit: usize) -> Result<Vec<Arrival>> {
     select(
         connection,
-        "WHERE app = ?1 ORDER BY id DESC LIMIT ?2",
+        &format!("WHERE app = ?1 AND NOT {GIVEN_UP} ORDER BY id DESC LIMIT ?2"),
         params![app, i64::try_from(limit).unwrap_or(i64::MAX)],
     )
 }
@@ -112,5 +139,38 @@ pub(super) fn same_content(
     except: DeliveryId,
 ) -> Result<Vec<Arrival>> {
     let values = params![checksum.to_string(), app, except.0];
-    select(connection, "WHERE checksum = ?1 AND app = ?2 AND delivery_id <> ?3 ORDER BY id LIMIT 100", values)
+    let imported = format!(
+        "WHERE checksum = ?1 AND app = ?2 AND delivery_id <> ?3 AND {IMPORTED} ORDER BY id LIMIT 100"
+    );
+    select(connection, &imported, values)
+}
+
+/// A content that another has is its own as soon as that one's delivery is completed; until then nobody can tell.
+pub(super) fn take_content(write: &Write<'_>, held: &Held, app: &str, checksum: Checksum) -> Result<Content> {
+    if !holds(write.sql, held)? {
+        return Err(stale(write.sql, held));
+    }
+    let imported = same_content(write.sql, app, checksum, held.id)?;
+    if !imported.is_empty() {
+        return Ok(Content::Imported(imported));
+    }
+    let text = "SELECT delivery_id FROM arrivals WHERE checksum = ?1 AND app = ?2 AND delivery_id <> ?3 \
+                AND EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = arrivals.delivery_id \
+                            AND d.status IN ('pending', 'processing') AND d.deleted_at IS NULL) ORDER BY id LIMIT 1";
+    let undecided: Option<i64> = write
+        .sql
+        .prepare_cached(text)
+        .and_then(|mut statement| {
+            statement.query_row(params![checksum.to_string(), app, held.id.0], |row| row.get(0)).optional()
+        })
+        .map_err(sql("look for the same content"))?;
+    if let Some(id) = undecided {
+        return Ok(Content::Undecided(DeliveryId(id)));
+    }
+    write
+        .sql
+        .prepare_cached("UPDATE arrivals SET checksum = ?2 WHERE delivery_id = ?1")
+        .and_then(|mut statement| statement.execute(params![held.id.0, checksum.to_string()]))
+        .map_err(sql("note an arrival's content"))?;
+    Ok(Content::Ours)
 }

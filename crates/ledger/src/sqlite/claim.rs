@@ -169,8 +169,8 @@ pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
     Ok(released)
 }
 
-pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries INDEXED BY idx_deliveries_holders WHERE status = 'processing' AND leased_by IS NOT NULL \
-     UNION SELECT leased_by FROM data_staging INDEXED BY idx_holders WHERE status = 'processing' AND leased_by IS NOT NULL";
+pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries INDEXED BY idx_deliveries_leases WHERE status = 'processing' AND leased_by IS NOT NULL \
+     UNION SELECT leased_by FROM data_staging INDEXED BY idx_leases WHERE status = 'processing' AND leased_by IS NOT NULL";
 
 pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
     connection
@@ -185,7 +185,7 @@ pub(super) fn to_rescue(queue: Queue) -> String {
     format!(
         "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}leases \
          WHERE status = 'processing' AND lease_until <= ?1 \
-         UNION SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}holders \
+         UNION SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}leases \
          WHERE status = 'processing' AND leased_by IN (SELECT value FROM json_each(?2)) ORDER BY id"
     )
 }

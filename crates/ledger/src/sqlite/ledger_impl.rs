@@ -3,8 +3,8 @@
 use super::writer::Step;
 use super::{SqliteLedger, arrivals, by_hand, claim, finish, names, push, query, schedules};
 use crate::api::{
-    AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Failed, Failure, Filter, Held, Ledger,
-    NameRow, NewArrival, Pause, Pushed, Rescued, Reservation, Reserve, ScheduleMark,
+    AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure, Filter, Held,
+    Ledger, NameRow, NewArrival, Pause, Pushed, Rescued, Reservation, Reserve, ScheduleMark,
 };
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -147,9 +147,15 @@ impl Ledger for SqliteLedger {
         self.writer.run(Step::Reserve, "handover", move |w| names::reserve(w, &reserve)).await
     }
 
-    async fn discard(&self, reservation: &Reservation) -> Result<()> {
-        let reservation = reservation.clone();
-        self.writer.run(Step::Reserve, "handover", move |w| names::discard(w, &reservation)).await
+    async fn reserve_all(&self, reserves: Vec<Reserve>) -> Result<Vec<Result<Reservation>>> {
+        self.writer.run(Step::Reserve, "handover", move |w| names::reserve_all(w, &reserves)).await
+    }
+
+    async fn discard(&self, reservation: &Reservation, by: Option<&Held>) -> Result<()> {
+        let (reservation, by) = (reservation.clone(), by.cloned());
+        self.writer
+            .run(Step::Reserve, "handover", move |w| names::discard(w, &reservation, by.as_ref()))
+            .await
     }
 
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>> {
@@ -179,6 +185,13 @@ impl Ledger for SqliteLedger {
     async fn same_content(&self, app: &str, checksum: Checksum, except: DeliveryId) -> Result<Vec<Arrival>> {
         let app = app.to_owned();
         self.readers.run(move |c| arrivals::same_content(c, &app, checksum, except)).await
+    }
+
+    async fn take_content(&self, held: &Held, app: &str, checksum: Checksum) -> Result<Content> {
+        let (held, app) = (held.clone(), app.to_owned());
+        self.writer
+            .run(Step::Quiet, "handover", move |w| arrivals::take_content(w, &held, &app, checksum))
+            .await
     }
 
     async fn schedule_mark(&self, app: &str) -> Result<Option<ScheduleMark>> {

@@ -1,10 +1,12 @@
 //! Names: reserved before they are written, given to one output of one delivery, never given again.
 
+use super::claim::{holds, stale};
 use super::error::sql;
 use super::push::next_id;
+use super::query::get;
 use super::row::time;
 use super::writer::Write;
-use crate::api::{NameRow, Reservation, Reserve};
+use crate::api::{Held, NameRow, Reservation, Reserve};
 use handover_core::{DeliveryId, Error, ErrorKind, FileName, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -44,6 +46,17 @@ pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservatio
     }
     let reserved_at = write.now.parse().unwrap_or(write.at);
     Ok(Reservation { folder: reserve.folder.clone(), stem, sequence, file_id, reserved_at, fresh: true })
+}
+
+/// Reserves many; only a name that is taken leaves the others their way.
+pub(super) fn reserve_all(write: &Write<'_>, reserves: &[Reserve]) -> Result<Vec<Result<Reservation>>> {
+    reserves
+        .iter()
+        .map(|one| match reserve(write, one) {
+            Err(error) if error.kind() != ErrorKind::Exists => Err(error),
+            other => Ok(other),
+        })
+        .collect()
 }
 
 fn stem(reserve: &Reserve, sequence: u32) -> String {
@@ -110,8 +123,17 @@ fn free_sequence(write: &Write<'_>, reserve: &Reserve) -> Result<u32> {
     })
 }
 
-/// Frees the output to take another name; the name itself stays taken.
-pub(super) fn discard(write: &Write<'_>, reservation: &Reservation) -> Result<()> {
+/// Frees the output to take another name; the name itself stays taken. Whose it is, is looked at in the same
+/// transaction: one that wakes late takes no name from whoever has the delivery now.
+pub(super) fn discard(write: &Write<'_>, reservation: &Reservation, by: Option<&Held>) -> Result<()> {
+    match by {
+        Some(held) if !holds(write.sql, held)? => return Err(stale(write.sql, held)),
+        None if get(write.sql, reservation.file_id)?.is_some() => {
+            let message = "this name cannot be given up: its file is a delivery already";
+            return Err(Error::new(ErrorKind::Stale, message).on(&reservation.stem));
+        }
+        Some(_) | None => {}
+    }
     write
         .sql
         .prepare_cached(

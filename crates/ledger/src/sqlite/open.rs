@@ -31,7 +31,7 @@ pub(super) fn check_place(file: &Path, may_make: bool) -> Result<()> {
     }
     match mount::network(folder) {
         None => Ok(()),
-        Some(kind) => Err(on_network(file, &kind)),
+        Some(kind) => Err(on_network(file, kind)),
     }
 }
 

@@ -149,7 +149,7 @@ macro_rules! due {
             $table,
             " INDEXED BY ",
             $index,
-            "due WHERE status = 'pending' AND run_at > ?1 \
+            "due WHERE status = 'pending' AND run_at > created_at AND run_at > ?1 \
              UNION ALL SELECT min(lease_until) FROM ",
             $table,
             " INDEXED BY ",

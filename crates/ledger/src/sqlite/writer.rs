@@ -15,7 +15,15 @@ use rusqlite::Connection;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
+
+/// A group of so many commands says that more are on their way.
+const SIBLINGS: usize = 4;
+/// For so long after such a group was committed.
+const BUSY: Duration = Duration::from_millis(3);
+/// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more commands.
+const DELAY: Duration = Duration::from_millis(1);
 
 /// What a command may use while it runs.
 pub(super) struct Write<'a> {
@@ -197,7 +205,11 @@ fn serve(
     looking: &AtomicBool,
 ) {
     let mut seen = data_version(connection);
+    let mut last_large: Option<Instant> = None;
     while let Ok(first) = messages.recv() {
+        if last_large.is_some_and(|at| at.elapsed() < BUSY) {
+            std::thread::sleep(DELAY);
+        }
         let mut look = false;
         let mut group = Vec::new();
         for message in std::iter::once(first).chain(messages.try_iter().take(GROUP_COMMIT_MAX - 1)) {
@@ -207,7 +219,9 @@ fn serve(
             }
         }
         if !group.is_empty() {
+            let large = group.len() >= SIBLINGS;
             commit_group(connection, group, clock, wakes);
+            last_large = large.then(Instant::now);
         }
         if look {
             looking.store(false, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use super::*;
 use handover_core::Checksum;
-use handover_ledger::{Arrival, ArrivalKey, Arrived, NewArrival};
+use handover_ledger::{Arrival, ArrivalKey, Arrived, Content, NOT_TAKEN, NewArrival};
 use tokio::task::JoinSet;
 
 /// The arrival of a file of this path, last written at this second.
@@ -138,4 +138,67 @@ pub(crate) async fn two_handles_take_a_file_once<B: Backend>() {
     let arrived: Vec<Arrived> = importers.join_all().await.into_iter().flatten().collect();
     assert_eq!(arrived.iter().filter(|a| matches!(a, Arrived::New(_))).count(), 50);
     assert_eq!(w.number("SELECT count(*) FROM deliveries").await, 50);
+}
+
+pub(crate) async fn one_that_was_never_read_arrives_anew<B: Backend>() {
+    let w = World::<B>::new().await;
+    let not_taken = || json!({ NOT_TAKEN: true });
+    let take = async || held(&w.claim(Kind::File, "file-importer", 1).await[0]);
+    // It had become another: completed, and nothing was read.
+    let Arrived::New(first) = arrive(&w, seen("in/a.csv", 1)).await else { panic!("it is new") };
+    let ended = Completion { result: not_taken(), ..completion(&take().await, vec![]) };
+    w.ledger.complete(ended).await.unwrap();
+    assert!(w.ledger.arrivals("file-importer", 9).await.unwrap().is_empty());
+    let Arrived::New(second) = arrive(&w, seen("in/a.csv", 1)).await else { panic!("nobody has read it") };
+    assert_ne!(first, second);
+    assert_eq!(arrive(&w, seen("in/a.csv", 1)).await, Arrived::Known(second));
+    // It had gone: failed for good. What is tried again is known as long as it is tried.
+    let gone = |held: &Held, verdict| Failure { result: Some(not_taken()), ..failure(held, verdict) };
+    w.ledger.fail(gone(&take().await, Verdict::Retry)).await.unwrap();
+    assert_eq!(arrive(&w, seen("in/a.csv", 1)).await, Arrived::Known(second));
+    w.advance(3_600);
+    w.ledger.fail(gone(&take().await, Verdict::Final)).await.unwrap();
+    w.ledger.archive("test", vec![second]).await.unwrap();
+    let Arrived::New(third) = arrive(&w, seen("in/a.csv", 1)).await else { panic!("nobody has read it") };
+    // Read at last: known for ever, archived or not.
+    let checksum = Some(Checksum([9; 32]));
+    w.ledger.complete(Completion { checksum, ..completion(&take().await, vec![]) }).await.unwrap();
+    assert_eq!(arrive(&w, seen("in/a.csv", 1)).await, Arrived::Known(third));
+    w.ledger.archive("test", vec![third]).await.unwrap();
+    assert_eq!(arrive(&w, seen("in/a.csv", 1)).await, Arrived::Known(third));
+    let known = w.ledger.arrivals_at("in/a.csv").await.unwrap();
+    assert_eq!(known.iter().map(|a| a.delivery_id).collect::<Vec<_>>(), [third]);
+    // Bad data that was read, and what was cancelled, stay known.
+    let Arrived::New(bad) = arrive(&w, seen("in/b.csv", 1)).await else { panic!("it is new") };
+    w.fail(&take().await, Verdict::Final).await.unwrap();
+    assert_eq!(arrive(&w, seen("in/b.csv", 1)).await, Arrived::Known(bad));
+}
+
+pub(crate) async fn one_content_has_one_taker<B: Backend>() {
+    let w = World::<B>::new().await;
+    let other = w.backend.open().await;
+    let checksum = Checksum([9; 32]);
+    for path in ["in/a.csv", "in/b.csv", "in/c.csv"] {
+        arrive(&w, seen(path, 1)).await;
+    }
+    let claimed = w.claim(Kind::File, "file-importer", 3).await;
+    let [a, b, c] = [0, 1, 2].map(|n| held(&claimed[n]));
+    let take = async |ledger: &Arc<dyn Ledger>, held: &Held| {
+        ledger.take_content(held, "file-importer", checksum).await.unwrap()
+    };
+    assert_eq!(take(&w.ledger, &a).await, Content::Ours);
+    assert_eq!(take(&w.ledger, &a).await, Content::Ours, "again");
+    assert_eq!(take(&other, &b).await, Content::Undecided(a.id));
+    let late = Held { token: handover_core::LeaseToken::random(), ..c.clone() };
+    stale(w.ledger.take_content(&late, "file-importer", checksum).await);
+    // What was taken and not imported is nobody's content yet.
+    assert!(w.ledger.same_content("file-importer", checksum, b.id).await.unwrap().is_empty());
+    w.fail(&a, Verdict::Final).await.unwrap();
+    assert_eq!(take(&other, &b).await, Content::Ours, "the one that had it has failed");
+    assert_eq!(take(&w.ledger, &c).await, Content::Undecided(b.id));
+    w.ledger.complete(Completion { checksum: Some(checksum), ..completion(&b, vec![]) }).await.unwrap();
+    let Content::Imported(by) = take(&w.ledger, &c).await else { panic!("it was imported") };
+    assert_eq!(by.iter().map(|a| a.delivery_id).collect::<Vec<_>>(), [b.id]);
+    w.ledger.archive("test", vec![a.id, b.id]).await.unwrap();
+    assert!(matches!(take(&w.ledger, &c).await, Content::Imported(by) if by.len() == 1));
 }

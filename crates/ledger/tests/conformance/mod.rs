@@ -227,13 +227,15 @@ macro_rules! conformance {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,
             }
             names {
-                the_wanted_sequence_where_it_is_free, never_at_or_below_the_floor, a_retry_gets_its_own_name_again,
-                concurrent_reservers_never_share, a_discarded_name_is_free_for_nobody, a_stem_of_its_own, whose_name_it_is,
+                the_wanted_sequence_where_it_is_free,
+                many_at_once_in_their_order, never_at_or_below_the_floor, a_retry_gets_its_own_name_again,
+                concurrent_reservers_never_share, a_discarded_name_is_free_for_nobody, a_late_one_gives_up_nobodys_name, a_stem_of_its_own, whose_name_it_is,
                 the_last_sequence_is_an_error_and_no_panic,
             }
             arrivals {
                 one_state_of_a_file_arrives_once, a_refused_one_is_born_failed, found_by_path_and_by_name,
                 the_same_content_is_known, two_handles_take_a_file_once,
+                one_that_was_never_read_arrives_anew, one_content_has_one_taker,
             }
             schedules { a_due_time_is_seen_to_once }
             reading {

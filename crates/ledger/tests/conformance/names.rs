@@ -50,6 +50,23 @@ pub(crate) async fn the_wanted_sequence_where_it_is_free<B: Backend>() {
     assert_eq!(many.stem, "validator_sales_2025-11-24_12345");
 }
 
+pub(crate) async fn many_at_once_in_their_order<B: Backend>() {
+    let w = World::<B>::new().await;
+    let wanting = |slot: &str, stem: Option<&str>| Reserve { stem: stem.map(Into::into), ..wish(None, slot) };
+    let taken = Reserve { stem: Some("mine".into()), ..wish(Some(DeliveryId(7)), "out") };
+    reserve(&w, taken).await;
+    let wishes = vec![wanting("a", None), wanting("b", Some("mine")), wanting("c", None)];
+    let mut given = w.ledger.reserve_all(wishes).await.unwrap().into_iter();
+    let first = given.next().unwrap().unwrap();
+    assert_eq!(given.next().unwrap().unwrap_err().kind(), handover_core::ErrorKind::Exists);
+    let third = given.next().unwrap().unwrap();
+    assert!(third.sequence == first.sequence + 1 && third.file_id > first.file_id);
+    assert!(
+        w.ledger.name(&third.folder, &third.stem).await.unwrap().is_some(),
+        "one that is taken stops no other"
+    );
+}
+
 pub(crate) async fn never_at_or_below_the_floor<B: Backend>() {
     let w = World::<B>::new().await;
     let wanting =
@@ -106,14 +123,30 @@ pub(crate) async fn a_discarded_name_is_free_for_nobody<B: Backend>() {
     let w = World::<B>::new().await;
     let wanting = Reserve { wanted: Some(4), ..wish(Some(DeliveryId(1)), "out") };
     let first = reserve(&w, wanting.clone()).await;
-    w.ledger.discard(&first).await.unwrap();
+    w.ledger.discard(&first, None).await.unwrap();
     let second = reserve(&w, wanting.clone()).await;
     assert_eq!((second.sequence, second.fresh), (5, true));
-    w.ledger.discard(&second).await.unwrap();
+    w.ledger.discard(&second, None).await.unwrap();
     assert_eq!(reserve(&w, wanting).await.sequence, 6);
     let row = w.ledger.name(&first.folder, &first.stem).await.unwrap().unwrap();
     assert_eq!((row.maker, row.slot.as_str()), (None, "discarded"));
     assert_eq!(w.ledger.names_of(DeliveryId(1)).await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_late_one_gives_up_nobodys_name<B: Backend>() {
+    let w = World::<B>::new().await;
+    let (id, held) = w.held(Kind::File, "app").await;
+    let mine = reserve(&w, wish(Some(id), "out")).await;
+    let late = handover_ledger::Held { token: handover_core::LeaseToken::random(), ..held.clone() };
+    stale(w.ledger.discard(&mine, Some(&late)).await);
+    assert_eq!(w.ledger.names_of(id).await.unwrap().len(), 1);
+    w.ledger.discard(&mine, Some(&held)).await.unwrap();
+    assert!(w.ledger.names_of(id).await.unwrap().is_empty());
+    // Without a claim, as long as the file is no delivery.
+    let put = reserve(&w, wish(Some(DeliveryId(7)), "quarantine")).await;
+    w.push(NewDelivery { id: Some(put.file_id), ..new(Kind::File, "app") }).await;
+    assert_eq!(w.ledger.discard(&put, None).await.unwrap_err().kind(), ErrorKind::Stale);
+    assert_eq!(w.ledger.names_of(DeliveryId(7)).await.unwrap().len(), 1);
 }
 
 pub(crate) async fn a_stem_of_its_own<B: Backend>() {
@@ -131,7 +164,7 @@ pub(crate) async fn a_stem_of_its_own<B: Backend>() {
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(error.to_string().contains("/srv/outgoing/sales-for-bob"), "{error}");
     // A discarded one is not given again either.
-    w.ledger.discard(&first).await.unwrap();
+    w.ledger.discard(&first, None).await.unwrap();
     assert_eq!(w.ledger.reserve(export(1)).await.unwrap_err().kind(), ErrorKind::Exists);
 }
 

@@ -6,7 +6,7 @@ use super::decode::decode;
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
 use handover_core::{AppName, TypeName, limits, name::check_ext, units};
-use handover_file::layout::default_folder;
+use handover_file::layout::{ARCHIVE_FOLDER, ERRORS_FOLDER, default_folder};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -309,12 +309,17 @@ fn folder(report: &mut Report<'_>, path: &[&str], key: &str, given: Option<&str>
         report
             .value(&path, format!("{folder:?} is no folder in the data directory"))
             .help("use letters, digits, `-`, `_` and `.`, such as `reports` or `sales/checked`");
-    } else if ["errors", "archive"].contains(&folder.split('/').next().unwrap_or_default()) {
+    } else if is_kept(folder) {
         report
             .value(&path, format!("the folder `{folder}` is kept for what is quarantined or archived"))
             .help("choose another with `folder:`");
     }
     folder.to_owned()
+}
+
+/// Whether a folder of the data directory is one that nothing is published into but what is quarantined or archived.
+pub(crate) fn is_kept(folder: &str) -> bool {
+    [ERRORS_FOLDER, ARCHIVE_FOLDER].contains(&folder.split('/').next().unwrap_or_default())
 }
 
 fn type_name(report: &mut Report<'_>, path: &[&str], given: Option<&str>) -> Option<TypeName> {

@@ -2,7 +2,9 @@
 
 use super::decode::decode;
 use super::report::{Report, did_you_mean};
-use handover_apps::{Enricher, Exporter, Validator, enricher, exporter, importer, validator};
+use handover_apps::{
+    Enricher, Exporter, Transformer, Validator, enricher, exporter, importer, transformer, validator,
+};
 use handover_core::{Error, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ pub enum BuiltIn {
     Importer(importer::Config),
     /// Checks rows against a schema.
     Validator(validator::Config),
+    /// Makes other columns and other formats of rows.
+    Transformer(transformer::Config),
     /// Adds columns by lookup and by calculation.
     Enricher(enricher::Config),
     /// Brings files out to a folder.
@@ -26,6 +30,7 @@ impl BuiltIn {
         match self {
             Self::Importer(_) => handover_apps::BuiltIn::FileImporter,
             Self::Validator(_) => handover_apps::BuiltIn::Validator,
+            Self::Transformer(_) => handover_apps::BuiltIn::Transformer,
             Self::Enricher(_) => handover_apps::BuiltIn::Enricher,
             Self::Exporter(_) => handover_apps::BuiltIn::FileExporter,
         }
@@ -40,6 +45,7 @@ impl BuiltIn {
         match self {
             Self::Importer(config) => config.sources(base).map(drop),
             Self::Validator(config) => Validator::new(config, base).map(drop),
+            Self::Transformer(config) => Transformer::new(config, base).map(drop),
             Self::Enricher(config) => Enricher::new(config, base).map(drop),
             Self::Exporter(config) => Exporter::new(config).map(drop),
         }
@@ -50,7 +56,14 @@ impl BuiltIn {
     pub(crate) fn folders(&self) -> Vec<(Vec<String>, PathBuf)> {
         let path = |segments: &[&str]| segments.iter().map(|&segment| segment.to_owned()).collect::<Vec<_>>();
         match self {
-            Self::Exporter(config) => vec![(path(&["with", "to"]), config.to.clone())],
+            Self::Exporter(config) => match &config.to {
+                exporter::Folders::One(folder) => vec![(path(&["with", "to"]), folder.clone())],
+                exporter::Folders::Several(folders) => folders
+                    .iter()
+                    .enumerate()
+                    .map(|(index, folder)| (path(&["with", "to", &index.to_string()]), folder.clone()))
+                    .collect(),
+            },
             Self::Importer(config) => {
                 let own = config.from.iter().map(|from| (path(&["with", "from"]), from.clone()));
                 let listed = config.sources.iter().flatten().enumerate().filter_map(|(index, source)| {
@@ -58,7 +71,7 @@ impl BuiltIn {
                 });
                 own.chain(listed).collect()
             }
-            Self::Validator(_) | Self::Enricher(_) => Vec::new(),
+            Self::Validator(_) | Self::Transformer(_) | Self::Enricher(_) => Vec::new(),
         }
     }
 }
@@ -70,10 +83,8 @@ pub(crate) fn read(report: &mut Report<'_>, path: &[&str], uses: &str, base: &Pa
         Ok(known) => known,
         Err(error) => {
             let near = did_you_mean(uses, Known::ALL.map(Known::name));
-            let later = uses == "data-transformer";
-            let hint = if later { error.hint_text().map(str::to_owned) } else { near };
             let uses = [path, &["uses"]].concat();
-            report.value(&uses, error.to_string()).maybe_help(hint);
+            report.value(&uses, error.to_string()).maybe_help(near);
             return None;
         }
     };
@@ -81,6 +92,7 @@ pub(crate) fn read(report: &mut Report<'_>, path: &[&str], uses: &str, base: &Pa
     let builtin = match known {
         Known::FileImporter => decode(report, &with).map(BuiltIn::Importer),
         Known::Validator => decode(report, &with).map(BuiltIn::Validator),
+        Known::Transformer => decode(report, &with).map(BuiltIn::Transformer),
         Known::Enricher => decode(report, &with).map(BuiltIn::Enricher),
         Known::FileExporter => decode(report, &with).map(BuiltIn::Exporter),
     }?;
@@ -130,6 +142,7 @@ pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'stati
     let schema = |app: Known, generator: &mut schemars::SchemaGenerator| match app {
         Known::FileImporter => generator.subschema_for::<importer::Config>(),
         Known::Validator => generator.subschema_for::<validator::Config>(),
+        Known::Transformer => generator.subschema_for::<transformer::Config>(),
         Known::Enricher => generator.subschema_for::<enricher::Config>(),
         Known::FileExporter => generator.subschema_for::<exporter::Config>(),
     };

@@ -223,9 +223,10 @@ fn tell_circle(report: &mut Report<'_>, flows: &[ReadFlow], circle: &[Station<'_
         .help("remove one of its links: a file would go round for ever");
 }
 
-/// Apps that are declared and stand in no flow.
+/// Built-in apps that are declared and stand in no flow.
 fn unused(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
-    let works_alone = |app: &App| app.schedule.is_some() || matches!(app.runs, Runs::Service { .. });
+    // A program in no flow is run by `work`: `check` says how.
+    let works_alone = |app: &App| !matches!(app.runs, Runs::BuiltIn(_));
     for app in apps.iter().filter(|app| !works_alone(app)) {
         if !flows.iter().any(|read| read.flow.apps().contains(&app.name)) {
             let message = format!("the app `{}` stands in no flow", app.name);

@@ -174,7 +174,15 @@ const LINE_SHOWN_MAX: usize = 120;
 
 /// One line of the source with a caret under it.
 fn draw(out: &mut String, text: &str, line: usize, column: usize, length: usize, note: &str) {
-    let Some(source) = line.checked_sub(1).and_then(|index| text.lines().nth(index)) else { return };
+    let Some(index) = line.checked_sub(1) else { return };
+    let Some(source) = text.lines().nth(index) else {
+        // At the end of the file: behind the last line that has something.
+        let last = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).last();
+        if let Some((index, last)) = last {
+            draw(out, text, index + 1, last.trim_end().chars().count() + 1, 1, note);
+        }
+        return;
+    };
     let before: String = source.chars().take(column.saturating_sub(1)).collect();
     // The caret's column is counted in what is shown, where a password may have become shorter.
     let mut column = hide_password(&before).chars().count();
@@ -238,6 +246,15 @@ mod tests {
         ] {
             assert_eq!(hide_password(line), shown);
         }
+    }
+
+    #[test]
+    fn an_error_at_the_end_of_the_file_shows_its_last_line() {
+        let mut problem = Problem::whole("a `}` is missing");
+        (problem.line, problem.column, problem.length) = (3, 1, 1);
+        let shown = problem.render("f", "{ \"a\": {\n  \"b\": 1 }\n");
+        assert!(shown.contains("   2 |   \"b\": 1 }\n     |           ^"), "{shown}");
+        assert_eq!(problem.render("f", "").lines().count(), 1);
     }
 
     #[test]

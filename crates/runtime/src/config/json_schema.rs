@@ -47,7 +47,7 @@ mod tests {
         let app = &schema["$defs"]["App"];
         assert_eq!(app["additionalProperties"], false);
         let rules = app["allOf"].as_array().unwrap();
-        assert_eq!(rules.len(), 4);
+        assert_eq!(rules.len(), 5);
         assert_eq!(rules[0]["if"]["properties"]["uses"]["const"], "file-importer");
     }
 }

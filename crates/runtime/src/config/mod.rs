@@ -30,6 +30,7 @@ mod tests;
 mod yaml;
 mod yaml_words;
 
+pub(crate) use app::is_kept;
 pub use app::{App, Runs};
 pub use apps::Apps;
 pub use builtin::BuiltIn;

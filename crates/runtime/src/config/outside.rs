@@ -1,4 +1,4 @@
-//! What a configuration needs of the machine: programs that exist, folders that are there. `check` says it, `run`
+//! What a configuration needs of the machine: programs that exist, folders that are there and can be written. `check` says it, `run`
 //! finds it out for itself, because it may change at any time.
 
 use super::Config;
@@ -6,13 +6,15 @@ use super::app::Runs;
 use super::builtin::{BuiltIn, refuse};
 use super::error::Problem;
 use super::report::Report;
+use rustix::fs::{Access, access};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 impl Config {
-    /// What the machine lacks: warnings for a program that is not in `PATH` and a folder that does not exist, errors
-    /// for a schema or a reference that a built-in app cannot start with.
+    /// What the machine lacks: warnings for a program that is not in `PATH`, a folder that does not exist or cannot be
+    /// written, errors for a schema or a reference that a built-in app cannot start with; and, as a notice, how a program
+    /// is run that nothing leads to.
     pub fn check_environment(&self) -> Vec<Problem> {
         self.check_environment_in(std::env::var_os("PATH").as_deref())
     }
@@ -26,6 +28,13 @@ impl Config {
                     let Some(word) = program.name() else { continue };
                     if let Err((message, hint)) = find(word, &self.base, path) {
                         report.word(&[at[0], at[1], "run"], word, 0, message).help(hint).warning();
+                    }
+                    if app.schedule.is_none()
+                        && !self.flows.iter().any(|flow| flow.apps().contains(&app.name))
+                    {
+                        let message = format!("the app `{}` stands in no flow and has no schedule", app.name);
+                        let hint = format!("`handover work {} --once` runs it, once each time", app.name);
+                        report.key(&at, message).help(hint).notice();
                     }
                 }
                 Runs::BuiltIn(builtin) => self.check_builtin(&mut report, &at, builtin),
@@ -49,10 +58,39 @@ impl Config {
                 }
             }
         }
+        if matches!(builtin, BuiltIn::Exporter(_)) {
+            for (key, folder) in builtin.folders() {
+                let path: Vec<&str> = at.iter().copied().chain(key.iter().map(String::as_str)).collect();
+                if let Some((message, hint)) = not_writable(&self.base.join(&folder), &folder) {
+                    report.value(&path, message).help(hint).warning();
+                }
+            }
+        }
         if let Err(error) = builtin.try_start(&self.base) {
             refuse(report, at, &error);
         }
     }
+}
+
+/// What keeps exports from being written into a folder; one that is not there is made, if it can be.
+fn not_writable(folder: &Path, shown: &Path) -> Option<(String, String)> {
+    let shown = shown.display();
+    let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok())?;
+    if !there.is_dir() {
+        let message = format!("`{shown}` cannot be a folder: {} is none", there.display());
+        return Some((message, "choose another folder for exports".to_owned()));
+    }
+    access(there, Access::WRITE_OK | Access::EXEC_OK).is_err().then(|| {
+        let message = if there == folder {
+            format!("the folder `{shown}` cannot be written")
+        } else {
+            format!("the folder `{shown}` cannot be made in {}", there.display())
+        };
+        (
+            message,
+            "give the user that runs handover the right to write there; until then exports fail".to_owned(),
+        )
+    })
 }
 
 /// Where a program's file is, as the system would look for it from `base`.

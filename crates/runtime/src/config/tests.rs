@@ -325,7 +325,10 @@ fn built_in_apps_that_cannot_be_are_explained() {
                 "another compression",
                 "apps:\n  x: { uses: file-exporter, with: { to: ./out, compression: gz } }\n",
             ),
-            ("one that comes later", "apps:\n  t: { uses: data-transformer }\n"),
+            (
+                "a split without a measure",
+                "apps:\n  x: { uses: file-exporter, with: { to: ./out, split: {} } }\n",
+            ),
             ("with as a list", "apps:\n  x: { uses: file-exporter, with: [ ./out ] }\n"),
         ]),
     );

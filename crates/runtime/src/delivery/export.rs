@@ -1,21 +1,58 @@
-//! Exporting: out of the data directory, flat into a folder, under a name of the exporter's pattern, verified after
-//! it was written and before it is published.
+//! Exporting: out of the data directory, flat into a folder or several, whole or in parts, under names of the exporter's
+//! pattern, verified after they were written and before they are published.
+//!
+//! Invariants: all files of an export are written and verified before the first is published, and its delivery completes
+//! when the last one is. Each has its own reservation, so a retry after a crash between two of them replaces what is
+//! there and publishes the rest.
 
 use super::outputs::{Named, Naming, Place, Says, naming_like};
-use super::payload::FilePayload;
+use super::payload::{FilePayload, STANDS_FOR};
 use super::rows::{blocking, flows_of, summary};
 use super::{Attempt, Failed, Finished, Slot};
 use crate::built::Export;
-use handover_apps::exporter::{Content, NameParts};
-use handover_apps::{Exporter, Outcome, RowApp};
-use handover_core::{Checksum, Error, ErrorKind, Result};
-use handover_file::draft::Written;
+use handover_apps::exporter::{Content, ExportFrom, NameParts, PartFile};
+use handover_apps::{Outcome, RowApp, RunOptions};
+use handover_core::{Checksum, Error, ErrorKind, FileName, Result};
+use handover_file::draft::{Draft, Written};
 use handover_file::make_dirs;
-use std::fs::File;
-use std::sync::Arc;
+use handover_records::Watch;
 
 /// So many names are tried before an export gives up.
 const SEQUENCES_MAX: u32 = 10_000;
+
+/// Whether a name carries this content's hash: its first twelve hex digits.
+fn carries(stem: &str, checksum: &Checksum) -> bool {
+    let hash: String = checksum.0[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    stem.contains(&hash)
+}
+
+/// The files that an export is, written but not published.
+struct Exported {
+    outcome: Outcome,
+    files: Vec<PartFile<Written>>,
+    rejected: Option<Written>,
+}
+
+/// Which of an export's files: in which of the folders, and which part, both from 0.
+#[derive(Clone, Copy)]
+struct Which {
+    place: usize,
+    part: usize,
+}
+
+impl Which {
+    /// The output of the delivery that it is: `out`, `out-2` for the second part, `out-to2` in the second folder.
+    fn slot(self) -> String {
+        let mut slot = "out".to_owned();
+        if self.part > 0 {
+            slot.push_str(&format!("-{}", self.part + 1));
+        }
+        if self.place > 0 {
+            slot.push_str(&format!("-to{}", self.place + 1));
+        }
+        slot
+    }
+}
 
 impl Attempt {
     pub(super) async fn export(&self, slot: &mut Slot) -> Result<Finished, Failed> {
@@ -24,36 +61,144 @@ impl Attempt {
         let payload = FilePayload::of(&self.delivery)?;
         let name = payload.name()?;
         let ext = export.exporter.output_ext(&name.ext);
-        make_dirs(&export.to)?;
-        let naming =
-            naming_like(&name, "out", Place::Outside(export.to.clone()), &self.app.name, ext.clone());
-        // A name with the content's hash in it is known only when the content is; any other is reserved first.
-        let early = match export.exporter.name_needs_hash() {
-            false => Some(self.reserve_export(&export, naming.clone(), None).await?),
-            true => None,
-        };
+        export.folders.iter().try_for_each(|folder| make_dirs(folder))?;
+        // A name with the content's hash in it is known only when the content is, and how many parts there are when
+        // all are written; any other name is reserved first.
+        let mut early = Vec::new();
+        if !export.exporter.name_needs_hash() && !export.exporter.splits() {
+            for place in 0..export.folders.len() {
+                let naming = self.export_naming(&export, &name, &ext, Which { place, part: 0 });
+                early.push(self.reserve_export(&export, naming, 1, None).await?);
+            }
+        }
         slot.begin().await?;
-        let app: Arc<dyn RowApp> = export.exporter.clone();
-        let ran = self.run_rows(app, payload.clone(), ext, Some(export.to.clone())).await?;
-        let output = self.verify(export.exporter.clone(), &ran.outcome, ran.output).await?;
+        let Exported { mut outcome, files, rejected } =
+            self.run_export(export.clone(), payload.clone(), ext.clone()).await?;
+        let mut made = Finished { summary: summary(&outcome), ..Finished::default() };
+        if let Some(error) = outcome.refuse.take() {
+            return Err(Failed { error, summary: made.summary, next: Vec::new() });
+        }
+        let counted = files.iter().map(|file| (file.rows, file.content)).collect::<Vec<_>>();
+        let places = self.in_all_places(export.clone(), files).await?;
         slot.free();
-        let named = match early {
-            Some(named) => named,
-            None => self.reserve_export(&export, naming, Some(output.checksum)).await?,
-        };
+        if let Some(rejected) = rejected {
+            let flows = &payload.manifest.flows;
+            let rejects = self.publish_rejected(&name, flows, rejected, outcome.rows_rejected).await?;
+            made.summary.outputs.push(rejects.payload.path);
+            made.next.extend(rejects.deliveries);
+        }
+        let mut early = early.into_iter();
+        for (place, files) in places.into_iter().enumerate() {
+            let mut wanted = name.sequence;
+            for (part, written) in files.into_iter().enumerate() {
+                let named = match early.next() {
+                    Some(named) => named,
+                    None => {
+                        let mut naming = self.export_naming(&export, &name, &ext, Which { place, part });
+                        naming.wanted = Some(wanted);
+                        let number = u32::try_from(part + 1).unwrap_or(u32::MAX);
+                        self.reserve_export(&export, naming, number, Some(written.checksum)).await?
+                    }
+                };
+                wanted = named.reservation.sequence.saturating_add(u32::from(export.by_convention));
+                let (rows, content) = counted[part];
+                let content =
+                    content.unwrap_or(Content { checksum: written.checksum, bytes: written.file_size });
+                let says = export.exporter.manifest_of(Some(content), rows, part + 1, counted.len());
+                let mut says = self.says_of(&payload, &outcome, place == 0, rows, says);
+                if !export.by_convention {
+                    // What comes after an exporter needs its date, type and sequence all the same.
+                    let stands_for = FileName {
+                        app: self.app.name.clone(),
+                        ext: named.naming.ext.clone(),
+                        ..name.clone()
+                    };
+                    says.more.insert(STANDS_FOR.to_owned(), stands_for.to_string().into());
+                }
+                let output = self.publish(named, written, says).await?;
+                let bytes = made.summary.bytes_out.unwrap_or(0);
+                made.summary.bytes_out = Some(bytes + output.payload.manifest.file_size);
+                made.summary.outputs.push(output.payload.path);
+                made.next.extend(output.deliveries);
+            }
+        }
+        Ok(made)
+    }
+
+    fn export_naming(&self, export: &Export, name: &FileName, ext: &str, which: Which) -> Naming {
+        let place = Place::Outside(export.folders[which.place].clone());
+        naming_like(name, which.slot(), place, &self.app.name, ext.to_owned())
+    }
+
+    /// What the manifest of one file says. Only the files of the first folder go on along the flow.
+    fn says_of(
+        &self,
+        payload: &FilePayload,
+        outcome: &Outcome,
+        first: bool,
+        rows: u64,
+        more: Vec<(String, serde_json::Value)>,
+    ) -> Says {
         let hops = self.ctx.routes.next(&self.app.name, &payload.manifest.flows);
-        let mut summary = summary(&ran.outcome);
-        let says = Says {
+        let counts = payload.manifest.row_count.is_some() || rows > 0;
+        let mut says = Says {
             flows: flows_of(&hops, &payload.manifest.flows),
-            hops,
-            rows_rejected: Some(ran.outcome.rows_rejected),
-            row_count: payload.manifest.row_count.map(|_| ran.outcome.rows_out),
-            more: ran.outcome.manifest,
+            hops: if first { hops } else { Vec::new() },
+            rows_rejected: Some(outcome.rows_rejected),
+            row_count: counts.then_some(rows),
+            more: outcome.manifest.clone(),
         };
-        let made = self.publish(named, output, says).await?;
-        summary.outputs.push(made.payload.path.clone());
-        summary.bytes_out = Some(made.payload.manifest.file_size);
-        Ok(Finished { summary, next: made.deliveries, ..Finished::default() })
+        says.more.extend(more);
+        says
+    }
+
+    /// Runs the exporter on a blocking thread, into drafts in the first folder.
+    async fn run_export(&self, export: Export, payload: FilePayload, ext: String) -> Result<Exported> {
+        let rejected_ext = export.exporter.rejected_ext(&payload.name()?.ext);
+        let known = Content { checksum: payload.manifest.checksum, bytes: payload.manifest.file_size };
+        let work = self.on_input(payload).await?;
+        blocking(move || {
+            let exporter = &export.exporter;
+            let (rejected, (outcome, drafts)) = work.run(exporter.name(), rejected_ext, |io| {
+                let from = ExportFrom {
+                    input: io.input,
+                    input_ext: io.input_ext,
+                    watch: Watch { progress: None, cancelled: Some(io.cancelled) },
+                    options: RunOptions::default(),
+                    known: Some(known),
+                    hash_content: true,
+                };
+                let mut open = || Draft::beside(&export.folders[0], &work.holder, &ext);
+                exporter.export(from, io.rejected, &mut open)
+            })?;
+            let finish = |PartFile { out, rows, content }: PartFile<Draft>| {
+                Ok(PartFile { out: out.finish()?, rows, content })
+            };
+            let files = drafts.into_iter().map(finish).collect::<Result<Vec<_>>>()?;
+            Ok(Exported { outcome, files, rejected })
+        })
+        .await
+    }
+
+    /// Copies the files into the other folders, and reads all of them again where that is asked for.
+    async fn in_all_places(
+        &self,
+        export: Export,
+        files: Vec<PartFile<Written>>,
+    ) -> Result<Vec<Vec<Written>>> {
+        blocking(move || {
+            let mut places = vec![files.into_iter().map(|file| file.out).collect::<Vec<_>>()];
+            for folder in &export.folders[1..] {
+                let copies = places[0].iter().map(|written| written.copy_to(folder));
+                let copies = copies.collect::<Result<Vec<_>>>()?;
+                places.push(copies);
+            }
+            if export.exporter.verifies() {
+                places.iter().flatten().try_for_each(Written::read_again)?;
+            }
+            Ok(places)
+        })
+        .await
     }
 
     /// Reserves the export's name: by the convention, or by a pattern of its own, with the first sequence from the
@@ -62,6 +207,7 @@ impl Attempt {
         &self,
         export: &Export,
         naming: Naming,
+        part: u32,
         checksum: Option<Checksum>,
     ) -> Result<Named> {
         if export.by_convention {
@@ -77,6 +223,7 @@ impl Attempt {
                 sequence,
                 ext: &naming.ext,
                 checksum: checksum.unwrap_or(Checksum([0; 32])),
+                part,
             };
             let name = export.exporter.render_name(&parts)?;
             if name == tried {
@@ -84,25 +231,23 @@ impl Attempt {
             }
             let (stem, ext) = name.split_once('.').unwrap_or((&name, "dat"));
             let own = Naming { stem: Some(stem.to_owned()), ext: ext.to_owned(), ..naming.clone() };
-            match self.reserve(own).await {
-                Err(e) if e.kind() == ErrorKind::Exists => tried = name,
-                other => return other,
+            let named = match self.reserve(own.clone()).await {
+                Err(e) if e.kind() == ErrorKind::Exists => {
+                    tried = name;
+                    continue;
+                }
+                other => other?,
+            };
+            let needs_hash = export.exporter.name_needs_hash();
+            if checksum.is_none_or(|checksum| !needs_hash || carries(&named.reservation.stem, &checksum)) {
+                return Ok(named);
             }
+            // An earlier attempt wrote something else, and its name says so.
+            self.maker().withdraw(&named).await?;
+            return self.reserve(own).await;
         }
         Err(Error::new(ErrorKind::Exists, "the name of this export is taken")
-            .on(export.to.join(tried).display())
+            .on(tried)
             .hint("exports never replace anything: put {sequence} or {hash} into the exporter's `name`"))
-    }
-
-    /// Reads what was written again, unpacked, and compares it with what went in.
-    async fn verify(&self, exporter: Arc<Exporter>, outcome: &Outcome, written: Written) -> Result<Written> {
-        let Some(expected) = Content::of(outcome).filter(|_| exporter.verifies()) else { return Ok(written) };
-        blocking(move || {
-            let mut file =
-                File::open(written.path()).map_err(|e| Error::io("open", written.path().display(), e))?;
-            exporter.verify_written(&mut file, &expected)?;
-            Ok(written)
-        })
-        .await
     }
 }

@@ -1,20 +1,34 @@
 //! Importing: the original is read whole into a draft, compared with what came before, and published; what is to
 //! become of the original is done when the completion is on disk.
+//!
+//! What was refused as it stood, or failed with a manifest beside it, is judged again when it is tried again: its
+//! manifest, or the rights on it, may have been put right since.
 
 use super::outputs::{Naming, Place, Says};
 use super::payload::{ArrivalPayload, FilePayload};
-use super::rows::{blocking, blocking_for};
+use super::rows::{blocking, blocking_for, rows_as};
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::built::Source;
 use handover_apps::importer::Duplicates;
-use handover_core::{AppName, Error, ErrorKind, Result, path_text};
-use handover_file::arrive::{Candidate, Disposal, Outcome, TakeLimits, settle_original, take};
+use handover_core::{AppName, Checksum, Error, ErrorKind, Result, path_text};
+use handover_file::arrive::{
+    Candidate, Disposal, Inspector, Outcome, Proof, Readiness, TakeLimits, settle_original, take,
+};
 use handover_file::draft::Written;
 use handover_file::read;
-use handover_ledger::Arrival;
+use handover_ledger::{Arrival, Content};
 use serde_json::json;
 use std::io;
+use std::time::{Duration, Instant};
 use tracing::warn;
+
+/// So long a file that is judged again is left alone at the most.
+const JUDGE_AGAIN_MAX: Duration = Duration::from_secs(10);
+
+/// So long the end of another delivery with the same content is waited for; then this one is tried again later.
+const UNDECIDED_MAX: Duration = Duration::from_secs(10);
+/// The longest pause between two questions.
+const UNDECIDED_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// What is still to be done with an original.
 #[derive(Debug, Clone)]
@@ -33,12 +47,12 @@ enum Earlier {
 
 impl Attempt {
     pub(super) async fn import(&self, slot: &mut Slot) -> Result<Finished, Failed> {
-        let arrival = ArrivalPayload::of(&self.delivery)?;
+        let mut arrival = ArrivalPayload::of(&self.delivery)?;
         let sources = self.ctx.built.importers.get(&self.app.name).cloned().unwrap_or_default();
         let source = sources.get(arrival.source).or_else(|| sources.first());
         let source = source.ok_or_else(|| Error::internal("an importer without a source"))?;
         let naming = Naming {
-            slot: "out",
+            slot: "out".into(),
             place: Place::Data(self.app.folder.clone()),
             app: self.app.name.clone(),
             type_name: arrival.type_name.clone(),
@@ -47,15 +61,19 @@ impl Attempt {
             ext: arrival.ext.clone(),
             stem: None,
         };
+        let mended = arrival.manifest.is_some() && self.delivery.last_error.is_some();
+        if (arrival.proof.is_empty() || mended) && self.delivery.replay_of.is_none() {
+            match self.judge_again(&arrival.candidate, source).await {
+                Ok((proof, manifest)) => (arrival.proof, arrival.manifest) = (proof.to_string(), manifest),
+                Err(e) => return Ok(self.superseded(&arrival.candidate, e)?),
+            }
+        }
         slot.begin().await?;
         let written = match self.read_original(&arrival, source).await {
             Ok(written) => written,
-            Err(e) => return Ok(superseded(&arrival.candidate, e)?),
+            Err(e) => return Ok(self.superseded(&arrival.candidate, e)?),
         };
-        if source.config.duplicates == Duplicates::Warn {
-            // Otherwise the next file waits until this one's content is known to the ledger.
-            slot.free();
-        }
+        slot.free();
         let mut summary = Summary::default();
         let checksum = written.checksum;
         let afterwards = self
@@ -86,6 +104,32 @@ impl Attempt {
         Ok(Finished { summary, next: made.deliveries, checksum: Some(checksum), afterwards })
     }
 
+    /// Judges a file once more that was refused as it stood. One that has to be left alone for a while gets that while.
+    async fn judge_again(
+        &self,
+        candidate: &Candidate,
+        source: &Source,
+    ) -> Result<(Proof, Option<handover_core::Manifest>)> {
+        let mut inspector = Inspector::new();
+        let mut waited = false;
+        loop {
+            let now = self.ctx.project.clock.now();
+            match inspector.readiness(candidate, source.config.settle, None, now) {
+                Readiness::Ready { proof, manifest } => return Ok((proof, manifest.map(|m| *m))),
+                Readiness::Refused(error) => return Err(error),
+                Readiness::Waiting { until: Some(until), .. } if !waited => {
+                    let pause = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+                    tokio::time::sleep(pause.min(JUDGE_AGAIN_MAX)).await;
+                    waited = true;
+                }
+                Readiness::Waiting { reason, .. } => {
+                    let said = format!("the file is not complete: it {reason}");
+                    return Err(Error::new(ErrorKind::NotYet, said).on(candidate.path_text()));
+                }
+            }
+        }
+    }
+
     /// Reads the original into a draft; a replay reads what was imported then.
     async fn read_original(&self, arrival: &ArrivalPayload, source: &Source) -> Result<Written> {
         let retained = match self.delivery.replay_of {
@@ -96,8 +140,9 @@ impl Attempt {
         let (candidate, ext, max_bytes) =
             (arrival.candidate.clone(), arrival.ext.clone(), source.config.max_size);
         let (manifest, original) = (arrival.manifest.clone(), arrival.original.clone());
+        let counter = rows_as(&source.config.input, &arrival.ext);
         blocking_for(arrival.candidate.size, move || {
-            let mut draft = data.draft(&holder, &ext)?;
+            let mut draft = data.draft(&holder, &ext)?.counting(counter);
             match retained {
                 Some(payload) => {
                     let retained = read::retained(&data, &payload.path)?;
@@ -152,8 +197,13 @@ impl Attempt {
         if self.delivery.replay_of.is_some() {
             return Ok(Earlier::None);
         }
-        let ledger = &self.ctx.project.ledger;
-        let same = ledger.same_content(self.app.name.as_str(), written.checksum, self.delivery.id).await?;
+        let same = match source.config.duplicates {
+            Duplicates::Warn => {
+                let ledger = &self.ctx.project.ledger;
+                ledger.same_content(self.app.name.as_str(), written.checksum, self.delivery.id).await?
+            }
+            Duplicates::Skip | Duplicates::Reject => self.take_content(written.checksum).await?,
+        };
         let Some(first) = same.first() else { return Ok(Earlier::None) };
         if same.iter().any(|a| a.key.path == arrival.original) {
             let latest = self.latest_at(&arrival.original).await?;
@@ -183,6 +233,28 @@ impl Attempt {
         })
     }
 
+    /// Takes the content for this delivery; or those that brought it in before. While another delivery has it, in this
+    /// process or another, that one's end is waited for.
+    async fn take_content(&self, checksum: Checksum) -> Result<Vec<Arrival>> {
+        let (ledger, app) = (&self.ctx.project.ledger, self.app.name.as_str());
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let id = match ledger.take_content(&self.held, app, checksum).await? {
+                Content::Ours => return Ok(Vec::new()),
+                Content::Imported(by) => return Ok(by),
+                Content::Undecided(id) => id,
+            };
+            if began.elapsed() > UNDECIDED_MAX || self.lease.is_stopped() {
+                let message = format!("delivery {id} has the same content and has not ended yet");
+                return Err(Error::new(ErrorKind::NotYet, message)
+                    .hint("whether this one is a duplicate is known when that one ends"));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(UNDECIDED_PAUSE_MAX);
+        }
+    }
+
     /// The last state of this original, before this one, whose content is known.
     async fn latest_at(&self, original: &str) -> Result<Option<Arrival>> {
         let seen = self.ctx.project.ledger.arrivals_at(original).await?;
@@ -190,24 +262,29 @@ impl Attempt {
             a.key.app == self.app.name.as_str() && a.delivery_id != self.delivery.id && a.checksum.is_some()
         }))
     }
-}
 
-/// What arrived is no more: it was changed since, and then what it is now arrives by itself; or it has gone, and trying
-/// again does not bring it back. Any other error stays what it is.
-fn superseded(candidate: &Candidate, error: Error) -> Result<Finished> {
-    let there = std::fs::symlink_metadata(&candidate.path);
-    match (error.kind(), there) {
-        (ErrorKind::NotYet, Ok(there)) if !candidate.is_still(&there) => {
-            let note = format!("skipped: {error}; what it is now arrives by itself");
-            let summary = Summary { notes: vec![note], ..Summary::default() };
-            Ok(Finished { summary, ..Finished::default() })
+    /// What arrived is no more: it was changed since, and then what it is now arrives by itself; or it has gone, and
+    /// trying again does not bring it back. Should it come back as it was, it arrives anew. Any other error stays what
+    /// it is.
+    fn superseded(&self, candidate: &Candidate, error: Error) -> Result<Finished, Box<Failed>> {
+        let there = std::fs::symlink_metadata(&candidate.path);
+        let mut summary = Summary { not_taken: true, ..Summary::default() };
+        match (error.kind(), there) {
+            (ErrorKind::NotYet, Ok(there)) if !candidate.is_still(&there) => {
+                self.ctx.process.untaken.note(&self.app.name, &candidate.path);
+                summary.notes.push(format!("skipped: {error}; what it is now arrives by itself"));
+                Ok(Finished { summary, ..Finished::default() })
+            }
+            (ErrorKind::NotFound, Err(e))
+                if e.kind() == io::ErrorKind::NotFound
+                    && candidate.path.parent().is_some_and(|p| p.is_dir()) =>
+            {
+                self.ctx.process.untaken.note(&self.app.name, &candidate.path);
+                let error = error.with_kind(ErrorKind::BadData);
+                Err(Box::new(Failed { error, summary, next: Vec::new() }))
+            }
+            _ => Err(Box::new(error.into())),
         }
-        (ErrorKind::NotFound, Err(e))
-            if e.kind() == io::ErrorKind::NotFound && candidate.path.parent().is_some_and(|p| p.is_dir()) =>
-        {
-            Err(error.with_kind(ErrorKind::BadData))
-        }
-        _ => Err(error),
     }
 }
 

@@ -18,7 +18,7 @@ mod settle;
 mod untouched;
 
 pub(crate) use quarantine::QUARANTINE_SLOT;
-pub(crate) use rows::blocking;
+pub(crate) use rows::{blocking, rows_of};
 pub(crate) use settle::said;
 
 use crate::config::{App, BuiltIn, Runs};
@@ -66,6 +66,9 @@ pub(crate) struct Summary {
     pub(crate) rows_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rows_rejected: Option<u64>,
+    /// Rows that the configuration leaves out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rows_filtered: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) outputs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -78,6 +81,9 @@ pub(crate) struct Summary {
     pub(crate) took_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_out: Option<u64>,
+    /// The original of an import had gone, or had become another, before it was read ([`handover_ledger::NOT_TAKEN`]).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) not_taken: bool,
 }
 
 impl Summary {
@@ -167,7 +173,9 @@ impl Attempt {
         match &self.app.runs {
             Runs::BuiltIn(BuiltIn::Importer(_)) => self.import(slot).await,
             Runs::BuiltIn(BuiltIn::Exporter(_)) => self.export(slot).await,
-            Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_)) => self.rows(slot).await,
+            Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_) | BuiltIn::Transformer(_)) => {
+                self.rows(slot).await
+            }
             Runs::Program(program) => self.program(program, slot).await,
             Runs::Service { .. } => {
                 Err(Error::config("service apps (`url:`) come with a later version").into())
@@ -198,11 +206,9 @@ impl Refusing {
 
     async fn try_to(&self) -> Result<()> {
         let ledger = &self.ctx.project.ledger;
-        // There is no claim to lose: the delivery has ended, and its names are its own.
         let Some(delivery) = ledger.get(self.id).await? else { return Ok(()) };
-        let token = handover_core::LeaseToken(String::new());
-        let held = Held { queue: handover_ledger::Queue::Deliveries, id: self.id, token };
-        let maker = outputs::Maker { ctx: &self.ctx, by: &self.app.name, delivery: &delivery, held: &held };
+        let right = outputs::Right::BornEnded;
+        let maker = outputs::Maker { ctx: &self.ctx, by: &self.app.name, delivery: &delivery, right };
         if let Some(mut made) = maker.put_into_quarantine(&self.error).await? {
             made.deliveries.iter_mut().for_each(|new| new.parent_id = Some(self.id));
             ledger.push(&self.ctx.process.holder.0, made.deliveries).await?;
@@ -212,7 +218,8 @@ impl Refusing {
 }
 
 /// Sees to the original of an arrival that is known already, where its import was completed but a crash, or an
-/// error, left the original where it was.
+/// error, left the original where it was. Nothing becomes of one that was never read: only what was imported has a
+/// checksum in the ledger.
 pub(crate) async fn see_to_original_of(
     ctx: &Context,
     app: &handover_core::AppName,
@@ -220,8 +227,15 @@ pub(crate) async fn see_to_original_of(
     candidate: handover_file::arrive::Candidate,
     disposal: handover_file::arrive::Disposal,
 ) {
-    let done = matches!(ctx.project.ledger.get(id).await, Ok(Some(d)) if matches!(d.status, Status::Completed | Status::Archived));
-    if done {
+    if disposal == handover_file::arrive::Disposal::Leave {
+        return;
+    }
+    let ledger = &ctx.project.ledger;
+    let completed = matches!(ledger.get(id).await, Ok(Some(d)) if matches!(d.status, Status::Completed | Status::Archived));
+    let read = ledger.arrivals_at(&candidate.path_text()).await.is_ok_and(|arrivals| {
+        arrivals.iter().any(|arrival| arrival.delivery_id == id && arrival.checksum.is_some())
+    });
+    if completed && read {
         import::see_to_original(app, import::Afterwards { candidate, disposal }).await;
     }
 }
@@ -233,4 +247,17 @@ pub(crate) async fn small_draft(
     text: String,
 ) -> Result<handover_file::draft::Draft> {
     rows::blocking(move || program::small(data.draft(&holder, "json")?, text.as_bytes())).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_hears_of_what_was_not_taken_by_its_own_word() {
+        let taken = Summary::default().to_value();
+        assert_eq!(taken.get(handover_ledger::NOT_TAKEN), None);
+        let not = Summary { not_taken: true, ..Summary::default() }.to_value();
+        assert_eq!(not[handover_ledger::NOT_TAKEN], true);
+    }
 }

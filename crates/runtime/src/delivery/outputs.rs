@@ -5,6 +5,7 @@ use super::Attempt;
 use super::payload::FilePayload;
 use crate::config::Hop;
 use crate::context::Context;
+use crate::engine::held::Lease;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{
@@ -12,12 +13,12 @@ use handover_core::{
 };
 use handover_file::draft::Written;
 use handover_file::layout::{highest_sequence, last_changed, name_taken};
-use handover_file::publish::{PublishRequest, Unpublished};
-use handover_file::read;
+use handover_file::publish::{AskLease, Owner, PublishRequest, Published, Stands, Unpublished};
 use handover_ledger::{Held, Reservation, Reserve};
 use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -37,8 +38,8 @@ pub(crate) enum Place {
 /// What an output is called, before it has its sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct Naming {
-    /// Which output of its delivery: `out`, `rejected`, `report`, `quarantine`.
-    pub(crate) slot: &'static str,
+    /// Which output of its delivery: `out`, `rejected`, `report`, `quarantine`; of an export that is several files, `out-2`.
+    pub(crate) slot: Cow<'static, str>,
     /// Where it goes.
     pub(crate) place: Place,
     /// The app in its name.
@@ -92,18 +93,29 @@ pub(crate) struct Output {
     pub(crate) deliveries: Vec<NewDelivery>,
 }
 
+/// By which right outputs are made.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// A claim, for as long as it stands.
+    Claim(&'a Held, &'a Lease),
+    /// The delivery was born ended, as a refusal is, so there is no claim to lose: each output until it is a delivery.
+    BornEnded,
+}
+
 /// Who makes outputs: an app, for a delivery.
 pub(crate) struct Maker<'a> {
     pub(crate) ctx: &'a Arc<Context>,
     pub(crate) by: &'a AppName,
     pub(crate) delivery: &'a Delivery,
-    pub(crate) held: &'a Held,
+    pub(crate) right: Right<'a>,
 }
 
 impl Attempt {
     /// This attempt as one who makes outputs.
     pub(crate) fn maker(&self) -> Maker<'_> {
-        Maker { ctx: &self.ctx, by: &self.app.name, delivery: &self.delivery, held: &self.held }
+        self.lease.lasts_until(self.delivery.lease_until);
+        let right = Right::Claim(&self.held, &self.lease);
+        Maker { ctx: &self.ctx, by: &self.app.name, delivery: &self.delivery, right }
     }
 
     /// Reserves a name for an output of this attempt, or finds the one that an earlier attempt reserved.
@@ -129,7 +141,7 @@ impl Maker<'_> {
         loop {
             let reserve = Reserve {
                 maker: Some(self.delivery.id),
-                slot: naming.slot.to_owned(),
+                slot: naming.slot.clone().into_owned(),
                 folder: key.clone(),
                 app: naming.app.clone(),
                 type_name: naming.type_name.clone(),
@@ -141,8 +153,12 @@ impl Maker<'_> {
             let reservation = self.ctx.project.ledger.reserve(reserve).await?;
             let taken = match reservation.fresh {
                 true => name_taken(&folder, &reservation.stem, &naming.ext)?,
-                // An earlier attempt made it, and a crash may have kept it from this look.
-                false => self.is_anothers(&reservation, &folder, &naming.ext)?,
+                // An earlier attempt made it, and a crash may have kept it from this look. What is a delivery already,
+                // as a report of a delivery that failed and is retried, stays as the ledger has it.
+                false => {
+                    self.ctx.project.ledger.get(reservation.file_id).await?.is_some()
+                        || self.is_anothers(&reservation, &folder, &naming.ext)?
+                }
             };
             if !taken {
                 return Ok(Named { reservation, folder, naming });
@@ -165,33 +181,41 @@ impl Maker<'_> {
     /// Gives a name up, where it is still ours to give up: whoever has taken the delivery over uses it, and what stands
     /// there may be theirs.
     async fn discard(&self, reservation: &Reservation) -> Result<()> {
-        let ledger = &self.ctx.project.ledger;
-        let holds = match self.held.token.0.is_empty() {
-            true => ledger.get(reservation.file_id).await?.is_none(),
-            false => ledger.holds(self.held).await?,
+        let by = match self.right {
+            Right::Claim(held, _) => Some(held),
+            Right::BornEnded => None,
         };
-        match holds {
-            true => ledger.discard(reservation).await,
-            false => Err(Error::new(
-                ErrorKind::Stale,
-                "somebody else has the lease, and the name that was reserved",
-            )
-            .on(&reservation.stem)),
+        self.ctx.project.ledger.discard(reservation, by).await
+    }
+
+    /// Gives a name up that this output shall not have any more, with what an earlier attempt published under it.
+    pub(crate) async fn withdraw(&self, named: &Named) -> Result<()> {
+        self.discard(&named.reservation).await?;
+        let (owner, folder) = (self.owner(&named.reservation), named.folder.clone());
+        let stem = named.reservation.stem.clone();
+        super::blocking(move || owner.withdraw(&folder, &stem)).await
+    }
+
+    fn owner(&self, reservation: &Reservation) -> Owner {
+        Owner {
+            delivery_id: Some(reservation.file_id.to_string()),
+            ledger: Some(self.ctx.project.ledger.identity().to_owned()),
         }
     }
 
-    /// Whether what stands at a name that an earlier attempt reserved is not that attempt's: its manifest is another
-    /// file's, or it has none and lay there, unchanged, before the name was reserved.
+    /// Whether what stands at a name that an earlier attempt reserved is not that attempt's. A data file that nothing
+    /// tells of is judged when it is known what is published; one that lay there before the name was reserved, now.
     fn is_anothers(&self, reservation: &Reservation, folder: &Path, ext: &str) -> Result<bool> {
-        let manifest = folder.join(format!("{}{MANIFEST_SUFFIX}", reservation.stem));
-        if let Ok(manifest) = read::read_manifest(&manifest) {
-            let ours = self.ctx.project.ledger.identity();
-            return Ok(manifest.delivery_id != Some(reservation.file_id.to_string())
-                || manifest.ledger.is_some_and(|ledger| ledger != ours));
-        }
-        let before = reservation.reserved_at.checked_sub(CLOCKS_DIFFER).unwrap_or(reservation.reserved_at);
-        let lay_there = |path: PathBuf| last_changed(&path).map(|at| at.is_some_and(|at| at < before));
-        Ok(lay_there(manifest)? || lay_there(folder.join(format!("{}.{ext}", reservation.stem)))?)
+        Ok(match self.owner(reservation).at(folder, &reservation.stem, ext)? {
+            Stands::Nothing | Stands::Ours => false,
+            Stands::Anothers => true,
+            Stands::Unmarked => {
+                let before =
+                    reservation.reserved_at.checked_sub(CLOCKS_DIFFER).unwrap_or(reservation.reserved_at);
+                let lay_there = last_changed(&folder.join(format!("{}.{ext}", reservation.stem)))?;
+                lay_there.is_some_and(|at| at < before)
+            }
+        })
     }
 
     /// Publishes what was written under the reserved name; where somebody else's file has come to stand there since the
@@ -202,7 +226,7 @@ impl Maker<'_> {
                 Ok(output) => return Ok(output),
                 Err(unpublished) => unpublished,
             };
-            if unpublished.error.kind() != ErrorKind::Exists || !named.reservation.fresh {
+            if unpublished.error.kind() != ErrorKind::Exists {
                 return Err(unpublished.error);
             }
             self.discard(&named.reservation).await?;
@@ -230,6 +254,7 @@ impl Maker<'_> {
             fresh: named.reservation.fresh,
             written,
             may_replace: self.still_holds(&named.reservation),
+            may_publish: self.still_wanted(),
         };
         self.ctx
             .process
@@ -237,8 +262,9 @@ impl Maker<'_> {
             .add(&named.folder.join(format!("{}{MANIFEST_SUFFIX}", named.reservation.stem)));
         // It waits where its queue is full, which the pools' places do not let happen.
         self.ctx.process.publisher.submit(request, move |outcome| drop(done.send(outcome)));
-        if let Err(unpublished) = answer.await.map_err(|_| Error::internal("the publisher ended"))? {
-            return Ok(Err(unpublished));
+        match answer.await.map_err(|_| Error::internal("the publisher ended"))? {
+            Ok(published) => self.keep_in_mind(published),
+            Err(unpublished) => return Ok(Err(unpublished)),
         }
         let path = self.path_text(&named.folder.join(&manifest.filename));
         let deliveries = self.deliveries(&manifest, &path, named.reservation.file_id, says);
@@ -250,19 +276,38 @@ impl Maker<'_> {
         self.ctx.project.data.relative(path).unwrap_or_else(|| handover_core::path_text::to_text(path))
     }
 
-    /// Asks the ledger, from the publisher's thread, whether this attempt still holds its lease; of a refusal, which
-    /// has none, whether its reason is not handed over yet.
-    fn still_holds(&self, reservation: &Reservation) -> Box<dyn FnMut() -> Result<bool> + Send> {
-        let (handle, ledger, held, file_id) = (
-            tokio::runtime::Handle::current(),
-            self.ctx.project.ledger.clone(),
-            self.held.clone(),
-            reservation.file_id,
-        );
-        if held.token.0.is_empty() {
-            return Box::new(move || Ok(handle.block_on(ledger.get(file_id))?.is_none()));
+    /// What was published under a claim is taken back should that turn out to be lost.
+    fn keep_in_mind(&self, published: Published) {
+        if let Right::Claim(_, lease) = self.right {
+            lease.has_published(published);
         }
-        Box::new(move || handle.block_on(ledger.holds(&held)))
+    }
+
+    /// Asks the ledger, from the publisher's thread, whether this attempt still holds its lease; of what was born ended,
+    /// whether this output is not handed over yet.
+    fn still_holds(&self, reservation: &Reservation) -> AskLease {
+        let (handle, ledger, file_id) =
+            (tokio::runtime::Handle::current(), self.ctx.project.ledger.clone(), reservation.file_id);
+        match self.right {
+            Right::BornEnded => Box::new(move || Ok(handle.block_on(ledger.get(file_id))?.is_none())),
+            Right::Claim(held, _) => {
+                let held = held.clone();
+                Box::new(move || handle.block_on(ledger.holds(&held)))
+            }
+        }
+    }
+
+    /// Asks whether the work is still wanted: what this process knows of its lease is enough while that has not been
+    /// reported lost and has long to last; else the ledger is asked.
+    fn still_wanted(&self) -> AskLease {
+        let Right::Claim(held, lease) = self.right else { return Box::new(|| Ok(true)) };
+        let (handle, project, held, lease) =
+            (tokio::runtime::Handle::current(), self.ctx.project.clone(), held.clone(), lease.clone());
+        Box::new(move || match lease.is_lost() {
+            true => Ok(false),
+            false if lease.lasts_at(project.clock.now(), project.config.lease / 2) => Ok(true),
+            false => handle.block_on(project.ledger.holds(&held)),
+        })
     }
 
     fn manifest(&self, named: &Named, written: &Written, says: &Says) -> Manifest {
@@ -344,13 +389,13 @@ pub(crate) fn hand_over(
 /// The input's place in the convention, for what is made from it.
 pub(crate) fn naming_like(
     name: &FileName,
-    slot: &'static str,
+    slot: impl Into<Cow<'static, str>>,
     place: Place,
     app: &AppName,
     ext: String,
 ) -> Naming {
     Naming {
-        slot,
+        slot: slot.into(),
         place,
         app: app.clone(),
         type_name: name.type_name.clone(),

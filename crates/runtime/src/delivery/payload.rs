@@ -1,13 +1,16 @@
 //! What a row's `data` holds for a file: its manifest and its path; and for an arrival: the original.
 
-use handover_core::{Delivery, Error, FileName, Manifest, Result, TypeName};
+use handover_core::{Delivery, Error, FileName, Manifest, Result, TypeName, path_text};
 use handover_file::arrive::Candidate;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// The key that a file's path has in `data`, beside the manifest's own fields.
 const PATH: &str = "path";
+/// The key of a manifest that says what a file of another name, as a pattern gives exports, is called by the convention.
+pub(crate) const STANDS_FOR: &str = "stands_for";
 
 /// A file that was handed over.
 #[derive(Debug, Clone)]
@@ -43,12 +46,21 @@ impl FilePayload {
         serde_json::to_value(manifest).unwrap_or_default()
     }
 
-    /// The file's name, read by the convention.
+    /// The file's name, read by the convention; of an export with a name of its own, what it stands for.
     ///
     /// # Errors
     /// Bad data where it does not follow it.
     pub fn name(&self) -> Result<FileName> {
-        self.manifest.file_name()
+        match self.manifest.more.get(STANDS_FOR).and_then(Value::as_str) {
+            Some(name) => name.parse(),
+            None => self.manifest.file_name(),
+        }
+    }
+
+    /// Its path where it lies outside the data directory, as exports do.
+    pub(crate) fn outside(&self) -> Option<PathBuf> {
+        let path = path_text::from_text(&self.path);
+        path.is_absolute().then_some(path)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::outputs::{Naming, Place, Says, naming_like};
 use super::payload::{FilePayload, JobPayload};
-use super::rows::{blocking_for, checked_input, flows_of};
+use super::rows::{blocking_for, checked_input, flows_of, rows_of};
 use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{Input, Output, Placeholders, Program};
@@ -58,17 +58,20 @@ impl Attempt {
             Output::Stdout | Output::File => Some(self.reserve(self.naming(&work, ext.clone())).await?),
         };
         let sequence = named.as_ref().map(|n| n.reservation.sequence).or(work.sequence);
-        slot.begin().await?;
         let mut files = self.prepare(program, &work, ext).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
+        // A slot is for the program alone: all that it needs is ready.
+        slot.begin().await?;
         fault::point("program.before_start")?;
         let untouched =
             Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
         let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
         fault::point("program.ended")?;
         slot.free();
-        let mut summary = self.judge(&ended)?;
-        self.enough_room()?;
+        // Asked while what the program wrote still takes its room.
+        let full = disk::low(&disk::space(self.ctx.project.data.tmp_dir())?);
+        let mut summary = self.judge(&ended, full)?;
+        summary.rows_in = work.payload.as_ref().and_then(|p| p.manifest.row_count);
         summary.notes.extend(untouched.after(&self.ctx.project.data)?);
         let (Some(named), Some(draft)) = (named, files.output.take()) else {
             return Ok(Finished { summary, ..Finished::default() });
@@ -86,7 +89,6 @@ impl Attempt {
         mut summary: Summary,
     ) -> Result<Finished, Failed> {
         let hops = self.ctx.routes.next(&self.app.name, &work.flows);
-        summary.rows_in = work.payload.as_ref().and_then(|p| p.manifest.row_count);
         summary.rows_out = written.row_count;
         summary.bytes_out = Some(written.file_size);
         let says = Says { flows: flows_of(&hops, &work.flows), hops, ..Says::default() };
@@ -132,7 +134,7 @@ impl Attempt {
                 ..naming_like(name, "out", place, &self.app.name, ext)
             },
             None => Naming {
-                slot: "out",
+                slot: "out".into(),
                 place,
                 app: self.app.name.clone(),
                 type_name: work.type_name.clone(),
@@ -148,6 +150,9 @@ impl Attempt {
     async fn prepare(&self, program: &Program, work: &Work, ext: String) -> Result<Files> {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let payload = work.payload.clone();
+        if let Some(payload) = &payload {
+            self.ctx.may_read(payload).await?;
+        }
         let output = program.output;
         let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
         blocking_for(work.bytes(), move || {
@@ -166,8 +171,8 @@ impl Attempt {
             };
             let output = match output {
                 Output::None => None,
-                Output::Stdout => Some(data.draft(&holder, &ext)?),
-                Output::File => Some(data.draft_path(&holder, &ext)?),
+                Output::Stdout => Some(data.draft(&holder, &ext)?.counting(rows_of(&ext))),
+                Output::File => Some(data.draft_path(&holder, &ext)?.counting(rows_of(&ext))),
             };
             Ok(Files { input, beside, manifest, config, output })
         })
@@ -236,8 +241,9 @@ impl Attempt {
         all
     }
 
-    /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry.
-    fn judge(&self, ended: &Ended) -> Result<Summary, Box<Failed>> {
+    /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry; but with the disk full nothing counts,
+    /// neither what the program left nor that it failed.
+    fn judge(&self, ended: &Ended, full: bool) -> Result<Summary, Box<Failed>> {
         let mut meaning = ended.meaning();
         if ended.how == How::TimedOut {
             let timeout = units::format_duration(self.app.timeout);
@@ -251,10 +257,20 @@ impl Attempt {
             ..Summary::default()
         };
         let kind = match meaning.verdict {
+            Verdict::Done if full => {
+                let error = Error::new(
+                    ErrorKind::NotYet,
+                    "the disk is full, so what the program wrote is not believed",
+                );
+                let error = error.hint("make room: it runs again by itself");
+                return Err(Box::new(Failed { error, summary, next: Vec::new() }));
+            }
             Verdict::Done => {
                 summary.exit = None;
                 return Ok(summary);
             }
+            Verdict::BadData if says_full(&ended.stderr) => ErrorKind::NotYet,
+            Verdict::Retry if full || says_full(&ended.stderr) => ErrorKind::NotYet,
             Verdict::BadData => ErrorKind::BadData,
             Verdict::Later => ErrorKind::NotYet,
             Verdict::Retry => ErrorKind::Program,
@@ -267,23 +283,20 @@ impl Attempt {
             .find(|line| !line.trim().is_empty())
             .map(|line| format!("; it said: {}", line.trim()));
         let silent = matches!(ended.how, How::Exit(_)).then(|| "; it said nothing on stderr".to_owned());
-        let error = Error::new(kind, format!("{}{}", meaning.sentence, last.or(silent).unwrap_or_default()));
+        let mut error =
+            Error::new(kind, format!("{}{}", meaning.sentence, last.or(silent).unwrap_or_default()));
+        if kind == ErrorKind::NotYet && meaning.verdict != Verdict::Later {
+            error = error.hint("the disk is full: it runs again by itself when there is room");
+        }
         Err(Box::new(Failed { error, summary, next: Vec::new() }))
     }
+}
 
-    /// A program that cannot write and does not notice leaves half a file and exits 0: with no room left, what it
-    /// left is not believed.
-    fn enough_room(&self) -> Result<()> {
-        let space = disk::space(self.ctx.project.data.tmp_dir())?;
-        if disk::low(&space) {
-            return Err(Error::new(
-                ErrorKind::NotYet,
-                "the disk is full, so what the program wrote is not believed",
-            )
-            .hint("make room: it runs again by itself"));
-        }
-        Ok(())
-    }
+/// Whether a program said, in the words of strerror(3) for ENOSPC or EDQUOT or by their names, that it had no room.
+fn says_full(stderr: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded", "ENOSPC", "EDQUOT"]
+        .iter()
+        .any(|words| stderr.contains(words))
 }
 
 pub(super) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
@@ -292,4 +305,16 @@ pub(super) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
         .and_then(|()| draft.flush())
         .map_err(|e| Error::io("write", draft.path().display(), e))?;
     Ok(draft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_full;
+
+    #[test]
+    fn what_programs_say_of_a_full_disk_is_known() {
+        assert!(says_full("cat: write error: No space left on device\n"));
+        assert!(says_full("Error: ENOSPC: no space left on device, write"));
+        assert!(!says_full("row 2: no space left between the words\n"));
+    }
 }

@@ -1,14 +1,13 @@
 //! Quarantine: a bad file is copied into `errors/` with the reason in its manifest; where it cannot or need not be
 //! copied, the reason stands alone. The original checkpoint stays where it is.
 
-use super::outputs::{Maker, Naming, Place, Says};
+use super::outputs::{Maker, Naming, Place, Right, Says};
 use super::payload::{ArrivalPayload, FilePayload};
 use super::rows::blocking;
 use super::{Attempt, Failed};
 use crate::context::Context;
-use handover_core::{AppName, Delivery, Error, FileName, LeaseToken, Result, TypeName, path_text};
-use handover_file::quarantine::{QUARANTINED_SUFFIX, REASON_KEY, Reason, code_of, keep};
-use handover_ledger::{Held, Queue};
+use handover_core::{AppName, Delivery, Error, FileName, Result, TypeName, path_text};
+use handover_file::quarantine::{QUARANTINED_SUFFIX, REASON_KEY, Reason, keep};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::error;
@@ -49,25 +48,23 @@ impl Attempt {
 impl Maker<'_> {
     /// Publishes the bad input, or its reason, into `errors/`. Nothing for a job, which has no input.
     pub(crate) async fn put_into_quarantine(&self, why: &Error) -> Result<Option<super::outputs::Output>> {
-        match self.bad_input()? {
+        match self.bad_input().await? {
             Some(bad) => self.keep_bad(bad, why).await.map(Some),
             None => Ok(None),
         }
     }
 
     async fn keep_bad(&self, bad: Bad, why: &Error) -> Result<super::outputs::Output> {
-        let mut reason =
-            Reason::new(code_of(why.kind()), why, self.by.as_str(), self.ctx.project.clock.now())
-                .of_file(&bad.path);
+        let mut reason = Reason::new(why, self.by.as_str(), self.ctx.project.clock.now()).of_file(&bad.path);
         let (data, holder, path, ext) =
             (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), bad.path, bad.ext);
         let (written, reason) = blocking(move || {
-            let kept = keep(&data, &holder, &path, &ext, &mut reason, KEEP_MAX_BYTES)?;
+            let kept = keep(&data, &holder, &path, &ext, super::rows_of(&ext), &mut reason, KEEP_MAX_BYTES)?;
             Ok((kept.into_written(), reason))
         })
         .await?;
         let naming = Naming {
-            slot: QUARANTINE_SLOT,
+            slot: QUARANTINE_SLOT.into(),
             place: Place::Data("errors".into()),
             app: self.by.clone(),
             type_name: quarantined(&bad.type_name)?,
@@ -82,7 +79,7 @@ impl Maker<'_> {
         self.publish(named, written, says).await
     }
 
-    fn bad_input(&self) -> Result<Option<Bad>> {
+    async fn bad_input(&self) -> Result<Option<Bad>> {
         if let Ok(arrival) = ArrivalPayload::of(self.delivery) {
             return Ok(Some(Bad {
                 path: path_text::from_text(&arrival.original),
@@ -96,7 +93,13 @@ impl Maker<'_> {
         let Some(payload) = FilePayload::from_value(&self.delivery.data) else { return Ok(None) };
         let data = &self.ctx.project.data;
         // What lies in the archive stays there; its reason stands alone.
-        let path = data.absolute(&payload.path)?;
+        let path = match payload.outside() {
+            Some(path) => {
+                self.ctx.may_read(&payload).await?;
+                path
+            }
+            None => data.absolute(&payload.path)?,
+        };
         let name: Option<FileName> = payload.name().ok();
         Ok(Some(Bad {
             path,
@@ -124,8 +127,7 @@ pub(crate) async fn refuse_manifest(
     path: &Path,
     why: &Error,
 ) -> Result<()> {
-    let held = Held { queue: Queue::Deliveries, id: delivery.id, token: LeaseToken(String::new()) };
-    let maker = Maker { ctx, by, delivery, held: &held };
+    let maker = Maker { ctx, by, delivery, right: Right::BornEnded };
     let bad = Bad {
         path: path.to_owned(),
         type_name: TypeName::new("manifest")?,

@@ -6,22 +6,84 @@
 use super::outputs::{Place, Says, naming_like};
 use super::payload::FilePayload;
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use handover_apps::{AppIo, Outcome, RowApp};
-use handover_core::{Error, ErrorKind, FileName, HolderId, Result, fault};
+use crate::engine::held::Lease;
+use handover_apps::{AppIo, InputConfig, Outcome, RowApp, RunOptions};
+use handover_core::{CountRows, Error, ErrorKind, FileName, HolderId, Result, fault};
+use handover_file::Checked;
 use handover_file::draft::{Draft, Written};
 use handover_file::layout::DataDir;
-use handover_file::read::{self, RetainedPath};
+use handover_file::read::{self, Retained, RetainedPath};
+use handover_records::{Compression, Encoding, FileKind, RowCounter};
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What a run of a row app left.
 pub(super) struct Ran {
     pub(super) outcome: Outcome,
     pub(super) output: Written,
     pub(super) rejected: Option<Written>,
+}
+
+/// A built-in app's input, and what else its run needs.
+pub(super) struct OnInput {
+    pub(super) data: DataDir,
+    pub(super) holder: HolderId,
+    lease: Lease,
+    timeout: Duration,
+    input_ext: String,
+    payload: FilePayload,
+}
+
+/// The streams of a run.
+pub(super) struct RunIo<'a> {
+    pub(super) input: &'a mut (dyn Read + Send),
+    pub(super) input_ext: &'a str,
+    pub(super) rejected: &'a mut (dyn Write + Send),
+    pub(super) cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl OnInput {
+    /// Opens the input, has the app read it, and sees to it that it was the file that its manifest tells of: otherwise
+    /// whatever came of it is void.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadData`] where the input is not what it should be, and what `app` gives.
+    pub(super) fn run<T>(
+        &self,
+        name: &str,
+        rejected_ext: &str,
+        app: impl FnOnce(RunIo<'_>) -> Result<T>,
+    ) -> Result<(Option<Written>, T)> {
+        let mut input = open_input(&self.data, &self.payload)?;
+        fault::point("program.before_start")?;
+        let mut rejected = Lazy { make: || self.data.draft(&self.holder, rejected_ext), draft: None };
+        let began = Instant::now();
+        let cancelled = || self.lease.is_stopped() || began.elapsed() > self.timeout;
+        let io = RunIo {
+            input: &mut input,
+            input_ext: &self.input_ext,
+            rejected: &mut rejected,
+            cancelled: &cancelled,
+        };
+        let ran = guarded(name, || app(io)).map_err(|e| match e.kind() {
+            ErrorKind::Cancelled if began.elapsed() > self.timeout => Error::new(
+                ErrorKind::Program,
+                format!("stopped: it ran longer than its timeout of {:?}", self.timeout),
+            ),
+            _ => e,
+        });
+        // Where the app stumbled over its input, a damaged input is the better reason.
+        let blames_input = |e: &Error| matches!(e.kind(), ErrorKind::BadData | ErrorKind::Internal);
+        if ran.as_ref().err().is_none_or(blames_input) {
+            input.finish()?;
+        }
+        let ran = ran?;
+        fault::point("program.ended")?;
+        Ok((rejected.draft.map(Draft::finish).transpose()?, ran))
+    }
 }
 
 impl Attempt {
@@ -33,7 +95,7 @@ impl Attempt {
         let place = Place::Data(self.app.folder.clone());
         let named = self.reserve(naming_like(&name, "out", place, &self.app.name, ext.clone())).await?;
         slot.begin().await?;
-        let ran = self.run_rows(app, payload.clone(), ext, None).await?;
+        let ran = self.run_rows(app, payload.clone(), ext).await?;
         slot.free();
         self.finish_rows(&payload, &name, named, ran).await
     }
@@ -47,55 +109,43 @@ impl Attempt {
             .ok_or_else(|| Error::internal(format!("app {} was not made", self.app.name)))
     }
 
-    /// Runs the app on a blocking thread: input verified first, output and rejects into drafts.
-    /// With `beside`, the output's draft lies in that folder.
-    pub(super) async fn run_rows(
-        &self,
-        app: Arc<dyn RowApp>,
-        payload: FilePayload,
-        ext: String,
-        beside: Option<PathBuf>,
-    ) -> Result<Ran> {
-        let data = self.ctx.project.data.clone();
-        let holder = self.ctx.process.holder.clone();
-        let lease = self.lease.clone();
-        let timeout = self.app.timeout;
+    /// Runs the app on a blocking thread, output and rejects into drafts; the input is verified as it is read.
+    async fn run_rows(&self, app: Arc<dyn RowApp>, payload: FilePayload, ext: String) -> Result<Ran> {
+        let rejected_ext = app.rejected_ext(&payload.name()?.ext);
+        let work = self.on_input(payload).await?;
         blocking(move || {
-            let input = checked_input(&data, &holder, &payload)?;
-            fault::point("program.before_start")?;
-            let mut input =
-                std::fs::File::open(input.path()).map_err(|e| Error::io("open", &payload.path, e))?;
-            let mut output = match &beside {
-                Some(folder) => Draft::beside(folder, &holder, &ext)?,
-                None => data.draft(&holder, &ext)?,
-            };
-            let mut rejected = Lazy { make: || data.draft(&holder, "csv"), draft: None };
-            let began = std::time::Instant::now();
-            let cancelled = || lease.is_stopped() || began.elapsed() > timeout;
-            let io = AppIo {
-                input: &mut input,
-                output: &mut output,
-                rejected: &mut rejected,
-                progress: None,
-                cancelled: &cancelled,
-            };
-            let outcome = run_guarded(app.as_ref(), io).map_err(|e| match e.kind() {
-                ErrorKind::Cancelled if began.elapsed() > timeout => Error::new(
-                    ErrorKind::Program,
-                    format!("stopped: it ran longer than its timeout of {timeout:?}"),
-                ),
-                _ => e,
+            let mut output = work.data.draft(&work.holder, &ext)?;
+            let (rejected, outcome) = work.run(app.name(), rejected_ext, |io| {
+                app.run(AppIo {
+                    input: io.input,
+                    output: &mut output,
+                    rejected: io.rejected,
+                    input_ext: io.input_ext,
+                    progress: None,
+                    cancelled: io.cancelled,
+                    options: RunOptions::default(),
+                    scratch: &|| work.data.scratch(),
+                })
             })?;
-            fault::point("program.ended")?;
-            Ok(Ran {
-                outcome,
-                output: output.finish()?,
-                rejected: rejected.draft.map(Draft::finish).transpose()?,
-            })
+            Ok(Ran { outcome, output: output.finish()?, rejected })
         })
         .await
     }
 
+    /// What a built-in app works with.
+    pub(super) async fn on_input(&self, payload: FilePayload) -> Result<OnInput> {
+        self.ctx.may_read(&payload).await?;
+        Ok(OnInput {
+            data: self.ctx.project.data.clone(),
+            holder: self.ctx.process.holder.clone(),
+            lease: self.lease.clone(),
+            timeout: self.app.timeout,
+            input_ext: payload.name()?.ext,
+            payload,
+        })
+    }
+
+    /// Publishes what came of a run; what was published before something failed is handed over with the failure.
     async fn finish_rows(
         &self,
         payload: &FilePayload,
@@ -103,38 +153,50 @@ impl Attempt {
         named: super::outputs::Named,
         ran: Ran,
     ) -> Result<Finished, Failed> {
+        let mut made = Finished { summary: summary(&ran.outcome), ..Finished::default() };
+        match self.publish_rows(payload, name, named, ran, &mut made).await {
+            Ok(()) => Ok(made),
+            Err(error) => Err(Failed { error, summary: made.summary, next: made.next }),
+        }
+    }
+
+    async fn publish_rows(
+        &self,
+        payload: &FilePayload,
+        name: &FileName,
+        named: super::outputs::Named,
+        ran: Ran,
+        made: &mut Finished,
+    ) -> Result<()> {
         let Ran { mut outcome, output, rejected } = ran;
-        let mut failed =
-            Failed { error: Error::internal("no error"), summary: summary(&outcome), next: Vec::new() };
+        let flows = &payload.manifest.flows;
         if let Some(report) = outcome.report.take() {
-            self.publish_report(name, &payload.manifest.flows, report, &mut failed).await?;
+            let report = self.publish_report(name, flows, report).await?;
+            made.summary.outputs.push(report.payload.path);
+            made.next.extend(report.deliveries);
         }
         if let Some(error) = outcome.refuse.take() {
             // The whole file goes to quarantine; its rejected rows would only say the same again.
-            failed.error = error;
-            return Err(failed);
+            return Err(error);
         }
-        let mut next = failed.next;
-        let mut summary = failed.summary;
         if let Some(rejected) = rejected {
-            let made =
-                self.publish_rejected(name, &payload.manifest.flows, rejected, outcome.rows_rejected).await?;
-            summary.outputs.push(made.payload.path.clone());
-            next.extend(made.deliveries);
+            let rejects = self.publish_rejected(name, flows, rejected, outcome.rows_rejected).await?;
+            made.summary.outputs.push(rejects.payload.path);
+            made.next.extend(rejects.deliveries);
         }
-        let hops = self.ctx.routes.next(&self.app.name, &payload.manifest.flows);
+        let hops = self.ctx.routes.next(&self.app.name, flows);
         let says = Says {
-            flows: flows_of(&hops, &payload.manifest.flows),
+            flows: flows_of(&hops, flows),
             hops,
             rows_rejected: Some(outcome.rows_rejected),
             row_count: Some(outcome.rows_out),
             more: outcome.manifest,
         };
-        let made = self.publish(named, output, says).await?;
-        summary.outputs.insert(0, made.payload.path.clone());
-        summary.bytes_out = Some(made.payload.manifest.file_size);
-        next.splice(0..0, made.deliveries);
-        Ok(Finished { summary, next, ..Finished::default() })
+        let output = self.publish(named, output, says).await?;
+        made.summary.bytes_out = Some(output.payload.manifest.file_size);
+        made.summary.outputs.insert(0, output.payload.path);
+        made.next.splice(0..0, output.deliveries);
+        Ok(())
     }
 
     async fn publish_report(
@@ -142,8 +204,7 @@ impl Attempt {
         name: &FileName,
         flows: &[String],
         report: Value,
-        failed: &mut Failed,
-    ) -> Result<()> {
+    ) -> Result<super::outputs::Output> {
         let mut naming =
             naming_like(name, "report", Place::Data("reports".into()), &self.app.name, "json".into());
         let type_name = naming.type_name;
@@ -157,21 +218,23 @@ impl Attempt {
         }
         let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
         let written = self.write_small("json", text.into_bytes()).await?;
-        let made = self.publish(named, written, Says { flows: flows.to_vec(), ..Says::default() }).await?;
-        failed.summary.outputs.push(made.payload.path.clone());
-        failed.next.extend(made.deliveries);
-        Ok(())
+        self.publish(named, written, Says { flows: flows.to_vec(), ..Says::default() }).await
     }
 
-    async fn publish_rejected(
+    pub(super) async fn publish_rejected(
         &self,
         name: &FileName,
         flows: &[String],
         rejected: Written,
         rows: u64,
     ) -> Result<super::outputs::Output> {
-        let mut naming =
-            naming_like(name, "rejected", Place::Data("errors".into()), &self.app.name, "csv".into());
+        let mut naming = naming_like(
+            name,
+            "rejected",
+            Place::Data("errors".into()),
+            &self.app.name,
+            rejected.ext().to_owned(),
+        );
         naming.type_name = handover_core::TypeName::new(format!("{}-rejected", name.type_name))?;
         let named = self.reserve(naming).await?;
         let mut says = Says { flows: flows.to_vec(), row_count: Some(rows), ..Says::default() };
@@ -208,20 +271,35 @@ pub(super) fn summary(outcome: &Outcome) -> Summary {
         rows_in: Some(outcome.rows_in),
         rows_out: Some(outcome.rows_out),
         rows_rejected: Some(outcome.rows_rejected),
+        rows_filtered: Some(outcome.rows_filtered).filter(|rows| *rows > 0),
         notes: outcome.notes.clone(),
         ..Summary::default()
     }
 }
 
 /// A panic in an app is that delivery's failure and nobody else's.
-fn run_guarded(app: &dyn RowApp, io: AppIo<'_>) -> Result<Outcome> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| app.run(io))).unwrap_or_else(|panic| {
+fn guarded<T>(name: &str, app: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(app)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
             .map(|s| (*s).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
-        Err(Error::internal(format!("{} panicked: {}", app.name(), what.unwrap_or_default())))
+        Err(Error::internal(format!("{name} panicked: {}", what.unwrap_or_default())))
     })
+}
+
+/// Counts the rows of a file with this extension.
+pub(crate) fn rows_of(ext: &str) -> Option<Box<dyn CountRows>> {
+    Some(Box::new(RowCounter::for_ext(ext)?))
+}
+
+/// Counts the rows of a file that is read so; none where it is compressed, or of no known format.
+pub(super) fn rows_as(input: &InputConfig, ext: &str) -> Option<Box<dyn CountRows>> {
+    let known = input.format.is_some() || FileKind::of_ext(ext).is_some();
+    let kind = input.kind(ext);
+    let counts = known && kind.compression == Compression::None && !input.sniff;
+    let utf8 = matches!(kind.dialect.encoding, Encoding::Utf8);
+    (counts && utf8).then(|| Box::new(RowCounter::new(kind.format, &kind.dialect)) as Box<dyn CountRows>)
 }
 
 /// So small a file is read or written faster than a thread is woken to do it.
@@ -248,11 +326,23 @@ pub(super) fn checked_input(
     holder: &HolderId,
     payload: &FilePayload,
 ) -> Result<RetainedPath> {
-    let retained = read::retained(data, &payload.path)?;
+    let retained = find_input(data, payload)?;
     let path = retained.path(data, holder)?;
     // A copy out of the archive is checked as it is made, and checked here against the ledger's word too.
     read::verify(path.path(), &payload.manifest)?;
     Ok(path)
+}
+
+/// The same input to be read here: it is checked as it is read.
+fn open_input(data: &DataDir, payload: &FilePayload) -> Result<Checked> {
+    find_input(data, payload)?.open_checked(&payload.manifest)
+}
+
+fn find_input(data: &DataDir, payload: &FilePayload) -> Result<Retained> {
+    match payload.outside() {
+        Some(path) => read::exported(&path),
+        None => read::retained(data, &payload.path),
+    }
 }
 
 /// A draft that is made when the first byte comes.

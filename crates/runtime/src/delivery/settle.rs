@@ -8,6 +8,9 @@ use handover_ledger::{Completion, Failure, Verdict};
 use std::time::Duration;
 use tracing::{error, info, warn};
 
+/// What a note begins with where an importer passed over a file on purpose.
+pub(super) const SKIPPED: &str = "skipped: ";
+
 impl Attempt {
     /// Settles what came of the attempt. Nothing escapes: what cannot be said to the ledger is said in the log, and
     /// the lease's end brings the delivery back.
@@ -20,11 +23,24 @@ impl Attempt {
         match settled {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::Stale => {
+                self.take_back().await;
                 warn!(app = %app, delivery = id.0, "late: {e}; this result is dropped");
                 self.ctx.process.observer.tell(Event::Late { app, id });
             }
             Err(e) => {
                 error!(app = %app, delivery = id.0, "cannot settle delivery {id}: {e}; it is tried again when its lease ends")
+            }
+        }
+    }
+
+    /// Takes back what was published for a delivery that was ended or taken over by somebody else.
+    async fn take_back(&self) {
+        for published in self.lease.take_published() {
+            let shown = published.path.display().to_string();
+            match super::blocking(move || published.take_back()).await {
+                Ok(true) => info!(app = %self.app.name, "{shown} was taken back: nobody waits for it"),
+                Ok(false) => {}
+                Err(e) => warn!(app = %self.app.name, "{shown} cannot be taken back: {e}; remove it by hand"),
             }
         }
     }
@@ -45,9 +61,11 @@ impl Attempt {
             rows_in: finished.summary.rows_in,
             rows_out: finished.summary.rows_out,
             rows_rejected: finished.summary.rows_rejected,
+            rows_filtered: finished.summary.rows_filtered,
             bytes_out: finished.summary.bytes_out,
             output: finished.summary.outputs.first().cloned(),
             latency: self.latency(),
+            skipped: self.imports() && finished.summary.notes.iter().any(|note| note.starts_with(SKIPPED)),
         };
         let completion = Completion {
             held: self.held.clone(),
@@ -57,14 +75,30 @@ impl Attempt {
         };
         self.lease.settling();
         self.ctx.project.ledger.complete(completion).await?;
-        for note in &finished.summary.notes {
-            info!(app = %self.app.name, delivery = self.delivery.id.0, "{note}");
-        }
+        finished.summary.notes.iter().for_each(|note| self.say(note));
         if let Some(afterwards) = finished.afterwards {
             import::see_to_original(&self.app.name, afterwards).await;
         }
         self.ctx.process.observer.tell(event);
         Ok(())
+    }
+
+    /// Says what an app noted. What an importer noted of a file that it let through is a warning.
+    fn say(&self, note: &str) {
+        let (app, id) = (&self.app.name, self.delivery.id);
+        if note.starts_with(SKIPPED) || !self.imports() {
+            return info!(app = %app, delivery = id.0, "{note}");
+        }
+        let file = self.file().unwrap_or_default();
+        warn!(app = %app, delivery = id.0, "{file}: {note}");
+        self.ctx
+            .process
+            .observer
+            .tell(Event::Notice(format!("{file}: {note}; it went through as delivery {id}")));
+    }
+
+    fn imports(&self) -> bool {
+        matches!(self.app.runs, Runs::BuiltIn(BuiltIn::Importer(_)))
     }
 
     fn latency(&self) -> Duration {
@@ -99,7 +133,8 @@ impl Attempt {
             error: text.clone(),
             verdict,
             result: Some(failed.summary.to_value()),
-            next: failed.next,
+            // What another attempt will replace is no delivery yet.
+            next: if self.is_last(verdict) { failed.next } else { Vec::new() },
         };
         self.lease.settling();
         let came_to = self.ctx.project.ledger.fail(failure).await?;
@@ -107,11 +142,19 @@ impl Attempt {
         Ok(())
     }
 
+    /// Whether no other attempt follows one that ends so.
+    fn is_last(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Final => true,
+            Verdict::Retry => self.delivery.attempts >= self.delivery.max_attempts,
+            Verdict::Later => false,
+        }
+    }
+
     /// Whether this was the last attempt to import a file: nothing of it is in the data directory, so its reason is left
     /// there.
     fn never_got_in(&self) -> bool {
-        matches!(self.app.runs, Runs::BuiltIn(BuiltIn::Importer(_)))
-            && self.delivery.attempts >= self.delivery.max_attempts
+        self.imports() && self.delivery.attempts >= self.delivery.max_attempts
     }
 
     /// The file that the delivery is about, for people.

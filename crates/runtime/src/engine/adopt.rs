@@ -7,7 +7,8 @@
 use super::ended;
 use super::events::Event;
 use super::pool::Busy;
-use crate::config::{By, Hop};
+use super::watched::Events;
+use crate::config::{By, Config, Hop};
 use crate::context::Context;
 use crate::delivery::outputs::hand_over;
 use crate::delivery::quarantine::refuse_manifest;
@@ -16,22 +17,24 @@ use handover_core::{
     AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, path_text,
 };
 use handover_file::arrive::{self, Candidate, FolderCache};
-use handover_file::read;
-use handover_ledger::{ArrivalKey, Arrived, NameRow, NewArrival, Reserve};
-use jiff::SignedDuration;
+use handover_ledger::{ArrivalKey, Arrived, Ledger, NewArrival, Reserve};
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// How often the data directory is scanned where no event asks for it.
 const SCAN_EVERY: Duration = Duration::from_secs(10);
-/// A data file that is shorter than its manifest says and was written so lately is given time.
+/// A data file that is shorter than its manifest says and was written so lately is given time; and so is a manifest that
+/// cannot be read, where it cannot be told whether somebody still writes it.
 const GROWING: SignedDuration = SignedDuration::from_secs(5);
+/// So many manifests are adopted together.
+const TOGETHER_MAX: usize = 256;
 /// The name under which refused manifests stand among the arrivals.
 pub(crate) const DATA_DIRECTORY: &str = "data-directory";
 
@@ -50,12 +53,40 @@ pub(crate) fn put_key(file_id: DeliveryId) -> String {
     format!("put:{file_id}")
 }
 
-/// What became of a manifest.
+/// What is to become of a manifest.
 enum Looked {
     /// There is nothing more to do about it.
     Settled,
+    /// It can be adopted.
+    Fine(Box<Found>),
     /// It may come right: what it waits for, and the data file that is looked out for.
     Waits(String, PathBuf),
+}
+
+/// A manifest that can be adopted.
+struct Found {
+    /// The folder within the data directory.
+    folder: String,
+    name: FileName,
+    manifest: Manifest,
+    /// The number of its file, where its name was reserved already.
+    file_id: Option<DeliveryId>,
+}
+
+impl Found {
+    fn reserve(&self) -> Reserve {
+        Reserve {
+            maker: None,
+            slot: "adopted".into(),
+            folder: self.folder.clone(),
+            app: self.name.app.clone(),
+            type_name: self.name.type_name.clone(),
+            date: self.name.date,
+            wanted: Some(self.name.sequence),
+            floor: 0,
+            stem: Some(self.name.stem()),
+        }
+    }
 }
 
 impl Adopting {
@@ -63,16 +94,14 @@ impl Adopting {
         Self { ctx, cache: FolderCache::new(), waiting: HashMap::new(), busy, scans: Arc::default() }
     }
 
-    pub(crate) async fn serve(
-        mut self,
-        mut events: mpsc::UnboundedReceiver<arrive::Event>,
-        mut end: watch::Receiver<bool>,
-    ) {
+    pub(crate) async fn serve(mut self, mut events: Events, mut end: watch::Receiver<bool>) {
         let mut next_scan = Instant::now();
         loop {
             if next_scan <= Instant::now() {
                 if let Err(e) = self.round().await {
                     warn!("cannot look through the data directory: {e}; it is tried again");
+                    let text = format!("the data directory: {}", said(&e));
+                    self.ctx.process.observer.tell(Event::Hindered(text));
                 }
                 self.scans.fetch_add(1, Ordering::SeqCst);
                 next_scan = Instant::now() + SCAN_EVERY;
@@ -82,30 +111,50 @@ impl Adopting {
                 Some(event) = events.recv() => match event.kind {
                     arrive::EventKind::Rescan => next_scan = Instant::now(),
                     arrive::EventKind::Removed => {}
-                    _ => self.hinted(&event.path).await,
+                    _ => {
+                        if self.hinted(event, &mut events).await {
+                            next_scan = Instant::now();
+                        }
+                    }
                 },
                 () = tokio::time::sleep_until(next_scan) => {}
             }
         }
     }
 
-    /// Looks at one manifest that an event named, or whose data file it named; our own, which make most of the events,
-    /// are passed over.
-    async fn hinted(&mut self, path: &Path) {
-        if let Some((manifest, _)) = self.waiting.get(path).cloned() {
-            let _busy = Busy::begin(&self.busy);
-            return self.look_and_say(&manifest).await;
+    /// Looks at the manifests that events named, or whose data files they named, with those that wait behind the first;
+    /// our own, which make most of the events, are passed over. Whether everything is to be looked at.
+    async fn hinted(&mut self, first: arrive::Event, events: &mut Events) -> bool {
+        let mut rescan = false;
+        let mut manifests = Vec::new();
+        let more = std::iter::from_fn(|| events.try_recv().ok());
+        for event in std::iter::once(first).chain(more).take(TOGETHER_MAX) {
+            rescan |= event.kind == arrive::EventKind::Rescan;
+            match self.waiting.get(&event.path) {
+                Some((manifest, _)) => manifests.push(manifest.clone()),
+                None if event.kind != arrive::EventKind::Removed && self.is_foreign(&event.path) => {
+                    manifests.push(event.path);
+                }
+                None => {}
+            }
         }
+        if !manifests.is_empty() {
+            let _busy = Busy::begin(&self.busy);
+            manifests.dedup();
+            self.look_and_say(&manifests).await;
+        }
+        rescan
+    }
+
+    fn is_foreign(&self, path: &Path) -> bool {
         let is_manifest = path.to_str().is_some_and(|p| p.ends_with(handover_core::name::MANIFEST_SUFFIX));
-        if is_manifest && !self.ctx.process.published.contains(path) {
-            let _busy = Busy::begin(&self.busy);
-            self.look_and_say(path).await;
-        }
+        is_manifest && !self.ctx.process.published.contains(path)
     }
 
     /// Looks at every manifest of the folders that have changed and that the ledger does not know.
     async fn round(&mut self) -> Result<()> {
         let _busy = Busy::begin(&self.busy);
+        self.waiting.retain(|_, (manifest, _)| manifest.symlink_metadata().is_ok());
         let root = self.ctx.project.data.root().to_owned();
         let mut folders: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         for path in arrive::scan_manifests(&root, &mut self.cache)? {
@@ -114,25 +163,42 @@ impl Adopting {
         for (folder, paths) in folders {
             let Some(name) = self.ctx.project.data.relative(&folder) else { continue };
             let known: HashSet<String> = self.ctx.project.ledger.names_in(&name).await?.into_iter().collect();
-            for path in paths {
-                if self.place(&path).is_some_and(|(_, stem)| !known.contains(&stem)) {
-                    self.look_and_say(&path).await;
-                }
+            let unknown = |path: &PathBuf| self.place(path).is_some_and(|(_, stem)| !known.contains(&stem));
+            let paths: Vec<PathBuf> = paths.into_iter().filter(unknown).collect();
+            for some in paths.chunks(TOGETHER_MAX) {
+                self.look_and_say(some).await;
             }
         }
         Ok(())
     }
 
-    async fn look_and_say(&mut self, path: &Path) {
-        match self.look(path).await {
-            Ok(Looked::Settled) => self.waiting.retain(|_, (manifest, _)| manifest != path),
-            // It is looked at again at the next scan, whether its folder has changed or not.
-            Ok(Looked::Waits(what, data)) => {
-                path.parent().into_iter().for_each(|folder| self.cache.forget(folder));
-                self.say_waiting(path, what, data);
+    /// Looks at manifests, one after the other, and adopts those that are fine, together.
+    async fn look_and_say(&mut self, paths: &[PathBuf]) {
+        let mut fine = Vec::new();
+        for path in paths {
+            match self.look(path).await {
+                Ok(Looked::Settled) => self.waiting.retain(|_, (manifest, _)| manifest != path),
+                Ok(Looked::Fine(found)) => {
+                    self.waiting.retain(|_, (manifest, _)| manifest != path);
+                    fine.push(*found);
+                }
+                // It is looked at again at the next scan, whether its folder has changed or not.
+                Ok(Looked::Waits(what, data)) => {
+                    path.parent().into_iter().for_each(|folder| self.cache.forget(folder));
+                    self.say_waiting(path, what, data);
+                }
+                Err(e) => self.not_now(path, &e),
             }
-            Err(e) => warn!("cannot adopt {}: {e}; it is tried again", path.display()),
         }
+        if let Err(e) = self.adopt(&fine).await {
+            paths.iter().for_each(|path| self.not_now(path, &e));
+        }
+    }
+
+    /// Says that a manifest could not be adopted, and sees to it that its folder is looked at again.
+    fn not_now(&mut self, path: &Path, error: &Error) {
+        path.parent().into_iter().for_each(|folder| self.cache.forget(folder));
+        warn!("cannot adopt {}: {error}; it is tried again", path.display());
     }
 
     /// Says what a manifest waits for, once.
@@ -154,20 +220,30 @@ impl Adopting {
         {
             return Ok(Looked::Settled);
         }
-        let manifest = match read::read_manifest(path) {
-            Ok(manifest) => manifest,
+        let manifest = match arrive::read_written(path, self.ctx.project.clock.now(), GROWING) {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return Ok(Looked::Waits("it is still being written".to_owned(), path.to_owned())),
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Looked::Settled),
             Err(e) if e.kind() == ErrorKind::BadData => return self.refuse(path, e).await,
             Err(e) => return Err(e),
         };
-        if let Some(id) = self.copied(&manifest, known.as_ref()).await? {
+        if known.is_none()
+            && let Some(id) = copied(ledger.as_ref(), &manifest).await?
+        {
             info!(
                 "{} says that it is delivery {id}, which this ledger knows: it is not adopted again",
                 path.display()
             );
             return Ok(Looked::Settled);
         }
-        self.adopt(path, folder, stem, manifest, known).await
+        match assess(self.ctx.config(), self.ctx.project.clock.now(), path, &stem, &manifest) {
+            Assessed::Refused(error) => self.refuse(path, error).await,
+            Assessed::Waits(what, data) => Ok(Looked::Waits(what, data)),
+            Assessed::Fine(name) => {
+                let file_id = known.map(|row| row.file_id);
+                Ok(Looked::Fine(Box::new(Found { folder, name, manifest, file_id })))
+            }
+        }
     }
 
     /// The folder and the name without extension, within the data directory.
@@ -177,102 +253,42 @@ impl Adopting {
         Some((folder.to_owned(), name.strip_suffix(handover_core::name::MANIFEST_SUFFIX)?.to_owned()))
     }
 
-    /// The delivery that this ledger knows it as, where it was copied here from another place.
-    async fn copied(&self, manifest: &Manifest, known: Option<&NameRow>) -> Result<Option<DeliveryId>> {
+    /// Adopts them, in their order: two transactions for all. After a crash between the two, a name is reserved without a
+    /// delivery, and the next look goes on from there.
+    async fn adopt(&self, found: &[Found]) -> Result<()> {
         let ledger = &self.ctx.project.ledger;
-        if known.is_some() || manifest.ledger.as_deref() != Some(ledger.identity()) {
-            return Ok(None);
+        let nameless: Vec<&Found> = found.iter().filter(|one| one.file_id.is_none()).collect();
+        if found.is_empty() {
+            return Ok(());
         }
-        let Some(id) = manifest.delivery_id.as_ref().and_then(|id| id.parse::<DeliveryId>().ok()) else {
-            return Ok(None);
-        };
-        // After an older ledger was restored its numbers come again: the same number must be of the same content.
-        let same =
-            |data: &serde_json::Value| data.get("checksum") == Some(&serde_json::json!(manifest.checksum));
-        Ok(ledger.get(id).await?.filter(|delivery| same(&delivery.data)).map(|delivery| delivery.id))
+        let reserved = ledger.reserve_all(nameless.iter().map(|one| one.reserve()).collect()).await?;
+        let mut reserved = reserved.into_iter();
+        let mut deliveries = Vec::new();
+        for one in found {
+            let file_id = match one.file_id {
+                Some(id) => id,
+                None => match reserved.next() {
+                    Some(Ok(reservation)) => reservation.file_id,
+                    // Another process has just adopted it.
+                    Some(Err(_)) | None => continue,
+                },
+            };
+            deliveries.extend(self.deliveries(one, file_id));
+        }
+        let holder = self.ctx.process.holder.clone();
+        ledger.push(&holder.0, deliveries).await.map(drop)
     }
 
-    async fn adopt(
-        &self,
-        path: &Path,
-        folder: String,
-        stem: String,
-        manifest: Manifest,
-        known: Option<NameRow>,
-    ) -> Result<Looked> {
-        let name: FileName = match manifest.file_name() {
-            Ok(name) if name.stem() == stem => name,
-            Ok(_) => {
-                return self
-                    .refuse(
-                        path,
-                        Error::bad_data(format!(
-                            "the manifest is named {stem} and names {}",
-                            manifest.filename
-                        )),
-                    )
-                    .await;
-            }
-            Err(e) => return self.refuse(path, e).await,
-        };
-        let data_path = path.with_file_name(&manifest.filename);
-        match Candidate::look(&data_path) {
-            Ok(data) if data.size < manifest.file_size && self.is_young(&data) => {
-                let what = format!(
-                    "{} of the {} bytes of {} are there",
-                    data.size, manifest.file_size, manifest.filename
-                );
-                return Ok(Looked::Waits(what, data_path));
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                return Ok(Looked::Waits(
-                    format!("its data file {} is not there yet", manifest.filename),
-                    data_path,
-                ));
-            }
-            Err(e) => return self.refuse(path, e).await,
-        }
-        let hops = self.hops(&manifest);
-        if hops.is_empty() && !manifest.targets().is_empty() {
-            let names: Vec<String> = manifest.targets().iter().map(ToString::to_string).collect();
-            return Ok(Looked::Waits(
-                format!("it is for {}, which is not declared", names.join(", ")),
-                data_path,
-            ));
-        }
-        let ledger = &self.ctx.project.ledger;
-        let file_id = match known {
-            Some(row) => row.file_id,
-            None => {
-                let reserve = Reserve {
-                    maker: None,
-                    slot: "adopted".into(),
-                    folder: folder.clone(),
-                    app: name.app.clone(),
-                    type_name: name.type_name.clone(),
-                    date: name.date,
-                    wanted: Some(name.sequence),
-                    floor: 0,
-                    stem: Some(stem.clone()),
-                };
-                ledger.reserve(reserve).await?.file_id
-            }
-        };
-        let relative = format!("{folder}/{}", manifest.filename);
+    /// What an adopted file becomes.
+    fn deliveries(&self, found: &Found, file_id: DeliveryId) -> Vec<NewDelivery> {
+        let relative = format!("{}/{}", found.folder, found.manifest.filename);
         let attempts =
             |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
-        let mut deliveries = hand_over(&manifest, &relative, file_id, &hops, attempts);
+        let hops = self.hops(&found.manifest);
+        let mut deliveries = hand_over(&found.manifest, &relative, file_id, &hops, attempts);
         deliveries.iter_mut().for_each(|new| new.dedup_key = Some(put_key(file_id)));
-        let holder = self.ctx.process.holder.clone();
-        ledger.push(&holder.0, deliveries).await?;
-        info!(app = %name.app, delivery = file_id.0, "{relative} was put here by another program: adopted as delivery {file_id}");
-        Ok(Looked::Settled)
-    }
-
-    /// Whether a data file may still be growing, under a manifest that was written too early.
-    fn is_young(&self, data: &Candidate) -> bool {
-        self.ctx.project.clock.now().duration_since(data.mtime) < GROWING
+        info!(app = %found.name.app, delivery = file_id.0, "{relative} was put here by another program: adopted as delivery {file_id}");
+        deliveries
     }
 
     /// Where an adopted file goes: to the apps that its manifest names and that are declared, in the flows it names,
@@ -339,4 +355,70 @@ impl Adopting {
             warn!("cannot leave the reason for {} in errors/: {e}", path.display());
         }
     }
+}
+
+/// What is to be thought of a manifest that another program put into the data directory.
+pub(crate) enum Assessed {
+    /// It can be adopted: the name of its data file.
+    Fine(FileName),
+    /// It may come right: what it waits for, and the data file that is looked out for.
+    Waits(String, PathBuf),
+    /// It cannot be used, and why.
+    Refused(Error),
+}
+
+/// Looks at a manifest's data file and its apps; `stem` is what the manifest at `path` is named after.
+pub(crate) fn assess(
+    config: &Config,
+    now: Timestamp,
+    path: &Path,
+    stem: &str,
+    manifest: &Manifest,
+) -> Assessed {
+    let name = match manifest.file_name() {
+        Ok(name) if name.stem() == stem => name,
+        Ok(_) => {
+            let message = format!("the manifest is named {stem} and names {}", manifest.filename);
+            return Assessed::Refused(Error::bad_data(message));
+        }
+        Err(e) => return Assessed::Refused(e),
+    };
+    let data = path.with_file_name(&manifest.filename);
+    let what = match Candidate::look(&data) {
+        // It may still be growing, under a manifest that was written too early.
+        Ok(seen) if seen.size < manifest.file_size && now.duration_since(seen.mtime) < GROWING => {
+            let (there, all) = (seen.size, manifest.file_size);
+            Some(format!("{there} of the {all} bytes of {} are there", manifest.filename))
+        }
+        Ok(_) => undeclared(config, manifest),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Some(format!("its data file {} is not there yet", manifest.filename))
+        }
+        Err(e) => return Assessed::Refused(e),
+    };
+    what.map_or(Assessed::Fine(name), |what| Assessed::Waits(what, data))
+}
+
+/// What a manifest waits for whose apps are none of ours.
+fn undeclared(config: &Config, manifest: &Manifest) -> Option<String> {
+    let targets = manifest.targets();
+    let none = !targets.is_empty() && targets.iter().all(|app| config.app(app.as_str()).is_none());
+    let names = || targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    none.then(|| format!("it is for {}, which is not declared", names()))
+}
+
+/// The delivery that this ledger knows a manifest's file as, where it was copied here from another place.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub(crate) async fn copied(ledger: &dyn Ledger, manifest: &Manifest) -> Result<Option<DeliveryId>> {
+    if manifest.ledger.as_deref() != Some(ledger.identity()) {
+        return Ok(None);
+    }
+    let Some(id) = manifest.delivery_id.as_ref().and_then(|id| id.parse::<DeliveryId>().ok()) else {
+        return Ok(None);
+    };
+    // After an older ledger was restored its numbers come again: the same number must be of the same content.
+    let same = |data: &serde_json::Value| data.get("checksum") == Some(&serde_json::json!(manifest.checksum));
+    Ok(ledger.get(id).await?.filter(|delivery| same(&delivery.data)).map(|delivery| delivery.id))
 }

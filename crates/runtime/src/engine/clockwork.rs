@@ -11,14 +11,14 @@ use crate::context::Context;
 use crate::delivery::payload::JobPayload;
 use handover_core::{Kind, NewDelivery, Result, Status, TypeName};
 use handover_ledger::ScheduleMark;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// More missed runs than this are not counted one by one.
+/// More missed runs than this are not counted.
 const MISSED_MAX: usize = 1_000;
 /// The longest sleep: the machine's clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -65,8 +65,7 @@ impl Clockwork {
             self.mark(now, None).await?;
             return Ok(self.until_next(now));
         };
-        let mut due = self.schedule.missed_between(mark.last_due, now, MISSED_MAX);
-        if let Some(last) = due.pop() {
+        if let Some((due, last)) = due_between(&self.schedule, mark.last_due, now) {
             let runs = !first || self.catch_up;
             if !runs || !due.is_empty() {
                 self.say_missed(&due, (!runs).then_some(last));
@@ -91,7 +90,7 @@ impl Clockwork {
         let text = if count == 1 {
             format!("{} missed its run of {from}: nothing was running then", self.app.name)
         } else {
-            let more = if count >= MISSED_MAX { " or more" } else { "" };
+            let more = if count > MISSED_MAX { " or more" } else { "" };
             format!(
                 "{} missed {count}{more} runs from {from} to {to}: nothing was running then",
                 self.app.name
@@ -137,6 +136,35 @@ impl Clockwork {
     }
 }
 
+/// The times that are due after `last`, the first [`MISSED_MAX`] of them, without the very last, and that one: however
+/// many there are, it is the one to be run.
+fn due_between(schedule: &Schedule, last: Timestamp, now: Timestamp) -> Option<(Vec<Timestamp>, Timestamp)> {
+    let mut due = schedule.missed_between(last, now, MISSED_MAX);
+    match due.len() {
+        MISSED_MAX => {
+            let latest = latest_before(schedule, due[MISSED_MAX - 1], now);
+            due.extend(latest);
+            due.pop().map(|latest| (due, latest))
+        }
+        _ => due.pop().map(|latest| (due, latest)),
+    }
+}
+
+/// The last time after `after` and not after `now`: looked for in ever longer spans that end now, so that years of a
+/// schedule of every minute are not walked through.
+fn latest_before(schedule: &Schedule, after: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let mut span = SignedDuration::from_mins(1);
+    loop {
+        let from = now.checked_sub(span).unwrap_or(after).max(after);
+        let next = |at: Timestamp| schedule.next_after(at).filter(|next| *next <= now);
+        let latest = std::iter::successors(next(from), |at| next(*at)).last();
+        if latest.is_some() || from <= after {
+            return latest;
+        }
+        span = span.saturating_add(span);
+    }
+}
+
 /// A delivery that has a source program run once.
 pub(crate) fn job_for(
     routes: &Routes,
@@ -158,4 +186,31 @@ pub(crate) fn job_for(
             data,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn of_however_many_runs_the_last_is_the_one_that_is_due() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let due = |pattern: &str, last: &str, now: &str| {
+            due_between(&Schedule::new(pattern, TimeZone::UTC).unwrap(), at(last), at(now))
+        };
+        assert_eq!(due("* * * * *", "2025-01-01T00:00:00Z", "2025-01-01T00:00:30Z"), None);
+        let (earlier, last) = due("* * * * *", "2025-01-01T00:00:00Z", "2025-01-01T00:03:30Z").unwrap();
+        assert_eq!((earlier.len(), last), (2, at("2025-01-01T00:03:00Z")));
+        for now in ["2025-01-03T00:00:30Z", "2035-01-03T00:00:30Z"] {
+            let (earlier, last) = due("* * * * *", "2025-01-01T00:00:00Z", now).unwrap();
+            assert_eq!((earlier.len(), last), (MISSED_MAX, at(now) - SignedDuration::from_secs(30)), "{now}");
+        }
+        // The last of many lies long ago.
+        let (earlier, last) = due("*/1 6 1 1 *", "2000-01-01T00:00:00Z", "2025-11-24T00:00:00Z").unwrap();
+        assert_eq!((earlier.len(), last), (MISSED_MAX, at("2025-01-01T06:59:00Z")));
+        // Exactly so many.
+        let (earlier, last) = due("* * * * *", "2025-01-01T00:00:00Z", "2025-01-01T16:40:00Z").unwrap();
+        assert_eq!((earlier.len(), last), (MISSED_MAX - 1, at("2025-01-01T16:40:00Z")));
+    }
 }

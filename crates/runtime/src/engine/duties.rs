@@ -37,26 +37,34 @@ async fn clean_up(project: &Project, process: &Process) -> Result<()> {
     crate::delivery::blocking(look).await
 }
 
-/// Ends what still runs of these holders' programs, where no guard has.
-async fn end_programs_of(lost: Vec<HolderId>) -> Result<()> {
+/// Ends what still runs of these holders' programs, where no guard has. Returns how many could not be ended.
+async fn end_programs_of(lost: Vec<HolderId>) -> Result<usize> {
     let state =
         move |holder: &HolderId| if lost.contains(holder) { HolderState::Dead } else { HolderState::Unknown };
-    let killed = crate::delivery::blocking(move || Ok(sweep_leftovers(state).killed)).await?;
-    if killed > 0 {
-        warn!("ended {killed} programs that a killed process had left running");
+    let swept = crate::delivery::blocking(move || Ok(sweep_leftovers(state))).await?;
+    if swept.killed > 0 {
+        warn!("ended {} programs that a killed process had left running", swept.killed);
     }
-    Ok(())
+    Ok(swept.left)
 }
 
-/// Takes back what lost holders held, now, when none of their programs runs any more.
+/// Takes back what lost holders held, now, when none of their programs runs any more. Our own leases are renewed first
+/// where the machine has slept over their end.
 pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
+    process.held.renew_overdue(project).await?;
     let holders = project.ledger.holders().await?;
-    let lost: Vec<HolderId> = holders
+    let mut lost: Vec<HolderId> = holders
         .into_iter()
         .filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder))
         .collect();
     if !lost.is_empty() {
-        end_programs_of(lost.clone()).await?;
+        let left = end_programs_of(lost.clone()).await?;
+        if left > 0 {
+            warn!(
+                "{left} programs of a killed process do not end: what they work on is not begun again before their leases end"
+            );
+            lost.clear();
+        }
     }
     for rescued in project.ledger.rescue(&process.holder.0, lost).await? {
         let (id, app) = (rescued.id, &rescued.app);
@@ -74,9 +82,8 @@ pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Rescues and archives until the process ends.
+/// Rescues until the process ends.
 pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
-    let mut since_archiving = Duration::ZERO;
     loop {
         tokio::select! {
             () = ended(&mut end) => return,
@@ -88,12 +95,19 @@ pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: w
         if let Err(e) = rescue(&project, &process).await {
             warn!("cannot look for lost work: {e}; it is tried again");
         }
-        since_archiving += LOOK;
-        if let Some(after) = project.config.archive.after.filter(|_| since_archiving >= ARCHIVE_EVERY) {
-            since_archiving = Duration::ZERO;
-            if let Err(e) = crate::operations::archive::by_age(&project, &process.holder, after).await {
-                warn!("cannot archive: {e}; it is tried again");
-            }
+    }
+}
+
+/// Archives what comes of age until the process ends. It may take hours, so it is no part of anything else.
+pub(crate) async fn archiving(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
+    let Some(after) = project.config.archive.after else { return };
+    loop {
+        tokio::select! {
+            () = ended(&mut end) => return,
+            () = tokio::time::sleep(ARCHIVE_EVERY) => {}
+        }
+        if let Err(e) = crate::operations::archive::by_age(&project, &process.holder, after).await {
+            warn!("cannot archive: {e}; it is tried again");
         }
     }
 }

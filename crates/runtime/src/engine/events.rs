@@ -41,12 +41,16 @@ pub enum Event {
         rows_out: Option<u64>,
         /// Rows rejected, at a built-in app.
         rows_rejected: Option<u64>,
+        /// Rows that the configuration leaves out, at a built-in app.
+        rows_filtered: Option<u64>,
         /// Size of its output.
         bytes_out: Option<u64>,
         /// Its first output: a path within the data directory, or an export's.
         output: Option<String>,
         /// From arrival to completion.
         latency: Duration,
+        /// Whether an importer passed over the file on purpose.
+        skipped: bool,
     },
     /// An attempt failed and there will be another.
     Retrying {

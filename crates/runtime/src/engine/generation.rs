@@ -7,16 +7,17 @@ use super::events::Event;
 use super::pool::{Busy, Pool};
 use super::refusals;
 use super::sources::{ImportState, Importing};
+use super::watched;
 use crate::built::Built;
 use crate::config::{App, BuiltIn, Config, Runs};
 use crate::context::{Context, Process};
 use crate::project::Project;
 use handover_core::{AppName, Result};
-use handover_file::arrive::{self, Watcher};
+use handover_file::arrive::Watcher;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 /// What runs under one configuration.
@@ -90,7 +91,7 @@ impl Generation {
 
     fn source(&mut self, app: Arc<App>, once: bool) -> Result<()> {
         if let Some(sources) = self.ctx.built.importers.get(&app.name).cloned() {
-            let (watcher, events) = watch_events()?;
+            let (watcher, events) = watched::watch()?;
             for source in sources.iter() {
                 self.warn_unless(watcher.watch(&source.config.from));
             }
@@ -119,7 +120,7 @@ impl Generation {
     }
 
     fn adopt(&mut self) -> Result<()> {
-        let (watcher, events) = watch_events()?;
+        let (watcher, events) = watched::watch()?;
         self.warn_unless(watcher.watch_data(self.ctx.project.data.root()));
         self._watchers.push(watcher);
         let adopting = Adopting::new(self.ctx.clone(), self.busy.clone());
@@ -141,19 +142,11 @@ impl Generation {
     }
 }
 
-fn watch_events() -> Result<(Watcher, mpsc::UnboundedReceiver<arrive::Event>)> {
-    let (sender, events) = mpsc::unbounded_channel();
-    let watcher = Watcher::start(move |event| {
-        let _ = sender.send(event);
-    })?;
-    Ok((watcher, events))
-}
-
 /// The folders that exports go to.
 pub(crate) fn export_folders(config: &Config) -> Vec<PathBuf> {
     let to = |app: &Arc<App>| match &app.runs {
-        Runs::BuiltIn(BuiltIn::Exporter(with)) => Some(config.base.join(&with.to).components().collect()),
-        _ => None,
+        Runs::BuiltIn(BuiltIn::Exporter(with)) => with.to.list().to_vec(),
+        _ => Vec::new(),
     };
-    config.apps.iter().filter_map(to).collect()
+    config.apps.iter().flat_map(to).map(|folder| config.base.join(folder).components().collect()).collect()
 }

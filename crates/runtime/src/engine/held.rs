@@ -1,12 +1,17 @@
-//! The leases that this process holds: renewed while their work goes on, and the work told when one is lost.
+//! The leases that this process holds: renewed while their work goes on, and the work told when one is lost. Each
+//! knows until when it lasts at least, and what was published under it.
+//!
+//! On a crash the holder's lock falls with the leases.
 
 use super::ended;
 use crate::context::Process;
 use crate::project::Project;
 use handover_core::{DeliveryId, LeaseToken, Result};
+use handover_file::publish::Published;
 use handover_ledger::Held;
+use jiff::Timestamp;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,7 +21,25 @@ use tracing::warn;
 /// The shortest time between two looks.
 const LOOK_APART: Duration = Duration::from_millis(200);
 
-type Entries = HashMap<(DeliveryId, LeaseToken), (Held, watch::Sender<bool>, Arc<AtomicBool>)>;
+type Entries = HashMap<(DeliveryId, LeaseToken), Kept>;
+
+/// What this process keeps of a lease.
+struct Kept {
+    held: Held,
+    stop: watch::Sender<bool>,
+    known: Arc<Known>,
+}
+
+/// What is known of a lease.
+#[derive(Default)]
+struct Known {
+    lost: AtomicBool,
+    /// Until when it lasts at least, by the ledger's last word: milliseconds since the epoch, by the clock that leases go
+    /// by; 0 where nothing was heard.
+    until_ms: AtomicI64,
+    /// What was published under it.
+    published: Mutex<Vec<Published>>,
+}
 
 /// All leases of this process.
 #[derive(Clone, Default)]
@@ -26,7 +49,7 @@ pub(crate) struct HeldLeases(Arc<Mutex<Entries>>);
 #[derive(Clone)]
 pub(crate) struct Lease {
     stop: watch::Receiver<bool>,
-    lost: Arc<AtomicBool>,
+    known: Arc<Known>,
     entry: Arc<Entry>,
 }
 
@@ -49,12 +72,37 @@ impl Lease {
 
     /// Whether the delivery is no longer ours: nothing that comes of the work counts.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
+        self.known.lost.load(Ordering::SeqCst)
     }
 
     /// Whether the work is to stop: the delivery is no longer ours, or this process shuts down.
     pub(crate) fn is_stopped(&self) -> bool {
         *self.stop.borrow()
+    }
+
+    /// Notes that the ledger gave it until then.
+    pub(crate) fn lasts_until(&self, until: Option<Timestamp>) {
+        let until = until.map_or(0, Timestamp::as_millisecond);
+        self.known.until_ms.fetch_max(until, Ordering::SeqCst);
+    }
+
+    /// Whether it lasts for so long from now on, as far as this process has heard.
+    pub(crate) fn lasts_at(&self, now: Timestamp, long: Duration) -> bool {
+        let long = i64::try_from(long.as_millis()).unwrap_or(i64::MAX);
+        now.as_millisecond().saturating_add(long) <= self.known.until_ms.load(Ordering::SeqCst)
+    }
+
+    /// Notes what was published under it.
+    pub(crate) fn has_published(&self, published: Published) {
+        self.known.published.lock().unwrap_or_else(PoisonError::into_inner).push(published);
+    }
+
+    /// Gives what was published under it, the latest first.
+    pub(crate) fn take_published(&self) -> Vec<Published> {
+        let mut all =
+            std::mem::take(&mut *self.known.published.lock().unwrap_or_else(PoisonError::into_inner));
+        all.reverse();
+        all
     }
 
     /// Becomes true when the work is to stop.
@@ -71,10 +119,11 @@ impl HeldLeases {
     /// Keeps a lease from now on.
     pub(crate) fn keep(&self, held: &Held) -> Lease {
         let (sender, stop) = watch::channel(false);
-        let lost = Arc::new(AtomicBool::new(false));
+        let known = Arc::new(Known::default());
         let key = (held.id, held.token.clone());
-        self.lock().insert(key.clone(), (held.clone(), sender, lost.clone()));
-        Lease { stop, lost, entry: Arc::new(Entry { all: self.clone(), key }) }
+        let kept = Kept { held: held.clone(), stop: sender, known: known.clone() };
+        self.lock().insert(key.clone(), kept);
+        Lease { stop, known, entry: Arc::new(Entry { all: self.clone(), key }) }
     }
 
     /// How many are held.
@@ -83,35 +132,55 @@ impl HeldLeases {
     }
 
     fn all(&self) -> Vec<Held> {
-        self.lock().values().map(|(held, ..)| held.clone()).collect()
+        self.lock().values().map(|kept| kept.held.clone()).collect()
     }
 
     /// Stops the work on these.
     fn lose(&self, lost: &[Held]) {
         let entries = self.lock();
         for held in lost {
-            if let Some((_, sender, lost)) = entries.get(&(held.id, held.token.clone())) {
+            if let Some(kept) = entries.get(&(held.id, held.token.clone())) {
                 warn!(
                     delivery = held.id.0,
                     "the lease on delivery {} was lost, or it was cancelled: its work is stopped", held.id
                 );
-                lost.store(true, Ordering::SeqCst);
-                sender.send_replace(true);
+                kept.known.lost.store(true, Ordering::SeqCst);
+                kept.stop.send_replace(true);
             }
         }
     }
 
     /// Stops all work, as at the end of a shutdown's grace; the deliveries are still ours to give back.
     pub(crate) fn stop_all(&self) {
-        self.lock().values().for_each(|(_, sender, _)| {
-            sender.send_replace(true);
+        self.lock().values().for_each(|kept| {
+            kept.stop.send_replace(true);
         });
     }
 
     /// Renews all, and stops the work on those that are lost.
     pub(crate) async fn renew(&self, project: &Project) -> Result<()> {
-        let lost = project.ledger.renew(self.all(), project.config.lease).await?;
+        let (all, lease) = (self.all(), project.config.lease);
+        let from = project.clock.now();
+        let lost = project.ledger.renew(all.clone(), lease).await?;
+        let until = from.checked_add(lease).unwrap_or(from).as_millisecond();
+        let entries = self.lock();
+        for held in all.iter().filter(|held| !lost.contains(held)) {
+            if let Some(kept) = entries.get(&(held.id, held.token.clone())) {
+                kept.known.until_ms.fetch_max(until, Ordering::SeqCst);
+            }
+        }
+        drop(entries);
         self.lose(&lost);
+        Ok(())
+    }
+
+    /// Renews all at once where one is known to have run out, as after the machine slept: nobody else may have taken it.
+    pub(crate) async fn renew_overdue(&self, project: &Project) -> Result<()> {
+        let now = project.clock.now().as_millisecond();
+        let overdue = |until_ms: i64| until_ms > 0 && until_ms <= now;
+        if self.lock().values().any(|kept| overdue(kept.known.until_ms.load(Ordering::SeqCst))) {
+            self.renew(project).await?;
+        }
         Ok(())
     }
 

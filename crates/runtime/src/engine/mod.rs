@@ -20,9 +20,12 @@ mod pool;
 pub(crate) mod published;
 mod refusals;
 mod sources;
+pub(crate) mod untaken;
+mod watched;
 
-pub(crate) use adopt::{DATA_DIRECTORY, put_key};
+pub(crate) use adopt::{Assessed, DATA_DIRECTORY, assess, copied, put_key};
 pub(crate) use clockwork::job_for;
+pub(crate) use sources::known_unreadable;
 
 use crate::config::Config;
 use crate::context::Process;
@@ -43,7 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-pub use once::Summary as OnceSummary;
+pub use once::{AppSummary, Summary as OnceSummary, WaitingApp};
 
 /// What a run is to do.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +85,7 @@ impl Engine {
             guard: Guard::start(&exe, &[OsStr::new("guard")])?,
             published: published::Published::default(),
             held: held::HeldLeases::default(),
+            untaken: untaken::Untaken::default(),
             observer,
             holder,
         });
@@ -201,6 +205,7 @@ fn begin_duties(
     vec![
         tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(duties::rescuing(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(duties::archiving(project.clone(), process.clone(), ending.clone())),
     ]
 }
 

@@ -1,11 +1,14 @@
 //! `run --once`: works until nothing is runnable now.
 //!
 //! It ends when every source was looked at, nothing goes on in this process, no file waits to settle, and no app has
-//! a delivery that could be claimed. What waits for a later time is listed, not waited for.
+//! a delivery that could be claimed. What waits for a later time, or for a paused app, is listed, not waited for:
+//! [`Summary::ask`] looks it up in the ledger, since an earlier run may have left it.
 
 use super::events::{Event, Observer};
 use super::generation::Generation;
-use handover_core::{AppName, DeliveryId, Result};
+use crate::project::Project;
+use handover_core::{AppName, DeliveryId, Result, Status};
+use handover_ledger::{Filter, Pause};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +17,8 @@ use tracing::warn;
 
 /// How long a file that is still being written is waited for.
 const SETTLING_MAX: Duration = Duration::from_secs(30);
+/// So many delayed deliveries of an app are listed.
+const LATER_MAX: usize = 1_000;
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -83,6 +88,8 @@ pub struct Summary {
     pub failed: Vec<(DeliveryId, AppName, String)>,
     /// What is tried again later, with when.
     pub later: BTreeMap<DeliveryId, (AppName, String, Option<jiff::Timestamp>)>,
+    /// What waits for somebody: deliveries of a paused app, or of one that is not declared.
+    pub waiting: Vec<WaitingApp>,
     /// Files that arrived.
     pub arrived: u64,
     /// Files that were refused as they stand.
@@ -96,8 +103,10 @@ pub struct Summary {
 /// What one app did in one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AppSummary {
-    /// Deliveries completed.
+    /// Deliveries completed, those that were skipped among them.
     pub completed: u64,
+    /// Files that an importer passed over on purpose.
+    pub skipped: u64,
     /// Deliveries failed.
     pub failed: u64,
     /// Rows of their inputs.
@@ -106,11 +115,64 @@ pub struct AppSummary {
     pub rows_out: u64,
     /// Rows rejected.
     pub rows_rejected: u64,
+    /// Rows that the configuration leaves out.
+    pub rows_filtered: u64,
     /// Bytes of their outputs.
     pub bytes_out: u64,
 }
 
+/// An app whose deliveries wait for somebody.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct WaitingApp {
+    /// The app.
+    pub app: String,
+    /// How many deliveries.
+    pub pending: u64,
+    /// Who paused it, and since when; none where it is not declared.
+    pub paused: Option<Pause>,
+}
+
 impl Summary {
+    /// Adds what waits when a run has ended, whichever run left it: of one app, or of all.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub async fn ask(&mut self, project: &Project, only: Option<&str>) -> Result<()> {
+        let ledger = &project.ledger;
+        let paused = ledger.paused().await?;
+        let mut pending: BTreeMap<String, u64> = BTreeMap::new();
+        for count in ledger.counts().await?.into_iter().filter(|count| count.status == Status::Pending) {
+            *pending.entry(count.app).or_default() += count.count;
+        }
+        for (app, count) in pending.into_iter().filter(|(app, _)| only.is_none_or(|only| only == app)) {
+            let pause = paused.iter().find(|pause| pause.app == app).cloned();
+            if pause.is_some() || project.config.app(&app).is_none() {
+                self.waiting.push(WaitingApp { app, pending: count, paused: pause });
+            } else {
+                self.ask_later(project, &app).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_later(&mut self, project: &Project, app: &str) -> Result<()> {
+        let name = AppName::new(app)?;
+        let filter = Filter {
+            app: Some(app.to_owned()),
+            status: Some(Status::Pending),
+            limit: LATER_MAX,
+            ..Filter::default()
+        };
+        let now = project.clock.now();
+        for delivery in project.ledger.list(filter).await? {
+            if delivery.run_at > now && delivery.deleted_at.is_none() {
+                let error = delivery.last_error.unwrap_or_default();
+                self.later.insert(delivery.id, (name.clone(), error, Some(delivery.run_at)));
+            }
+        }
+        Ok(())
+    }
+
     /// A summary that listens from now on.
     pub fn listen(observer: &Observer) -> Arc<Mutex<Self>> {
         let summary = Arc::new(Mutex::new(Self::default()));
@@ -125,13 +187,25 @@ impl Summary {
             Event::Refused { id, original, error, .. } => {
                 self.refused.push((*id, original.clone(), error.clone()))
             }
-            Event::Completed { app, id, rows_in, rows_out, rows_rejected, bytes_out, .. } => {
+            Event::Completed {
+                app,
+                id,
+                rows_in,
+                rows_out,
+                rows_rejected,
+                rows_filtered,
+                bytes_out,
+                skipped,
+                ..
+            } => {
                 self.later.remove(id);
                 let sums = self.apps.entry(app.clone()).or_default();
                 sums.completed += 1;
+                sums.skipped += u64::from(*skipped);
                 sums.rows_in += rows_in.unwrap_or(0);
                 sums.rows_out += rows_out.unwrap_or(0);
                 sums.rows_rejected += rows_rejected.unwrap_or(0);
+                sums.rows_filtered += rows_filtered.unwrap_or(0);
                 sums.bytes_out += bytes_out.unwrap_or(0);
             }
             Event::Failed { app, id, file, error, .. } => {

@@ -4,15 +4,17 @@
 
 use crate::built::{Built, Source};
 use crate::config::{App, Config};
+use crate::engine::{Assessed, assess, copied, known_unreadable};
 use crate::project::Project;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{Delivery, DeliveryId, Result, Status, path_text};
+use handover_core::{Delivery, DeliveryId, ErrorKind, Result, Status, path_text};
 use handover_file::arrive::{self, Candidate, FolderCache, Inspector, Readiness, ScanOptions};
-use handover_file::lock;
+use handover_file::{lock, read};
 use handover_ledger::Filter;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// More arrivals than this are counted and not listed.
@@ -33,8 +35,8 @@ pub struct Plan {
     pub known: u64,
     /// Folders that cannot be looked at, with the reason.
     pub unreadable: Vec<String>,
-    /// Manifests in the data directory that other programs put there, to be adopted.
-    pub adoptions: Vec<String>,
+    /// Manifests in the data directory that other programs put there.
+    pub adoptions: Vec<Adoption>,
     /// Deliveries that would be claimed, by app.
     pub queues: Vec<AppQueue>,
     /// What is tried again later.
@@ -43,6 +45,17 @@ pub struct Plan {
     pub rescues: u64,
     /// Schedules with their next time.
     pub schedules: Vec<Due>,
+}
+
+/// A manifest that another program put into the data directory.
+#[derive(Debug, Clone, Serialize)]
+pub struct Adoption {
+    /// The manifest, within the data directory.
+    pub path: String,
+    /// What would become of it: `taken` is adopted.
+    pub fate: Fate,
+    /// What it waits for, or why it is refused.
+    pub reason: Option<String>,
 }
 
 /// What would become of a file in a watched folder.
@@ -127,7 +140,7 @@ pub async fn plan(config: &Config, project: Option<&Project>, now: Timestamp) ->
         plan.schedule(app, project, now).await?;
     }
     if let Some(project) = project {
-        plan.adoptions(project).await?;
+        plan.adoptions(project, now).await?;
         plan.pending(project, now).await?;
     }
     Ok(plan)
@@ -140,7 +153,7 @@ impl Plan {
     /// Whether a run would do nothing at all now.
     pub fn is_idle(&self) -> bool {
         self.arrivals.is_empty()
-            && self.adoptions.is_empty()
+            && self.adoptions.iter().all(|adoption| adoption.fate == Fate::Waits)
             && self.rescues == 0
             && self.queues.iter().all(|queue| queue.paused || !queue.declared)
             && !self.schedules.iter().any(|schedule| schedule.due_now)
@@ -187,6 +200,12 @@ impl Plan {
             self.known += scan.skipped.known;
             for candidate in scan.candidates {
                 let (fate, reason) = match inspector.readiness(&candidate, source.config.settle, None, now) {
+                    Readiness::Refused(error)
+                        if error.kind() == ErrorKind::Denied && seen(&known_unreadable(&candidate)) =>
+                    {
+                        self.known += 1;
+                        continue;
+                    }
                     Readiness::Ready { proof, .. } => (Fate::Taken, proof.sentence()),
                     Readiness::Waiting { reason, .. } => (Fate::Waits, reason),
                     Readiness::Refused(error) => (Fate::Refused, error.to_string()),
@@ -238,7 +257,7 @@ impl Plan {
         Ok(())
     }
 
-    async fn adoptions(&mut self, project: &Project) -> Result<()> {
+    async fn adoptions(&mut self, project: &Project, now: Timestamp) -> Result<()> {
         let root = project.data.root();
         let mut names: BTreeMap<String, HashSet<String>> = BTreeMap::new();
         for path in arrive::scan_manifests(root, &mut FolderCache::new())? {
@@ -250,8 +269,11 @@ impl Plan {
             }
             let ours = names.get(folder).is_some_and(|names| names.contains(stem));
             let refused = !ours && !project.ledger.arrivals_at(&path_text::to_text(&path)).await?.is_empty();
-            if !ours && !refused {
-                self.adoptions.push(relative);
+            if !ours
+                && !refused
+                && let Some((fate, reason)) = fate_of(project, now, &path, stem).await?
+            {
+                self.adoptions.push(Adoption { path: relative, fate, reason });
             }
         }
         Ok(())
@@ -292,6 +314,29 @@ impl Plan {
         self.queues = queues.into_values().collect();
         Ok(())
     }
+}
+
+/// What would become of a manifest; none where nothing would.
+async fn fate_of(
+    project: &Project,
+    now: Timestamp,
+    path: &Path,
+    stem: &str,
+) -> Result<Option<(Fate, Option<String>)>> {
+    let manifest = match read::read_manifest(path) {
+        Ok(manifest) => manifest,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::BadData => return Ok(Some((Fate::Refused, Some(e.to_string())))),
+        Err(e) => return Ok(Some((Fate::Waits, Some(e.to_string())))),
+    };
+    if copied(project.ledger.as_ref(), &manifest).await?.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(match assess(&project.config, now, path, stem, &manifest) {
+        Assessed::Fine(_) => (Fate::Taken, None),
+        Assessed::Waits(what, _) => (Fate::Waits, Some(what)),
+        Assessed::Refused(error) => (Fate::Refused, Some(error.to_string())),
+    }))
 }
 
 /// All deliveries that stand here and are not deleted.

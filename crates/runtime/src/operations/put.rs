@@ -4,9 +4,10 @@
 //! or where a running engine is quicker, the engine adopts the manifest under the number that was reserved for it, so
 //! that the file is handed over once whoever does it.
 
-use crate::config::{By, Hop};
+use crate::config::{By, Hop, is_kept};
 use crate::delivery::outputs::hand_over;
 use crate::delivery::payload::FilePayload;
+use crate::delivery::rows_of;
 use crate::engine::put_key;
 use crate::project::Project;
 use handover_core::manifest::SCHEMA_VERSION;
@@ -76,7 +77,7 @@ struct Target {
 /// [`ErrorKind::Config`] where the apps, the flow or the extension will not do; those of reading and publishing.
 pub async fn put(project: &Project, holder: &HolderId, actor: &str, file: &Path, put: Put) -> Result<Done> {
     let (hops, flows) = destination(project, &put)?;
-    let draft = |ext: &str| project.data.draft(holder, ext);
+    let draft = |ext: &str| Ok(project.data.draft(holder, ext)?.counting(rows_of(ext)));
     let (written, date) = if file == Path::new("-") {
         let ext = put.ext.clone().ok_or_else(|| {
             Error::config("standard input has no name to take the extension from").hint("give it: --ext csv")
@@ -89,6 +90,10 @@ pub async fn put(project: &Project, holder: &HolderId, actor: &str, file: &Path,
         .config
         .app(put.app.as_str())
         .map_or_else(|| default_folder(put.app.as_str()).to_owned(), |app| app.folder.clone());
+    if is_kept(&folder) {
+        let message = format!("the folder `{folder}` is kept for what is quarantined or archived");
+        return Err(Error::config(message).hint("put it in as another app's output: --app"));
+    }
     let date = put.date.unwrap_or(date);
     let dir = project.data.folder(&folder, date);
     let target = Target { folder: format!("{folder}/{date}"), dir, date, put, hops, flows };
@@ -132,10 +137,9 @@ fn destination(project: &Project, put: &Put) -> Result<(Vec<Hop>, Vec<String>)> 
         }
         None => {
             config.require_app(put.app.as_str()).map_err(|e| {
-                let hint = format!(
-                    "{} Or say who gets the file: --next APP",
-                    e.hint_text().unwrap_or("Declare it.")
-                );
+                let declared = e.hint_text().filter(|hint| !hint.is_empty()).unwrap_or("declare it");
+                let hint =
+                    format!("{}; or say who gets the file: --next APP", declared.trim_end_matches('.'));
                 Error::config(e.to_string()).hint(hint)
             })?;
             from = among(from);
@@ -170,11 +174,7 @@ fn read(
     let named = std::fs::canonicalize(file).map_err(|e| {
         let missing = e.kind() == io::ErrorKind::NotFound;
         let error = Error::io("read", &shown, e);
-        if missing {
-            error.with_kind(ErrorKind::Config).hint("check the path; `-` is standard input")
-        } else {
-            error
-        }
+        if missing { error.hint("check the path; `-` is standard input") } else { error }
     })?;
     let meta = std::fs::metadata(&named).map_err(|e| Error::io("read", &shown, e))?;
     if meta.is_dir() {
@@ -218,7 +218,7 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
                 },
             }
         }
-        project.ledger.discard(&reservation).await?;
+        project.ledger.discard(&reservation, None).await?;
         let put = &target.put;
         floor = highest_sequence(dir, &put.app, &put.type_name, target.date)?.max(reservation.sequence);
     }
@@ -232,7 +232,8 @@ async fn reserve(project: &Project, target: &Target, floor: u32) -> Result<Reser
         app: target.put.app.clone(),
         type_name: target.put.type_name.clone(),
         date: target.date,
-        wanted: Some(floor + 1),
+        // Above the highest that there can be, the ledger says what to do.
+        wanted: floor.checked_add(1),
         floor,
         stem: None,
     };

@@ -4,6 +4,7 @@
 //! rest of the flow follows by itself. What has not ended is left alone, as is what was itself a replay. Nothing of the
 //! past changes. Each replay is one transaction: after a crash those that were begun stand, and a repetition adds more.
 
+use crate::config::{Config, Flow};
 use crate::delivery::payload::FilePayload;
 use crate::project::Project;
 use handover_core::{Delivery, DeliveryId, Error, Result, Status};
@@ -69,6 +70,21 @@ pub async fn these(project: &Project, actor: &str, ids: &[DeliveryId], dry_run: 
     Ok(done)
 }
 
+/// The flow of this name.
+///
+/// # Errors
+/// [`handover_core::ErrorKind::Config`] naming the nearest where there is none.
+pub fn require_flow<'c>(config: &'c Config, flow: &str) -> Result<&'c Flow> {
+    config.flow(flow).ok_or_else(|| {
+        let names = || config.flows.iter().map(|flow| flow.name.as_str());
+        let hint = match handover_core::suggest::nearest(flow, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the flows are: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        Error::config(format!("there is no flow `{flow}`")).hint(hint)
+    })
+}
+
 /// Replays what entered a flow from `since` on, and before `until`.
 ///
 /// # Errors
@@ -81,15 +97,7 @@ pub async fn flow(
     until: Option<Timestamp>,
     dry_run: bool,
 ) -> Result<Replayed> {
-    let config = &project.config;
-    let Some(known) = config.flow(flow) else {
-        let names = || config.flows.iter().map(|flow| flow.name.as_str());
-        let hint = match handover_core::suggest::nearest(flow, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the flows are: {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        return Err(Error::config(format!("there is no flow `{flow}`")).hint(hint));
-    };
+    let known = require_flow(&project.config, flow)?;
     let heads: BTreeSet<&str> = known.heads().map(|app| app.as_str()).collect();
     let targets: BTreeSet<&str> = known
         .links

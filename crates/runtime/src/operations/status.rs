@@ -1,6 +1,7 @@
 //! How things stand: one look at the ledger's counts, the locks and the disk. Cheap however long the past.
 
 use super::running::{Running, running};
+use crate::config::LedgerAddress;
 use crate::project::Project;
 use handover_core::{Result, Status as Stands};
 use handover_file::disk;
@@ -112,7 +113,10 @@ pub async fn status(project: &Project) -> Result<Status> {
         free_bytes: space.map(|space| space.free),
         total_bytes: space.map(|space| space.total),
         disk_low: space.is_some_and(|space| disk::low(&space)),
-        ledger: ledger.location(),
+        ledger: match &project.config.ledger {
+            LedgerAddress::Sqlite(file) if project.never_ran() => handover_core::path_text::to_text(file),
+            _ => ledger.location(),
+        },
     })
 }
 

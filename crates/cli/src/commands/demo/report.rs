@@ -43,6 +43,7 @@ struct Sums {
     rows_in: u64,
     rows_out: u64,
     rows_rejected: u64,
+    rows_filtered: u64,
     bytes: u64,
 }
 
@@ -65,7 +66,8 @@ pub(super) async fn gather(project: &Project, dir: &Path, apps: &[AppName]) -> R
     let first = sums.first();
     let (rows_in, rows_out) = (first.map_or(0, |s| s.rows_in), sums.last().map_or(0, |s| s.rows_out));
     let rows_rejected = sums.iter().map(|s| s.rows_rejected).sum();
-    let each = sums.iter().all(|s| s.rows_in == s.rows_out + s.rows_rejected);
+    let rows_filtered: u64 = sums.iter().map(|s| s.rows_filtered).sum();
+    let each = sums.iter().all(|s| s.rows_in == s.rows_out + s.rows_rejected + s.rows_filtered);
     let handed_on = sums.windows(2).all(|pair| pair[0].rows_out == pair[1].rows_in);
     Ok(Report {
         folder: dir.to_owned(),
@@ -73,7 +75,7 @@ pub(super) async fn gather(project: &Project, dir: &Path, apps: &[AppName]) -> R
         rows_in,
         rows_out,
         rows_rejected,
-        every_row_accounted_for: each && handed_on && rows_in == rows_out + rows_rejected,
+        every_row_accounted_for: each && handed_on && rows_in == rows_out + rows_rejected + rows_filtered,
         examples: examples(dir),
         example_delivery: example,
     })
@@ -110,6 +112,7 @@ fn sum(app: &AppName, deliveries: &[Delivery]) -> Sums {
         sums.rows_in += of("rows_in");
         sums.rows_out += of("rows_out");
         sums.rows_rejected += of("rows_rejected");
+        sums.rows_filtered += of("rows_filtered");
         sums.bytes += of("bytes_out");
     }
     sums

@@ -1,18 +1,29 @@
 //! Arrivals: made from what was judged, committed to the ledger in bulk, and what follows from the answer.
 
-use super::{Importing, seen};
+use super::Importing;
 use crate::delivery::payload::ArrivalPayload;
 use crate::delivery::{Refusing, see_to_original_of};
 use crate::engine::events::Event;
-use handover_core::{DeliveryId, Error, Kind, Manifest, NewDelivery, Result, fault, path_text};
+use handover_core::{DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result, fault, path_text};
 use handover_file::arrive::{self, Candidate, Disposal};
 use handover_ledger::{ArrivalKey, Arrived, NewArrival};
+use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
+
+/// What a file that may not be read is known by when it has been refused: its state with another time, so that its
+/// state itself stays unknown, and arrives when the right to read it comes, which changes nothing else of it.
+pub(crate) fn known_unreadable(candidate: &Candidate) -> Candidate {
+    // A millisecond, since some times are compared no finer.
+    let mtime = candidate.mtime.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MIN);
+    Candidate { mtime, ..candidate.clone() }
+}
 
 /// An arrival on its way into the ledger.
 pub(super) struct Pending {
     new: NewArrival,
     candidate: Candidate,
+    /// The state that it is known by.
+    known_as: Candidate,
     refused: Option<Error>,
     disposal: Disposal,
 }
@@ -27,6 +38,8 @@ impl Importing {
         refused: Option<Error>,
     ) -> Pending {
         let source = &self.sources[index];
+        let unreadable = refused.as_ref().is_some_and(|error| error.kind() == ErrorKind::Denied);
+        let known_as = if unreadable { known_unreadable(&candidate) } else { candidate.clone() };
         let payload = ArrivalPayload {
             original: path_text::to_text(&candidate.path),
             type_name: source.config.type_name.clone(),
@@ -51,7 +64,7 @@ impl Importing {
             device: candidate.device,
             inode: candidate.inode,
             size: candidate.size,
-            mtime: candidate.mtime,
+            mtime: known_as.mtime,
         };
         let delivery = NewDelivery {
             flow: payload.flows.first().cloned(),
@@ -62,6 +75,7 @@ impl Importing {
         Pending {
             new: NewArrival { key, proof, delivery, refused: said },
             candidate,
+            known_as,
             refused,
             disposal: source.disposal(),
         }
@@ -75,7 +89,7 @@ impl Importing {
         let holder = self.ctx.process.holder.clone();
         let answers = self.ctx.project.ledger.arrive(&holder.0, arrivals).await?;
         for (pending, answer) in pending.into_iter().zip(answers) {
-            self.known.insert(seen(&pending.candidate));
+            self.known.insert(&pending.known_as);
             match answer {
                 Arrived::New(id) => self.arrived(id, pending).await,
                 Arrived::Known(id) => {

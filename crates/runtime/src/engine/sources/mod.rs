@@ -5,6 +5,7 @@
 //! that cannot be taken is refused with its reason, once. On a crash the next scan finds what was not committed.
 
 mod arrivals;
+mod known;
 mod past;
 
 use super::ended;
@@ -13,18 +14,22 @@ use super::pool::Busy;
 use crate::built::Source;
 use crate::config::App;
 use crate::context::Context;
+use crate::engine::untaken::Forget;
+use crate::engine::watched::Events;
 use arrivals::Pending;
+pub(crate) use arrivals::known_unreadable;
 use handover_core::limits::ARRIVALS_BATCH;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{Error, ErrorKind, Result};
 use handover_file::arrive::{self, Candidate, Hint, Inspector, Readiness, ScanOptions};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use known::Known;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -32,19 +37,6 @@ use tracing::warn;
 const SCAN_EVERY: Duration = Duration::from_secs(10);
 /// How long to wait where the ledger or a folder does not let us look.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// One state of one original, in short: what tells whether it was seen.
-type Seen = (PathBuf, u64, u64, u64, i128);
-
-fn seen(candidate: &Candidate) -> Seen {
-    (
-        candidate.path.clone(),
-        candidate.device,
-        candidate.inode,
-        candidate.size,
-        candidate.mtime.as_nanosecond(),
-    )
-}
 
 /// Why a file waits, for `run --once` and for people.
 #[derive(Debug, Clone)]
@@ -66,7 +58,7 @@ pub(crate) struct Importing {
     ctx: Arc<Context>,
     app: Arc<App>,
     sources: Arc<Vec<Source>>,
-    known: HashSet<Seen>,
+    known: Known,
     hints: HashMap<PathBuf, Hint>,
     waits: HashMap<PathBuf, Wait>,
     scan_at: Instant,
@@ -74,7 +66,9 @@ pub(crate) struct Importing {
     busy: Arc<AtomicUsize>,
     waiting: Arc<std::sync::Mutex<Vec<Waiting>>>,
     scans: Arc<AtomicUsize>,
+    /// What was said since the last scan began, and before that.
     said: HashSet<String>,
+    said_before: HashSet<String>,
 }
 
 /// What others may know of an importer's task.
@@ -97,7 +91,7 @@ impl Importing {
         let importing = Self {
             ctx,
             app,
-            known: HashSet::new(),
+            known: Known::default(),
             hints: HashMap::new(),
             waits: HashMap::new(),
             scan_at: Instant::now(),
@@ -107,16 +101,13 @@ impl Importing {
             waiting: state.waiting.clone(),
             scans: state.scans.clone(),
             said: HashSet::new(),
+            said_before: HashSet::new(),
         };
         (importing, state)
     }
 
     /// Looks at the files that events name, and at those that wait when their time comes; scans from time to time.
-    pub(crate) async fn serve(
-        mut self,
-        mut events: mpsc::UnboundedReceiver<arrive::Event>,
-        mut end: watch::Receiver<bool>,
-    ) {
+    pub(crate) async fn serve(mut self, mut events: Events, mut end: watch::Receiver<bool>) {
         self.remember().await;
         let mut paths = HashSet::new();
         loop {
@@ -154,12 +145,15 @@ impl Importing {
     fn note(&mut self, event: arrive::Event, paths: &mut HashSet<PathBuf>) {
         match event.kind {
             arrive::EventKind::RenamedIn => {
+                self.known.forget(&event.path);
                 self.hints.insert(event.path.clone(), Hint::RenamedIn);
             }
             arrive::EventKind::Changed => {
+                self.known.forget(&event.path);
                 self.hints.remove(&event.path);
             }
             arrive::EventKind::Removed => {
+                self.known.forget(&event.path);
                 self.hints.remove(&event.path);
                 self.waits.remove(&event.path);
                 return;
@@ -193,7 +187,7 @@ impl Importing {
             self.waits.remove(&path);
             let Some(index) = self.source_of(&path) else { continue };
             match Candidate::look(&path) {
-                Ok(candidate) if self.known.contains(&seen(&candidate)) => {}
+                Ok(candidate) if self.known.has(&candidate) => {}
                 Ok(candidate) => self.judge(index, candidate, &mut arrivals),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 // A link, a pipe: the scan says what is wrong with it.
@@ -231,11 +225,29 @@ impl Importing {
                 let again = Instant::now() + pause_until(until, now);
                 self.waits.insert(candidate.path, Wait { index, reason, again });
             }
-            // The right to read it may still come; that changes nothing that the ledger knows a file by.
-            Readiness::Refused(error) if error.kind() == ErrorKind::Denied => self.say_once(&error),
+            Readiness::Refused(error) if error.kind() == ErrorKind::Denied => {
+                self.unreadable(index, candidate, error, arrivals);
+            }
             Readiness::Refused(error) => {
                 arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error)));
             }
+        }
+    }
+
+    /// A file that may not be read: its writer gets the settle time to give the right to read it; then it is refused.
+    fn unreadable(&mut self, index: usize, candidate: Candidate, error: Error, arrivals: &mut Vec<Pending>) {
+        if self.known.has(&known_unreadable(&candidate)) {
+            return;
+        }
+        let now = self.ctx.project.clock.now();
+        let settle = SignedDuration::try_from(self.sources[index].config.settle).unwrap_or_default();
+        match candidate.ctime.saturating_add(settle) {
+            Ok(until) if until > now && candidate.ctime <= now => {
+                let again = Instant::now() + pause_until(Some(until), now);
+                let reason = "may not be read".to_owned();
+                self.waits.insert(candidate.path, Wait { index, reason, again });
+            }
+            _ => arrivals.push(self.arrival(index, candidate, String::new(), None, Some(error))),
         }
     }
 
@@ -255,25 +267,42 @@ impl Importing {
             self.known.clear();
             self.finish_removals().await;
         }
+        self.forget_untaken();
+        self.known.begin_round();
+        self.said_before = std::mem::take(&mut self.said);
+        let mut all_seen = true;
         for index in 0..self.sources.len() {
             self.waits.retain(|_, wait| wait.index != index);
             if let Err(e) = self.source(index).await {
-                if e.kind() == ErrorKind::NotYet {
+                all_seen = false;
+                // A folder that is not there yet has nothing in it; anything else may keep files from being seen.
+                if e.kind() != ErrorKind::NotFound {
                     let text = format!("{}: {}", self.app.name, crate::delivery::said(&e));
                     self.ctx.process.observer.tell(Event::Hindered(text));
                 }
                 self.say_once(&e);
             }
         }
+        if all_seen {
+            self.known.end_round();
+        }
         self.show_waiting();
         self.hints.retain(|path, _| self.waits.contains_key(path));
         Ok(())
     }
 
-    /// A folder that cannot be read is said once, not at every scan.
+    /// What this process could not take, and may come back as it was, is asked about again.
+    fn forget_untaken(&mut self) {
+        match self.ctx.process.untaken.take(&self.app.name) {
+            Forget::All => self.known.clear(),
+            Forget::These(paths) => paths.iter().for_each(|path| self.known.forget(path)),
+        }
+    }
+
+    /// A folder that cannot be read is said once, and not at every scan that follows.
     fn say_once(&mut self, error: &Error) {
         let text = crate::delivery::said(error);
-        if self.said.insert(text.clone()) {
+        if self.said.insert(text.clone()) && !self.said_before.contains(&text) {
             warn!(app = %self.app.name, "{text}");
             self.ctx.process.observer.tell(Event::Notice(format!("{}: {text}", self.app.name)));
         }
@@ -291,15 +320,19 @@ impl Importing {
                     self.commit(std::mem::take(&mut arrivals)).await?;
                 }
             }
+            let more = scan.refused_more > 0;
+            let mut new = false;
             for refusal in scan.refused {
-                if let Some(seen) = refusal.seen.filter(|c| !self.known.contains(&seen(c))) {
+                if let Some(seen) = refusal.seen.filter(|seen| !self.known.has(seen)) {
+                    new = true;
                     arrivals.push(self.arrival(index, seen, String::new(), None, Some(refusal.error)));
                 } else if refusal.error.kind() != ErrorKind::BadData {
                     self.say_once(&refusal.error);
                 }
             }
             self.commit(arrivals).await?;
-            if after.is_none() {
+            // Those that were refused now are known to the next scan and make room for more of them.
+            if after.is_none() && !(more && new) {
                 return Ok(());
             }
         }
@@ -307,7 +340,7 @@ impl Importing {
 
     fn scan(&self, index: usize, after: Option<arrive::Cursor>) -> Result<arrive::Scan> {
         let source = &self.sources[index];
-        let known = |candidate: &Candidate| self.known.contains(&seen(candidate));
+        let known = |candidate: &Candidate| self.known.has(candidate);
         let options = ScanOptions {
             recursive: source.config.recursive,
             after,

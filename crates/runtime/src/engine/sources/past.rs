@@ -5,6 +5,7 @@ use crate::delivery::payload::ArrivalPayload;
 use crate::delivery::see_to_original_of;
 use handover_core::{DeliveryId, path_text};
 use handover_file::arrive::{self, Candidate, Disposal};
+use handover_ledger::ArrivalKey;
 use tracing::warn;
 
 /// At least so many originals of the past are remembered at the start; older ones are looked up as they are seen.
@@ -29,15 +30,8 @@ impl Importing {
         let lies_there = |source: &Source| std::fs::read_dir(&source.config.from).map_or(0, Iterator::count);
         let most = REMEMBERED_MIN.max(2 * self.sources.iter().map(lies_there).sum::<usize>());
         match self.ctx.project.ledger.arrivals(self.app.name.as_str(), most).await {
-            Ok(arrivals) => self.known.extend(arrivals.into_iter().map(|a| {
-                (
-                    path_text::from_text(&a.key.path),
-                    a.key.device,
-                    a.key.inode,
-                    a.key.size,
-                    a.key.mtime.as_nanosecond(),
-                )
-            })),
+            // Newest first: what a path held last is what is kept.
+            Ok(arrivals) => arrivals.into_iter().rev().for_each(|a| self.known.insert(&candidate_of(a.key))),
             Err(e) => warn!(app = %self.app.name, "cannot read what arrived before: {e}"),
         }
     }
@@ -54,10 +48,7 @@ impl Importing {
             Err(e) => return warn!(app = %self.app.name, "cannot look for half removed originals: {e}"),
         };
         for arrival in arrivals {
-            let key = arrival.key;
-            let (path, device, inode, size, mtime) =
-                (path_text::from_text(&key.path), key.device, key.inode, key.size, key.mtime);
-            let candidate = Candidate { path, device, inode, size, mtime, ctime: mtime };
+            let candidate = candidate_of(arrival.key);
             if arrive::is_left_aside(&candidate) {
                 let disposal = self.disposal_of(arrival.delivery_id).await;
                 see_to_original_of(&self.ctx, &self.app.name, arrival.delivery_id, candidate, disposal).await;
@@ -76,4 +67,11 @@ impl Importing {
             .or_else(|| self.sources.first())
             .map_or(Disposal::Leave, |source| source.disposal())
     }
+}
+
+/// The file as it was seen then.
+fn candidate_of(key: ArrivalKey) -> Candidate {
+    let (path, device, inode, size, mtime) =
+        (path_text::from_text(&key.path), key.device, key.inode, key.size, key.mtime);
+    Candidate { path, device, inode, size, mtime, ctime: mtime }
 }

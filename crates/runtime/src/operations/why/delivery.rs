@@ -1,6 +1,7 @@
 //! Why a delivery stands where it stands.
 
 use super::{Asking, Explanation, State};
+use crate::engine::DATA_DIRECTORY;
 use crate::operations::facts::{Facts, Role};
 use crate::operations::times;
 use handover_core::{Delivery, DeliveryId, Result, Status};
@@ -47,7 +48,7 @@ impl Asking<'_> {
 
     async fn pending(&self, delivery: &Delivery, subject: String) -> Result<Explanation> {
         let (id, app) = (delivery.id, delivery.target_app.as_deref().unwrap_or_default());
-        let what = self.what(delivery);
+        let what = self.it(delivery, &subject);
         if delivery.run_at > self.now {
             return Ok(self.delayed(delivery, subject));
         }
@@ -106,10 +107,11 @@ impl Asking<'_> {
     fn delayed(&self, delivery: &Delivery, subject: String) -> Explanation {
         let app = delivery.target_app.as_deref().unwrap_or_default();
         let when = times::at_and_ago(delivery.run_at, &self.project.config.timezone, self.now);
+        let what = self.it(delivery, &subject);
         let answer = Explanation::new(subject, State::Delayed).since(delivery.updated_at);
         let answer = match &delivery.last_error {
             Some(error) => answer.say(format!("{app} could not do it yet: {error}")),
-            None => answer.say(format!("{} is not to be worked on before its time.", self.what(delivery))),
+            None => answer.say(format!("{what} is not to be worked on before its time.")),
         };
         let answer = match (delivery.attempts, delivery.snoozes) {
             (0, 0) => answer,
@@ -166,12 +168,13 @@ impl Asking<'_> {
     }
 
     fn completed(&self, delivery: &Delivery, subject: String) -> Explanation {
+        let (what, answer_subject) = (self.it(delivery, &subject), subject.clone());
         let mut answer = Explanation::new(subject, State::Done);
         answer.since = delivery.processed_at;
         let facts = Facts::of(delivery);
         let Some(app) = &delivery.target_app else {
             return answer
-                .say(self.end_of_flow(delivery, &facts))
+                .say(self.end_of_flow(delivery, &facts, &answer_subject))
                 .todo(format!("handover show {}", delivery.parent_id.unwrap_or(delivery.id)));
         };
         let notes = notes(delivery);
@@ -183,13 +186,14 @@ impl Asking<'_> {
                 .release("Nothing: a changed file arrives anew by itself. It can be brought in all the same, by hand.")
                 .todo(format!("handover put {} --app {app} --type {}", self.quoted(facts.path.as_deref().unwrap_or_default()), type_of(delivery)));
         }
-        answer = answer.say(format!("{} is done: {}.", self.what(delivery), self.did(delivery)));
+        answer = answer.say(format!("{what} is done: {}.", self.did(delivery)));
         answer.sentences.extend(notes.iter().take(5).map(|note| format!("{app} says: {note}.")));
         answer.todo(format!("handover show {}", delivery.id))
     }
 
-    fn end_of_flow(&self, delivery: &Delivery, facts: &Facts) -> String {
+    fn end_of_flow(&self, delivery: &Delivery, facts: &Facts, subject: &str) -> String {
         let path = facts.path.as_deref().map(|path| self.shown_text(path)).unwrap_or_default();
+        let path = if path == subject { "It".to_owned() } else { path };
         let by = &delivery.source_app;
         let from = delivery.parent_id.map(|id| format!(" from delivery {id}")).unwrap_or_default();
         let what = match facts.role {
@@ -209,8 +213,12 @@ impl Asking<'_> {
         let rows = |key: &str| result(key).and_then(Value::as_u64);
         let counted = match (rows("rows_in"), rows("rows_out"), rows("rows_rejected")) {
             (Some(before), Some(after), Some(rejected)) => {
+                let filtered = match rows("rows_filtered") {
+                    Some(filtered) => format!(", {} were filtered", times::number(filtered)),
+                    None => String::new(),
+                };
                 format!(
-                    " of {}, {} passed and {} were rejected",
+                    " of {}, {} passed{filtered} and {} were rejected",
                     times::count(before, "row"),
                     times::number(after),
                     times::number(rejected)
@@ -222,9 +230,9 @@ impl Asking<'_> {
         let outputs = result("outputs").and_then(Value::as_array);
         match outputs.and_then(|outputs| outputs.first()).and_then(Value::as_str) {
             Some(path) if counted.starts_with(" of") => {
-                format!("{app} made {};{counted}", self.shown_text(path))
+                format!("{app} made {};{counted}", self.where_now(path))
             }
-            Some(path) => format!("{app} made {}{counted}", self.shown_text(path)),
+            Some(path) => format!("{app} made {}{counted}", self.where_now(path)),
             None => format!("{app} ended well and made no file"),
         }
     }
@@ -237,6 +245,7 @@ impl Asking<'_> {
     ) -> Result<Explanation> {
         let (id, app) = (delivery.id, delivery.target_app.as_deref().unwrap_or_default());
         let error = delivery.last_error.clone().unwrap_or_else(|| "no reason was given".to_owned());
+        let facts = Facts::of(delivery);
         let mut answer = Explanation::new(subject, State::Failed);
         answer.since = delivery.processed_at;
         if error.starts_with("cancelled by") {
@@ -264,7 +273,7 @@ impl Asking<'_> {
             }
         };
         if let Some(path) = &quarantined {
-            answer = answer.say(format!("It is kept with its reason in {}.", self.shown_text(path)));
+            answer = answer.say(format!("It is kept with its reason in {}.", self.where_now(path)));
         }
         if let Some(replay) = replay {
             answer = answer
@@ -275,7 +284,10 @@ impl Asking<'_> {
             answer.state = State::Refused;
         }
         Ok(match (quarantined.is_some(), refused) {
-            (_, true) => answer.release("Nothing by itself: once the file is put right, it arrives anew."),
+            (_, true) => refused_goes_on(answer, delivery),
+            (true, false) if facts.role == Role::Arrival => {
+                refused_goes_on(answer.todo(format!("handover show {id}")), delivery)
+            }
             (true, false) => answer
                 .release("Nothing by itself: correct the file and let it arrive anew, or change the app's rules and retry.")
                 .todo(format!("handover show {id}"))
@@ -323,9 +335,28 @@ impl Asking<'_> {
         }
     }
 
+    /// The same below a heading: what stands there already is "it".
+    fn it(&self, delivery: &Delivery, subject: &str) -> String {
+        let what = self.what(delivery);
+        if what == subject { "It".to_owned() } else { what }
+    }
+
     pub(super) fn config_name(&self) -> String {
         self.shown(&self.project.config.base.join(&self.project.config.file))
     }
+}
+
+/// How it goes on with what was refused as it stood.
+pub(super) fn refused_goes_on(answer: Explanation, delivery: &Delivery) -> Explanation {
+    if delivery.target_app.as_deref() == Some(DATA_DIRECTORY) {
+        return answer.release("Nothing by itself: once the manifest is put right, it arrives anew.");
+    }
+    answer
+        .release(
+            "Nothing by itself: once the file is put right, it arrives anew. Where what is put right is not the file \
+             itself, such as the manifest beside it, it is retried by hand.",
+        )
+        .todo(format!("handover retry {}", delivery.id))
 }
 
 pub(super) fn notes(delivery: &Delivery) -> Vec<&str> {

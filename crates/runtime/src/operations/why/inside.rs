@@ -1,5 +1,6 @@
 //! Why a file lies in the data directory: what it is, who made it, what became of it.
 
+use super::delivery::refused_goes_on;
 use super::{Asking, Explanation, State};
 use crate::delivery::payload::FilePayload;
 use crate::engine::DATA_DIRECTORY;
@@ -81,6 +82,10 @@ impl Asking<'_> {
             let found = read::read_manifest(&manifest)?;
             return self.manifest(&manifest, folder, stem.unwrap_or_default(), found).await.map(Some);
         }
+        let beside = path.with_file_name(format!("{stem}{MANIFEST_SUFFIX}"));
+        if beside.symlink_metadata().is_ok() {
+            return self.with_useless_manifest(path, &beside).await.map(Some);
+        }
         let type_name =
             name.parse::<FileName>().map_or_else(|_| "TYPE".to_owned(), |name| name.type_name.to_string());
         Ok(Some(
@@ -90,6 +95,20 @@ impl Asking<'_> {
                 .release(format!("It is taken up when its manifest, {stem}{MANIFEST_SUFFIX}, appears beside it."))
                 .todo(format!("handover put {} --app APP --type {type_name}", self.quoted(relative))),
         ))
+    }
+
+    /// A data file whose manifest is there and cannot be used.
+    async fn with_useless_manifest(&self, path: &Path, manifest: &Path) -> Result<Explanation> {
+        let error = match read::read_manifest(manifest) {
+            Ok(found) => Error::bad_data(format!("it names {}", found.filename)),
+            Err(e) => e,
+        };
+        let own = self.bad_manifest(manifest, error).await?;
+        let how = if own.state == State::Refused { "was refused" } else { "cannot be used as it is" };
+        let mut answer = Explanation { subject: self.shown(path), ..own };
+        let shown = self.shown(manifest);
+        answer.sentences.insert(0, format!("Its manifest, {shown}, {how}, so it does not exist for anyone."));
+        Ok(answer)
     }
 
     /// A name that is reserved, for a file that no delivery has: unfinished work.
@@ -311,9 +330,8 @@ impl Asking<'_> {
         let input = self.project.ledger.get(parent).await?;
         let answer = answer.todo(format!("handover show {parent}"));
         Ok(match input {
-            // Refused as it stood: no attempt was made, and another would find the same.
-            Some(input) if input.status == Status::Failed && input.attempts == 0 => {
-                answer.release("Nothing by itself: once the file is put right, it arrives anew.")
+            Some(input) if input.status == Status::Failed && Facts::of(&input).role == Role::Arrival => {
+                refused_goes_on(answer, &input)
             }
             Some(input) if input.status == Status::Failed => answer
                 .release("Nothing by itself: correct the file and let it arrive anew, or change the app's rules and retry.")

@@ -13,7 +13,9 @@ mod story;
 use super::running::{Running, running};
 use super::times;
 use crate::project::Project;
-use handover_core::{Delivery, DeliveryId, Error, Result, path_text};
+use handover_core::name::MANIFEST_SUFFIX;
+use handover_core::{Delivery, DeliveryId, Error, FileName, Result, Status, path_text};
+use handover_file::layout::{ARCHIVE_FOLDER, ERRORS_FOLDER, REPORTS_FOLDER};
 use handover_file::read;
 use handover_ledger::Filter;
 use jiff::Timestamp;
@@ -94,17 +96,25 @@ pub struct Step {
     pub delivery: DeliveryId,
     /// The app.
     pub app: String,
+    /// Where it stands.
+    pub status: Status,
     /// The delivery that it runs again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<DeliveryId>,
     /// What it made, as the ledger keeps it.
     pub output: Option<String>,
+    /// Where that is kept now, where it has been archived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_as: Option<String>,
     /// Rows of its input.
     pub rows_in: Option<u64>,
     /// Rows of its output.
     pub rows_out: Option<u64>,
     /// Rows that it rejected.
     pub rows_rejected: Option<u64>,
+    /// Rows that its configuration leaves out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_filtered: Option<u64>,
 }
 
 /// The answer.
@@ -225,24 +235,37 @@ impl Asking<'_> {
         if !arrivals.is_empty() {
             return self.arrivals(arrivals, None).await;
         }
-        let Ok(name) = text.parse::<handover_core::FileName>() else { return Ok(None) };
+        // A manifest is named like its file.
+        let data = text.strip_suffix(MANIFEST_SUFFIX).map(|stem| format!("{stem}.any"));
+        let Ok(name) = data.as_deref().unwrap_or(text).parse::<FileName>() else { return Ok(None) };
+        let (stem, date) = (name.stem(), name.date);
         let own = self.project.config.app(name.app.as_str()).map(|app| app.folder.clone());
-        let stem = name.stem();
-        let dated =
-            own.iter().map(String::as_str).chain(["errors", "reports"]).map(|f| format!("{f}/{}", name.date));
-        let exports = crate::engine::generation::export_folders(&self.project.config);
-        for folder in dated.chain(exports.iter().map(|folder| path_text::to_text(folder))) {
-            if self.project.ledger.name(&folder, &stem).await?.is_some() {
-                let path = PathBuf::from(format!("{folder}/{text}"));
-                let relative = folder.starts_with('/').then_some(()).is_none();
-                return if relative {
-                    self.inside(&format!("{folder}/{text}")).await
-                } else {
-                    self.outside(&path).await
-                };
+        let dated = own.into_iter().chain(self.top_folders()).map(|folder| format!("{folder}/{date}"));
+        for folder in dated {
+            let path = format!("{folder}/{text}");
+            let there = self.project.data.absolute(&path).is_ok_and(|path| path.symlink_metadata().is_ok());
+            if there || self.project.ledger.name(&folder, &stem).await?.is_some() {
+                return self.inside(&path).await;
+            }
+        }
+        for folder in crate::engine::generation::export_folders(&self.project.config) {
+            if self.project.ledger.name(&path_text::to_text(&folder), &stem).await?.is_some() {
+                return self.outside(&folder.join(text)).await;
             }
         }
         Ok(None)
+    }
+
+    /// The folders of the data directory.
+    fn top_folders(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.project.data.root()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<String> =
+            names.filter(|name| !name.starts_with('.') && name != ARCHIVE_FOLDER).collect();
+        names.extend([ERRORS_FOLDER, REPORTS_FOLDER].map(str::to_owned));
+        names.sort();
+        names.dedup();
+        names
     }
 
     fn unknown(&self, place: &Place) -> Explanation {
@@ -308,6 +331,20 @@ impl Asking<'_> {
     /// A time as sentences say it.
     fn at(&self, time: Timestamp) -> String {
         times::at(time, &self.project.config.timezone, self.now)
+    }
+
+    /// The archived file of a path in the data directory, where it has gone there.
+    fn archived_as(&self, path: &str) -> Option<PathBuf> {
+        if path.starts_with('/') {
+            return None;
+        }
+        let kept = read::retained(&self.project.data, path).ok()?;
+        kept.is_archived().then(|| kept.stored_path().to_owned())
+    }
+
+    /// A path of the ledger as it is shown, in the archive where the file has gone there.
+    fn where_now(&self, path: &str) -> String {
+        self.archived_as(path).map_or_else(|| self.shown_text(path), |kept| self.shown(&kept))
     }
 
     /// Where the file of a path in the data directory is now, where that is not its own place.

@@ -5,9 +5,10 @@ use super::place::{plain, real};
 use super::{Asking, Explanation, State};
 use crate::built::{Source, compile};
 use crate::config::{BuiltIn, Runs};
+use crate::engine::known_unreadable;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{AppName, Result, path_text};
-use handover_file::arrive::{Candidate, Disposal, Inspector, Proof, Readiness, why_passed_over};
+use handover_core::{AppName, ErrorKind, Result, path_text};
+use handover_file::arrive::{Candidate, DONE_SUFFIX, Disposal, Inspector, Proof, Readiness, why_passed_over};
 use handover_file::read;
 use handover_ledger::Arrival;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,22 @@ impl Asking<'_> {
     pub(super) async fn outside(&self, path: &Path) -> Result<Option<Explanation>> {
         let seen = Candidate::look(path).ok();
         let arrivals = self.arrivals_of(path).await?;
-        let (same, earlier) = match &seen {
-            Some(seen) => arrivals.into_iter().partition(|arrival| is_this(arrival, seen)),
+        let (mut same, earlier): (Vec<Arrival>, Vec<Arrival>) = match &seen {
+            Some(seen) => {
+                let unreadable = known_unreadable(seen);
+                arrivals.into_iter().partition(|a| is_this(a, seen) || is_this(a, &unreadable))
+            }
             None => (arrivals, Vec::new()),
         };
-        let same: Vec<Arrival> = same;
         if !same.is_empty() {
-            return self.arrivals(same, Some(path)).await;
+            let unreadable = seen.is_some_and(|seen| !same.iter().any(|arrival| is_this(arrival, &seen)));
+            same.extend(earlier);
+            let mut answer = self.arrivals(same, Some(path)).await?;
+            if let Some(answer) = answer.as_mut().filter(|_| unreadable) {
+                let anew = "It arrives anew as soon as the user that runs handover may read it.";
+                answer.sentences.push(anew.to_owned());
+            }
+            return Ok(answer);
         }
         let text = path_text::to_text(path);
         for spelling in [Some(text), self.named_by_manifest(path)].into_iter().flatten() {
@@ -183,9 +193,36 @@ impl Asking<'_> {
                 source.config.pattern
             ));
         }
+        if path.is_dir() {
+            return answer.release("Nothing: ask about a file in it. Files are taken one by one.");
+        }
+        if let Some(speaks) = self.speaks_for(path, &answer) {
+            return speaks;
+        }
         answer
             .release("It is taken when it lies in a watched folder, or when it is put in by hand.")
             .todo(format!("handover put {} --app APP --type TYPE", self.quoted(&path_text::to_text(path))))
+    }
+
+    /// A manifest or a done marker, which is not taken by itself.
+    fn speaks_for(&self, path: &Path, answer: &Explanation) -> Option<Explanation> {
+        let text = path.to_str()?;
+        let (what, data) = match (text.strip_suffix(DONE_SUFFIX), text.ends_with(MANIFEST_SUFFIX)) {
+            (Some(data), _) => ("a done marker", Some(PathBuf::from(data))),
+            (_, true) => {
+                let manifest = read::read_manifest(path).ok();
+                let plain = |name: &String| Path::new(name).components().count() == 1;
+                let name = manifest.map(|manifest| manifest.filename).filter(plain);
+                ("a manifest", name.map(|name| path.with_file_name(name)))
+            }
+            _ => return None,
+        };
+        let said = format!("It is {what}: it speaks for the file beside it, and is not taken by itself.");
+        let answer = answer.clone().say(said);
+        Some(match data.filter(|data| data.symlink_metadata().is_ok()) {
+            Some(data) => answer.todo(format!("handover why {}", self.quoted(&path_text::to_text(&data)))),
+            None => answer,
+        })
     }
 
     fn in_watched_folder(&self, path: &Path, subject: String, app: &AppName, source: &Source) -> Explanation {
@@ -234,6 +271,10 @@ impl Asking<'_> {
                     answer.say("Nothing runs that would look for it.").todo("handover run")
                 }
             }
+            Readiness::Refused(error) if error.kind() == ErrorKind::Denied => {
+                let answer = waits.say(format!("{app} cannot take it as it is: {error}."));
+                self.needs_the_right(answer, error.hint_text())
+            }
             Readiness::Refused(error) => {
                 let mut answer = waits.say(format!("{app} refuses it as it is: {error}."));
                 answer.state = State::Ignored;
@@ -242,6 +283,17 @@ impl Asking<'_> {
                 )
             }
         }
+    }
+
+    fn needs_the_right(&self, answer: Explanation, hint: Option<&str>) -> Explanation {
+        let answer = match hint {
+            Some(hint) => answer.say(format!("To put it right: {hint}.")),
+            None => answer,
+        };
+        answer.release(
+            "It is taken once the right to read it is there; if that is not given when it is looked at, it is refused, \
+             and arrives anew when it is.",
+        )
     }
 
     fn passed_over(
@@ -253,6 +305,9 @@ impl Asking<'_> {
         reason: &str,
     ) -> Explanation {
         let name = path.file_name().map(|name| path_text::to_text(Path::new(name))).unwrap_or_default();
+        if let Some(speaks) = self.speaks_for(path, &answer) {
+            return speaks;
+        }
         if reason.contains("none of the patterns") {
             return answer
                 .say(format!(
