@@ -10,6 +10,9 @@ usage: tools.py machine DIR                       the machine's class, as a JSON
        tools.py fill LEDGER N                     N past deliveries, written into an embedded ledger
        tools.py split-days FLIGHTS.csv DIR        one file a day
        tools.py same-flights OURS THEIRS          two folders of gzipped exports hold the same rows
+       tools.py repeat-flights FLIGHTS N OUT      the rows of FLIGHTS.csv, or of the one in FLIGHTS.zip, N times over
+       tools.py measured BENCH ROUND WHO COMMAND...  runs it: seconds, processor time and peak memory of all its processes
+       tools.py same-counts OURS.json THEIRS.json  a `run --once --json` and a peer's line agree on every count
 """
 
 import csv
@@ -23,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import time
+import zipfile
 
 import fill_ledger
 
@@ -229,13 +233,76 @@ def same_flights(ours, theirs):
     assert sorted(our_rows) == sorted(their_rows), f"{len(our_rows)} rows differ from {len(their_rows)}"
 
 
+def repeat_flights(flights, count, out):
+    if flights.endswith(".zip"):
+        with zipfile.ZipFile(flights) as archive:
+            text = archive.read(next(name for name in archive.namelist() if name.endswith(".csv")))
+    else:
+        with open(flights, "rb") as f:
+            text = f.read()
+    header, rows = text.split(b"\n", 1)
+    rows = rows.rstrip(b"\n") + b"\n"
+    with open(out, "wb") as f:
+        f.write(header + b"\n")
+        for _ in range(int(count)):
+            f.write(rows)
+    settled = time.time() - 3600
+    os.utime(out, (settled, settled))
+
+
+def resident_kib(root):
+    """The resident memory of a process and all that come from it."""
+    total, waiting = 0, [root]
+    while waiting:
+        process = waiting.pop()
+        try:
+            with open(f"/proc/{process}/statm") as f:
+                total += int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+            for task in os.listdir(f"/proc/{process}/task"):
+                with open(f"/proc/{process}/task/{task}/children") as f:
+                    waiting.extend(map(int, f.read().split()))
+        except OSError:
+            pass
+    return total
+
+
+def measured(bench, count, who, *command):
+    """Peak memory is that of all processes together, looked at ten times a second. stdout of the command is kept."""
+    start, peak = time.perf_counter(), 0
+    with open(os.path.join(os.environ["WORK"], f"{who}.out"), "w") as out:
+        process = subprocess.Popen(command, stdout=out)
+        while process.poll() is None:
+            peak = max(peak, resident_kib(process.pid))
+            time.sleep(0.1)
+    seconds = time.perf_counter() - start
+    used = os.times()
+    assert process.returncode == 0, f"{who} ended with {process.returncode}"
+    print(json.dumps({
+        "bench": bench, "round": int(count), "who": who, "seconds": round(seconds, 3),
+        "processor_seconds": round(used.children_user + used.children_system, 2),
+        "peak_mb": round(peak * 1024 / 1e6, 1)}), flush=True)
+
+
+def same_counts(ours, theirs):
+    with open(ours) as f:
+        apps = json.load(f)["apps"]
+    with open(theirs) as f:
+        counts = json.loads(f.read().strip().splitlines()[-1])
+    found = {"rows": apps["file-importer"]["rows_out"], "valid": apps["validator"]["rows_out"],
+             "invalid": apps["validator"]["rows_rejected"], "enriched": apps["enricher"]["rows_out"]}
+    assert found == counts, f"{found} is not {counts}"
+    assert apps["file-exporter"]["rows_out"] == counts["enriched"], "rows were lost on the way out"
+    print(json.dumps({"counts": found}), flush=True)
+
+
 def fill(ledger, count):
     fill_ledger.fill(ledger, int(count))
 
 
 def main():
     commands = {f.__name__.replace("_", "-"): f for f in
-                (machine, limits, files, hand_over, check, summary, median_ms, fill, split_days, same_flights)}
+                (machine, limits, files, hand_over, check, summary, median_ms, fill, split_days, same_flights,
+                 repeat_flights, measured, same_counts)}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     try:

@@ -14,6 +14,7 @@ use crate::layout::DataDir;
 use crate::measure::{Measure, Measured};
 use crate::place::{create_dirs, io_error, is_same, open_regular, show};
 use crate::temp::{TempNames, TempPath, holder_is_plain};
+use crate::writeback;
 use handover_core::{Checksum, CountRows, Error, ErrorKind, HolderId, Result};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -22,6 +23,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 const BUFFER_BYTES: usize = 128 * 1024;
+/// So much is given to the disk at a time.
+const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The permissions that a new file gets here (0666 less the umask), learnt from the first one made.
 static NEW_FILE_MODE: OnceLock<u32> = OnceLock::new();
@@ -45,6 +48,8 @@ pub struct Draft {
     file: Option<File>,
     buffer: Vec<u8>,
     measure: Measure,
+    /// So many bytes are on their way to the disk.
+    begun: u64,
     broken: bool,
 }
 
@@ -109,6 +114,7 @@ impl Draft {
             file: None,
             buffer: Vec::new(),
             measure: Measure::default(),
+            begun: 0,
             broken: false,
         })
     }
@@ -174,7 +180,17 @@ impl Draft {
             file.write_all(bytes).inspect_err(|_| self.broken = true)?;
         }
         self.measure.push(bytes);
+        self.begin_writeback();
         Ok(())
+    }
+
+    /// Has the disk work while the rest is made, so that the sync at the end has little left to wait for.
+    fn begin_writeback(&mut self) {
+        let written = self.measure.file_size();
+        if let (Some(file), true) = (&self.file, written - self.begun >= WRITEBACK_BYTES) {
+            writeback::begin(file, self.begun, written - self.begun);
+            self.begun = written;
+        }
     }
 
     /// Ends what was written through the draft. What it holds is on the disk only when it is published.

@@ -16,6 +16,7 @@
 mod checked;
 mod place;
 mod temp;
+mod writeback;
 
 pub mod archive;
 pub mod arrive;

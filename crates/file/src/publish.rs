@@ -24,7 +24,6 @@ mod group;
 mod ours;
 mod replace;
 mod take_back;
-mod writeback;
 
 pub use ours::{Owner, Stands};
 

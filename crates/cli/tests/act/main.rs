@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod answers;
+mod apps;
 mod by_hand;
 mod daemon;
 mod demo;

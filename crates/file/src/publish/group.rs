@@ -4,12 +4,12 @@
 //! is the protocol's business: see [`crate::publish`].
 
 use super::take_back::{Identity, identity};
-use super::writeback;
 use super::{AskLease, Outcome, Owner, PublishRequest, Published, Unpublished, manifest_name};
 use crate::draft::Written;
 use crate::layout::exists;
 use crate::place::{self, KnownFolders, io_error, is_same, move_new, show};
 use crate::temp::TempPath;
+use crate::writeback;
 use handover_core::{Error, ErrorKind, Manifest, Result, fault};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -283,7 +283,7 @@ fn sync_files(jobs: &mut [Job]) {
         files.extend(job.new_manifest.iter().map(|(_, file)| (i, file)));
     }
     if files.len() > 1 {
-        files.iter().for_each(|(_, file)| writeback::begin(file));
+        files.iter().for_each(|(_, file)| writeback::begin(file, 0, 0));
     }
     let results: Vec<_> = files.into_iter().map(|(i, file)| (i, file.sync_all())).collect();
     for (i, result) in results {

@@ -69,6 +69,9 @@ impl Server {
         let _ = rustix::process::setsid();
         #[cfg(target_os = "linux")]
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        // Our allocator does without huge pages, and children would inherit that: programs get what the machine has.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::thread::disable_transparent_huge_pages(false);
         rustix::process::chdir("/")?;
         let (wake, woken) = std::io::pipe()?;
         for end in [wake.as_fd(), woken.as_fd()] {

@@ -7,14 +7,15 @@
 
 use std::fs::File;
 
-/// Begins to write the file's bytes to the disk, and does not wait.
+/// Begins to write `bytes` bytes from `from` on to the disk, 0 for all that follow, and does not wait.
 #[cfg(target_os = "linux")]
-pub(super) fn begin(file: &File) {
+pub(crate) fn begin(file: &File, from: u64, bytes: u64) {
     use std::os::fd::AsRawFd;
+    let (Ok(from), Ok(bytes)) = (i64::try_from(from), i64::try_from(bytes)) else { return };
     // SAFETY: the descriptor is open; no memory is touched. An error means that the sync does all of the work.
-    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), from, bytes, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// Elsewhere there is no such hint.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn begin(_file: &File) {}
+pub(crate) fn begin(_file: &File, _from: u64, _bytes: u64) {}
