@@ -70,7 +70,7 @@ proptest! {
                 prop_assert_eq!(&export(&app, &bytes, ext, None).files[0].out, &made.files[0].out);
                 let [file] = &made.files[..] else { panic!("{}", made.files.len()) };
                 let same = match compression {
-                    Compression::None => &file.out == &bytes,
+                    Compression::None => file.out == bytes,
                     _ => {
                         let content = file.content.unwrap();
                         prop_assert_eq!(content, Content { checksum: hash(&bytes), bytes: bytes.len() as u64 });

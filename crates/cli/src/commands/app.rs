@@ -125,7 +125,7 @@ fn transformer(args: &TransformerArgs) -> Result<u8> {
         with.insert("select".to_owned(), args.select.clone().into());
     }
     if !args.rename.is_empty() {
-        with.insert("rename".to_owned(), Value::Object(compute("--rename", "NEW=OLD", &args.rename)?));
+        with.insert("rename".to_owned(), Value::Object(compute("--rename", "OLD=NEW", &args.rename)?));
     }
     set(&mut with, "filter", args.filter.clone());
     if !args.compute.is_empty() {

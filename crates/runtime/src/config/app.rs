@@ -51,6 +51,7 @@ pub struct App {
 
 /// What runs when an app runs.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each app")]
 pub enum Runs {
     /// A built-in app.
     BuiltIn(BuiltIn),

@@ -214,6 +214,10 @@ impl Attempt {
             return self.reserve(naming).await;
         }
         let first = naming.wanted.unwrap_or(1);
+        let place = match &naming.place {
+            Place::Outside(folder) => folder.clone(),
+            Place::Data(folder) => folder.into(),
+        };
         let mut tried = String::new();
         for sequence in first..first.saturating_add(SEQUENCES_MAX) {
             let parts = NameParts {
@@ -247,7 +251,7 @@ impl Attempt {
             return self.reserve(own).await;
         }
         Err(Error::new(ErrorKind::Exists, "the name of this export is taken")
-            .on(tried)
+            .on(place.join(tried).display())
             .hint("exports never replace anything: put {sequence} or {hash} into the exporter's `name`"))
     }
 }

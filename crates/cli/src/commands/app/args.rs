@@ -184,8 +184,8 @@ pub(super) struct TransformerArgs {
     /// The fields of the output, in this order: a,b,c
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub(super) select: Vec<String>,
-    /// Give a field another name: NEW=OLD
-    #[arg(long, value_name = "NEW=OLD")]
+    /// Give a field another name: OLD=NEW
+    #[arg(long, value_name = "OLD=NEW")]
     pub(super) rename: Vec<String>,
     /// Keep only the records for which this CEL expression is true
     #[arg(long, value_name = "CEL")]
