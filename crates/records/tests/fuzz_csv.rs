@@ -8,7 +8,7 @@ mod mutate;
 use handover_records::csv::{Batch, CellWriter, Quoting, Reader};
 use handover_records::encoding::Utf8Input;
 use handover_records::{Dialect, Encoding, Format, LineEnd, RowCounter};
-use mutate::{Random, inputs};
+use mutate::{Dribble, Random, inputs};
 use std::io::Read;
 
 const INTERESTING: &[u8] = b",,\"\"\n\n\r;\t'\\# \0\xef\xbb\xbf\xff";
@@ -25,18 +25,6 @@ fn dialect(random: &mut Random) -> Dialect {
         skip_initial_space: yes(5),
         line_terminator: if yes(8) { LineEnd::Byte(b'x') } else { LineEnd::Lf },
         ..Dialect::default()
-    }
-}
-
-/// Gives a few bytes at a time.
-struct Dribble<'a>(&'a [u8], usize);
-
-impl Read for Dribble<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.0.len().min(self.1).min(into.len());
-        into[..count].copy_from_slice(&self.0[..count]);
-        self.0 = &self.0[count..];
-        Ok(count)
     }
 }
 

@@ -7,7 +7,7 @@ mod mutate;
 use handover_records::compress::{ExpandLimits, Expanded};
 use handover_records::json::{Batch, Fault, Reader, Shape, check, fields, parse};
 use handover_records::{Compression, Dialect, Format, RowCounter, Sink};
-use mutate::inputs;
+use mutate::{Dribble, inputs};
 use std::io::{Read, Write};
 
 const INTERESTING: &[u8] = b"[]{},,:\"\"\\ \n\r\t01e-.\0\xff";
@@ -24,18 +24,6 @@ fn read(input: impl Read, shape: Shape, block: usize) -> (Found, Option<String>)
             Ok(false) => return (found, None),
             Err(error) => return (found, Some(error.to_string())),
         }
-    }
-}
-
-/// Gives a few bytes at a time.
-struct Dribble<'a>(&'a [u8], usize);
-
-impl Read for Dribble<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.0.len().min(self.1).min(into.len());
-        into[..count].copy_from_slice(&self.0[..count]);
-        self.0 = &self.0[count..];
-        Ok(count)
     }
 }
 

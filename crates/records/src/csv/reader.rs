@@ -10,7 +10,7 @@ use super::kernel::Level;
 use super::scan::Scanner;
 use super::{Fault, KEPT_BYTES};
 use crate::dialect::Dialect;
-use crate::error::read_error;
+use crate::error::read_once;
 use handover_core::Result;
 use handover_core::limits::ROW_MAX_BYTES;
 use std::io::Read;
@@ -186,15 +186,9 @@ impl<R: Read> Reader<R> {
 
     /// Reads once, into the room that there is.
     fn read_more(&mut self, batch: &mut Batch, filled: usize) -> Result<usize> {
-        loop {
-            match self.input.read(&mut batch.bytes[filled..]) {
-                Ok(0) => self.at_end = true,
-                Ok(count) => return Ok(filled + count),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(read_error(error)),
-            }
-            return Ok(filled);
-        }
+        let count = read_once(&mut self.input, &mut batch.bytes[filled..])?;
+        self.at_end |= count == 0;
+        Ok(filled + count)
     }
 
     /// The block holds not one whole row: a longer block, or less of the row.

@@ -7,7 +7,7 @@
 use super::parse::{Fault, Fields, Problem, check, fields, parse};
 use super::split::{Shape, Span, Splitter, is_white};
 use crate::csv::{BLOCK_BYTES, KEPT_BYTES};
-use crate::error::read_error;
+use crate::error::read_once;
 use handover_core::limits::ROW_MAX_BYTES;
 use handover_core::{Error, Result};
 use serde_json::Value;
@@ -305,15 +305,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn read_more(&mut self, batch: &mut Batch, filled: usize) -> Result<usize> {
-        loop {
-            match self.input.read(&mut batch.bytes[filled..]) {
-                Ok(0) => self.at_end = true,
-                Ok(count) => return Ok(filled + count),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(read_error(error)),
-            }
-            return Ok(filled);
-        }
+        let count = read_once(&mut self.input, &mut batch.bytes[filled..])?;
+        self.at_end |= count == 0;
+        Ok(filled + count)
     }
 
     /// The block holds not one whole record: a longer block, or less of the record.

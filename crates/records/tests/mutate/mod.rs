@@ -73,3 +73,15 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], interesting: &[u8], random: &m
         _ => bytes.truncate(at),
     }
 }
+
+/// Gives a few bytes at a time.
+pub(crate) struct Dribble<'a>(pub(crate) &'a [u8], pub(crate) usize);
+
+impl std::io::Read for Dribble<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.len().min(self.1).min(into.len());
+        into[..count].copy_from_slice(&self.0[..count]);
+        self.0 = &self.0[count..];
+        Ok(count)
+    }
+}
