@@ -118,6 +118,85 @@ pub struct Failed {
     pub run_at: Option<Timestamp>,
 }
 
+/// How one delivery of a claimed batch ends.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Which one.
+    pub id: DeliveryId,
+    /// How it ends.
+    pub outcome: Outcome,
+}
+
+/// The two ends of an [`Answer`].
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Well.
+    Completed {
+        /// What came of it, if anything is to be kept.
+        result: Option<Value>,
+        /// What follows. Each gets this delivery as its parent unless it names one.
+        next: Vec<NewDelivery>,
+    },
+    /// Badly.
+    Failed {
+        /// What went wrong, for people.
+        error: String,
+        /// How it goes on.
+        verdict: Verdict,
+        /// What came of it nevertheless.
+        result: Option<Value>,
+    },
+}
+
+/// Answers to a claim, all under its one token, in one transaction.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    /// Which table.
+    pub queue: Queue,
+    /// The proof that all of one claim share.
+    pub token: LeaseToken,
+    /// At most one for each delivery.
+    pub answers: Vec<Answer>,
+    /// Whether all count or none: where one is stale, the whole fails with `Stale` and changes nothing.
+    pub whole: bool,
+}
+
+/// What an answer led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// It is completed; the numbers of what follows.
+    Completed(Vec<DeliveryId>),
+    /// It failed, or waits for another attempt.
+    Failed(Failed),
+    /// The claim no longer stands: nothing was changed; why.
+    Stale(String),
+}
+
+/// What an app could claim now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many, counted up to the limit that was given.
+    pub count: u64,
+    /// When the oldest of them was handed over; none where there are none.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A bulk load: rows that go into a queue in batches, and are known by their place in their source, so that a load that
+/// was cut goes on where it stopped, and is never taken twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Its name, which the loader chooses: the same source has the same name.
+    pub key: String,
+    /// Whether its rows stay unseen until its end, and then appear all at once.
+    pub whole: bool,
+    /// How many rows of the source are in the ledger.
+    pub rows: u64,
+    /// How many of them were known already by their dedup key.
+    pub duplicates: u64,
+    /// Whether it has ended: then nothing more is taken under this name.
+    pub ended: bool,
+}
+
 /// A delivery that was taken from a lost holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rescued {
@@ -358,6 +437,20 @@ pub trait Ledger: Send + Sync {
     /// having read it ([`NOT_TAKEN`]) has none, and gets a new one.
     async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>>;
 
+    /// Begins a bulk load, or finds how far one of this name has come.
+    /// Fails with a configuration error where one of this name is `whole` and this one is not, or the other way round.
+    async fn begin_load(&self, actor: &str, key: &str, whole: bool) -> Result<Load>;
+
+    /// Takes the next rows of a load, in one transaction; the first of them is row `at`, counted from 0. Fails with
+    /// `Stale` where the load has not come just so far (another process loads it too), or has ended.
+    async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load>;
+
+    /// Ends a load: all rows of a `whole` one appear, at once. Ending it once more changes nothing.
+    async fn end_load(&self, actor: &str, key: &str) -> Result<Load>;
+
+    /// Gives up a `whole` load that has not ended, with its rows. Returns whether there was one.
+    async fn drop_load(&self, actor: &str, key: &str) -> Result<bool>;
+
     // --- working ------------------------------------------------------------------------------------------
 
     /// Gives the holder work, highest priority first, then oldest; nothing of a paused app. All of one claim share
@@ -379,6 +472,18 @@ pub trait Ledger: Send + Sync {
 
     /// Ends an attempt badly. Fails with `Stale` where the claim no longer stands.
     async fn fail(&self, failure: Failure) -> Result<Failed>;
+
+    /// Answers many deliveries of one claim in one transaction, in their order: `complete` and `fail` for batches. One
+    /// whose claim no longer stands is said to be [`Answered::Stale`], and the others count, unless the answers are
+    /// `whole`: then it fails with `Stale`.
+    async fn answer(&self, answers: Answers) -> Result<Vec<Answered>>;
+
+    /// What stands under this token, oldest first.
+    async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>>;
+
+    /// What this app could claim from this queue now, counted no further than `at_most`. It counts what a claim would
+    /// skip only because of its order key.
+    async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting>;
 
     /// Gives work back untouched, without using up an attempt; returns how many were still held.
     async fn release(&self, held: Vec<Held>) -> Result<usize>;

@@ -1,14 +1,15 @@
 //! The contract, method by method: writes go to the writer, reads to a reader.
 
 use super::writer::Step;
-use super::{SqliteLedger, arrivals, by_hand, claim, finish, names, push, query, schedules};
+use super::{SqliteLedger, answer, arrivals, by_hand, claim, finish, names, push, query, schedules};
 use crate::api::{
-    AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure, Filter, Held,
-    Ledger, NameRow, NewArrival, Pause, Pushed, Rescued, Reservation, Reserve, ScheduleMark,
+    Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure,
+    Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation,
+    Reserve, ScheduleMark, Waiting,
 };
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
-use handover_core::{Checksum, Delivery, DeliveryId, HolderId, NewDelivery, Result};
+use handover_core::{Checksum, Delivery, DeliveryId, HolderId, LeaseToken, NewDelivery, Result};
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,6 +39,22 @@ impl Ledger for SqliteLedger {
         self.writer
             .run(Step::Other, actor, move |w| new.iter().map(|n| push::push(w, &by, n)).collect())
             .await
+    }
+
+    async fn begin_load(&self, _actor: &str, _key: &str, _whole: bool) -> Result<Load> {
+        Err(handover_core::Error::internal("loads are being built"))
+    }
+
+    async fn load(&self, _actor: &str, _key: &str, _at: u64, _rows: Vec<NewDelivery>) -> Result<Load> {
+        Err(handover_core::Error::internal("loads are being built"))
+    }
+
+    async fn end_load(&self, _actor: &str, _key: &str) -> Result<Load> {
+        Err(handover_core::Error::internal("loads are being built"))
+    }
+
+    async fn drop_load(&self, _actor: &str, _key: &str) -> Result<bool> {
+        Err(handover_core::Error::internal("loads are being built"))
     }
 
     async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>> {
@@ -90,6 +107,25 @@ impl Ledger for SqliteLedger {
 
     async fn fail(&self, failure: Failure) -> Result<Failed> {
         self.writer.run(Step::Other, "handover", move |w| finish::fail(w, failure)).await
+    }
+
+    async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
+        let hands_nothing_on = |outcome: &Outcome| matches!(outcome, Outcome::Completed { next, .. } if next.is_empty());
+        let step = match answers.answers.iter().all(|answer| hands_nothing_on(&answer.outcome)) {
+            true => Step::End,
+            false => Step::Complete,
+        };
+        self.writer.run(step, "handover", move |w| answer::answer(w, answers)).await
+    }
+
+    async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
+        let token = token.clone();
+        self.readers.run(move |c| answer::held_by(c, &token)).await
+    }
+
+    async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| answer::waiting(c, queue, &app, &now, at_most)).await
     }
 
     async fn release(&self, held: Vec<Held>) -> Result<usize> {

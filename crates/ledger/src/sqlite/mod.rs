@@ -5,6 +5,7 @@
 //!
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
+mod answer;
 mod arrivals;
 mod by_hand;
 mod claim;
