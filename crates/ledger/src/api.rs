@@ -1,5 +1,6 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::copy::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
     AppName, Checksum, Delivery, DeliveryId, HolderId, Kind, LeaseToken, NewDelivery, Result, Status,
@@ -591,4 +592,18 @@ pub trait Ledger: Send + Sync {
     /// Moves ended deliveries to the archive. Returns how many. Fails with `IllegalTransition` for any that has not
     /// ended, and moves none then.
     async fn archive(&self, actor: &str, ids: Vec<DeliveryId>) -> Result<usize>;
+
+    // --- copying ------------------------------------------------------------------------------------------
+
+    /// What tells whether this ledger changed.
+    async fn state(&self) -> Result<State>;
+
+    /// The rows of a part, in its order, after the key at which the page before ended.
+    async fn read_part(&self, part: Part, after: Option<String>, limit: usize) -> Result<Page>;
+
+    /// Writes rows that were read elsewhere, in one transaction. For an empty ledger that nobody uses yet.
+    async fn write_part(&self, part: Part, rows: Vec<String>) -> Result<()>;
+
+    /// Takes over the identity and the numbers of the ledger whose parts were written here.
+    async fn take_over(&self, state: &State) -> Result<()>;
 }

@@ -1,12 +1,13 @@
 //! The contract, method by method: writes go to the writer, reads to a reader.
 
 use super::writer::Step;
-use super::{SqliteLedger, answer, arrivals, by_hand, claim, finish, names, push, query, schedules};
+use super::{SqliteLedger, answer, arrivals, by_hand, claim, copy, finish, names, push, query, schedules};
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure,
     Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation,
     Reserve, ScheduleMark, Waiting,
 };
+use crate::copy::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
 use handover_core::{Checksum, Delivery, DeliveryId, HolderId, LeaseToken, NewDelivery, Result};
@@ -110,7 +111,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
-        let hands_nothing_on = |outcome: &Outcome| matches!(outcome, Outcome::Completed { next, .. } if next.is_empty());
+        let hands_nothing_on =
+            |outcome: &Outcome| matches!(outcome, Outcome::Completed { next, .. } if next.is_empty());
         let step = match answers.answers.iter().all(|answer| hands_nothing_on(&answer.outcome)) {
             true => Step::End,
             false => Step::Complete,
@@ -273,5 +275,22 @@ impl Ledger for SqliteLedger {
 
     async fn archive(&self, actor: &str, ids: Vec<DeliveryId>) -> Result<usize> {
         self.writer.run(Step::Other, actor, move |w| by_hand::archive(w, &ids)).await
+    }
+
+    async fn state(&self) -> Result<State> {
+        self.readers.run(copy::state).await
+    }
+
+    async fn read_part(&self, part: Part, after: Option<String>, limit: usize) -> Result<Page> {
+        self.readers.run(move |c| copy::read(c, part, after.as_deref(), limit)).await
+    }
+
+    async fn write_part(&self, part: Part, rows: Vec<String>) -> Result<()> {
+        self.writer.run(Step::Quiet, "copy", move |w| copy::write(w, part, &rows)).await
+    }
+
+    async fn take_over(&self, state: &State) -> Result<()> {
+        let state = state.clone();
+        self.writer.run(Step::Quiet, "copy", move |w| copy::take_over(w, &state)).await
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod arrivals;
 mod by_hand;
 mod claim;
+mod copy;
 mod error;
 mod finish;
 mod ledger_impl;

@@ -7,6 +7,7 @@
 pub(crate) mod arrivals;
 pub(crate) mod by_hand;
 pub(crate) mod claiming;
+pub(crate) mod copying;
 pub(crate) mod ending;
 pub(crate) mod entering;
 pub(crate) mod history;
@@ -242,6 +243,7 @@ macro_rules! conformance {
                 each_filter_and_all_together, pages_join_without_gap, counts_are_kept, the_next_due_time, the_oldest_pending,
                 the_archive_takes_what_ended, the_archive_refuses_what_has_not, a_moved_archive_is_read_through,
             }
+            copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }
             waking {
                 a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here, an_end_wakes_what_waited_for_it,

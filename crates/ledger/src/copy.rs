@@ -1,0 +1,278 @@
+//! `ledger copy`: the whole history of one ledger into another, empty one, whatever their backends.
+//!
+//! A row travels as one JSON object with the columns that both backends have; its `data` and `result` lie in it as JSON,
+//! its times as RFC 3339, so that numbers keep every digit. The parts go one after the other, in pages, each page one
+//! transaction of the target. The identity goes last.
+//!
+//! Invariants: the target must be empty; the source must not change meanwhile, or the copy is refused at its end.
+//! On a crash the target has no identity of the source's and is not empty: it is to be dropped, and the copy begun anew.
+
+use crate::api::Ledger;
+use handover_core::{Error, ErrorKind, Result};
+
+/// How many rows go in one transaction.
+const PAGE: usize = 500;
+
+/// What a column holds, where it travels in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Numbers and texts.
+    Plain,
+    /// A time.
+    Time,
+    /// JSON.
+    Json,
+}
+
+/// A part of a ledger: a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Files and jobs.
+    Deliveries,
+    /// Records.
+    Records,
+    /// What has been archived.
+    Archive,
+    /// Reserved names.
+    Names,
+    /// Arrivals.
+    Arrivals,
+    /// The audit log, a row for each transition.
+    Audit,
+    /// Schedules.
+    Schedules,
+    /// Paused apps.
+    Paused,
+    /// Bulk loads.
+    Loads,
+}
+
+use Holds::{Json, Plain, Time};
+
+/// The columns of a delivery, but for `archived_at`.
+const DELIVERY: &[(&str, Holds)] = &[
+    ("id", Plain),
+    ("source_app", Plain),
+    ("target_app", Plain),
+    ("data", Json),
+    ("status", Plain),
+    ("created_at", Time),
+    ("processed_at", Time),
+    ("kind", Plain),
+    ("updated_at", Time),
+    ("created_by", Plain),
+    ("deleted_at", Time),
+    ("flow", Plain),
+    ("priority", Plain),
+    ("run_at", Time),
+    ("attempts", Plain),
+    ("max_attempts", Plain),
+    ("lease_token", Plain),
+    ("leased_by", Plain),
+    ("lease_until", Time),
+    ("dedup_key", Plain),
+    ("order_key", Plain),
+    ("parent_id", Plain),
+    ("replay_of", Plain),
+    ("last_error", Plain),
+    ("trace", Plain),
+    ("rescues", Plain),
+    ("snoozes", Plain),
+    ("result", Json),
+];
+
+impl Part {
+    /// All parts, in the order in which they are copied.
+    pub const ALL: [Self; 8] = [
+        Self::Deliveries,
+        Self::Records,
+        Self::Archive,
+        Self::Names,
+        Self::Arrivals,
+        Self::Schedules,
+        Self::Paused,
+        Self::Audit,
+    ];
+
+    /// What it is called, for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Deliveries => "files and jobs",
+            Self::Records => "records",
+            Self::Archive => "archived deliveries",
+            Self::Names => "names",
+            Self::Arrivals => "arrivals",
+            Self::Audit => "audit entries",
+            Self::Schedules => "schedules",
+            Self::Paused => "paused apps",
+            Self::Loads => "loads",
+        }
+    }
+
+    /// The table, or the view that has a row for each thing.
+    pub(crate) fn source(self) -> &'static str {
+        match self {
+            Self::Audit => "v_audit",
+            other => other.table(),
+        }
+    }
+
+    /// The table.
+    pub(crate) fn table(self) -> &'static str {
+        match self {
+            Self::Deliveries => "deliveries",
+            Self::Records => "data_staging",
+            Self::Archive => "data_archive",
+            Self::Names => "names",
+            Self::Arrivals => "arrivals",
+            Self::Audit => "audit_log",
+            Self::Schedules => "schedules",
+            Self::Paused => "paused_apps",
+            Self::Loads => "loads",
+        }
+    }
+
+    /// The columns that order its rows and tell them apart.
+    pub(crate) fn key(self) -> &'static [&'static str] {
+        match self {
+            Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals => &["id"],
+            Self::Names => &["folder", "stem"],
+            Self::Audit => &["id", "delivery_id"],
+            Self::Schedules | Self::Paused => &["app"],
+            Self::Loads => &["key"],
+        }
+    }
+
+    /// The columns that travel.
+    pub(crate) fn columns(self) -> Vec<(&'static str, Holds)> {
+        let plain = |names: &[&'static str]| names.iter().map(|name| (*name, Plain)).collect::<Vec<_>>();
+        match self {
+            Self::Deliveries | Self::Records => DELIVERY.to_vec(),
+            Self::Archive => [DELIVERY, &[("archived_at", Time)]].concat(),
+            Self::Names => {
+                let columns = plain(&[
+                    "folder",
+                    "stem",
+                    "delivery_id",
+                    "slot",
+                    "file_id",
+                    "app",
+                    "type",
+                    "date",
+                    "sequence",
+                ]);
+                [columns, vec![("created_at", Time)]].concat()
+            }
+            Self::Arrivals => {
+                // The original's time of change is compared to the last digit: it travels as it is.
+                let columns = plain(&[
+                    "app",
+                    "path",
+                    "name",
+                    "device",
+                    "inode",
+                    "size",
+                    "mtime",
+                    "delivery_id",
+                    "proof",
+                    "checksum",
+                ]);
+                [columns, vec![("arrived_at", Time)]].concat()
+            }
+            Self::Audit => {
+                let columns = plain(&["actor", "delivery_id", "from_status", "to_status", "note"]);
+                [vec![("at", Time)], columns].concat()
+            }
+            Self::Schedules => vec![("app", Plain), ("last_due", Time)],
+            Self::Paused => vec![("app", Plain), ("since", Time), ("by", Plain)],
+            Self::Loads => {
+                let columns = plain(&["key", "whole", "rows", "duplicates"]);
+                [columns, vec![("began_at", Time), ("ended_at", Time)]].concat()
+            }
+        }
+    }
+}
+
+/// Some rows of a part, in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The rows, each a JSON object.
+    pub rows: Vec<String>,
+    /// Where the next page begins: after this key, a JSON array; none at the end.
+    pub next: Option<String>,
+}
+
+/// What tells whether a ledger changed, and what goes into a copy of it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Whose ledger it is.
+    pub identity: String,
+    /// The highest number that it gave out.
+    pub last_id: i64,
+    /// The last entry of its audit log.
+    pub last_entry: i64,
+}
+
+/// How much of each part was copied.
+pub type Copied = Vec<(Part, u64)>;
+
+/// Copies everything. `progress` hears after each page how many rows of a part have gone.
+///
+/// # Errors
+/// Where the target is not empty, the source is at work or changed meanwhile, or either fails.
+pub async fn copy(from: &dyn Ledger, to: &dyn Ledger, mut progress: impl FnMut(Part, u64)) -> Result<Copied> {
+    let before = from.state().await?;
+    check(from, to, &before).await?;
+    let mut copied = Copied::new();
+    for part in Part::ALL {
+        let (mut rows, mut after) = (0, None);
+        loop {
+            let page = from.read_part(part, after, PAGE).await?;
+            rows += page.rows.len() as u64;
+            if !page.rows.is_empty() {
+                to.write_part(part, page.rows).await?;
+                progress(part, rows);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        copied.push((part, rows));
+    }
+    if from.state().await? != before {
+        return Err(Error::new(ErrorKind::NotYet, "the ledger changed while it was copied")
+            .on(from.location())
+            .hint(
+                "stop every `handover run` and every program that writes it, drop the copy, and begin anew",
+            ));
+    }
+    to.take_over(&before).await?;
+    Ok(copied)
+}
+
+async fn check(from: &dyn Ledger, to: &dyn Ledger, before: &State) -> Result<()> {
+    let there = to.state().await?;
+    if there.identity == before.identity {
+        return Err(
+            Error::config("this ledger is a copy of the other already, or the same").on(to.location())
+        );
+    }
+    if there.last_id != 0 || there.last_entry != 0 {
+        return Err(Error::config("the ledger to copy to is not empty")
+            .on(to.location())
+            .hint("copy to a new file or an empty database: histories cannot be mixed"));
+    }
+    let holders = from.holders().await?;
+    if let Some(holder) = holders.first() {
+        return Err(Error::new(
+            ErrorKind::NotYet,
+            format!("{holder} is working on deliveries of this ledger"),
+        )
+        .on(from.location())
+        .hint(
+            "stop every `handover run`, or wait until the leases of killed ones have ended, and copy then",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! `ledger copy`: the whole history of one ledger in another, whatever the two are made of.
+
+use super::arrivals::seen;
+use super::names::wish;
+use super::*;
+use handover_core::ErrorKind;
+use handover_ledger::copy::{Part, copy};
+use handover_ledger::{Filter, Ledger, ScheduleMark};
+
+/// A ledger with something of everything in it.
+pub(crate) async fn lived_in<B: Backend>() -> World<B> {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        for status in [Status::Completed, Status::Failed, Status::Archived, Status::Pending] {
+            w.advance(1);
+            w.in_status(kind, "a", status).await;
+        }
+        // More than a page, and numbers that no double holds.
+        let data = serde_json::from_str(r#"{"exact": 12345678901234567, "text": "é\n\"'", "deep": [null, {"a": []}]}"#);
+        let many = NewDelivery { data: data.unwrap(), order_key: Some("k".into()), ..new(kind, "many") };
+        w.ledger.push("test", vec![many; 600]).await.unwrap();
+        let keyed = NewDelivery { dedup_key: Some("once".into()), priority: -3, ..new(kind, "keyed") };
+        w.ledger.push("test", vec![keyed]).await.unwrap();
+    }
+    w.ledger.arrive("importer", vec![seen("in/a.csv", 1), seen("in/b.csv", 2)]).await.unwrap();
+    let maker = w.push(new(Kind::File, "a")).await;
+    w.ledger.reserve(wish(Some(maker), "out")).await.unwrap();
+    w.ledger.reserve(wish(None, "put")).await.unwrap();
+    w.ledger.pause("ann", "a").await.unwrap();
+    let mark = ScheduleMark { app: "nightly".into(), last_due: "2025-11-24T06:00:00Z".parse().unwrap() };
+    w.ledger.schedule_due("schedule", mark, None).await.unwrap();
+    w
+}
+
+async fn all(ledger: &dyn Ledger) -> Vec<Delivery> {
+    ledger.list(Filter { archived: true, limit: 10_000, ..Filter::default() }).await.unwrap()
+}
+
+/// Copies one to the other and holds them against each other.
+pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
+    let copied = copy(from.ledger.as_ref(), to.ledger.as_ref(), |_, _| {}).await.unwrap();
+    let rows = |part| copied.iter().find(|(p, _)| *p == part).unwrap().1;
+    assert_eq!((rows(Part::Arrivals), rows(Part::Names), rows(Part::Archive)), (2, 2, 2));
+    let (ours, theirs) = (all(from.ledger.as_ref()).await, all(to.ledger.as_ref()).await);
+    assert_eq!(ours.len(), theirs.len());
+    for (one, other) in ours.iter().zip(&theirs) {
+        assert_eq!(one, other);
+        assert_eq!(one.data.to_string(), other.data.to_string());
+    }
+    for delivery in ours.iter().filter(|d| d.target_app.as_deref() == Some("a")) {
+        let history = from.ledger.audit(delivery.id).await.unwrap();
+        assert!(!history.is_empty());
+        assert_eq!(to.ledger.audit(delivery.id).await.unwrap(), history);
+    }
+    assert_eq!(to.ledger.counts().await.unwrap(), from.ledger.counts().await.unwrap());
+    to.check_counts().await;
+    let folder = "validated/2025-11-24";
+    assert_eq!(to.ledger.names_in(folder).await.unwrap(), from.ledger.names_in(folder).await.unwrap());
+    let arrivals = from.ledger.arrivals("file-importer", 9).await.unwrap();
+    assert_eq!(to.ledger.arrivals("file-importer", 9).await.unwrap(), arrivals);
+    assert_eq!(to.ledger.paused().await.unwrap(), from.ledger.paused().await.unwrap());
+    assert_eq!(
+        to.ledger.schedule_mark("nightly").await.unwrap(),
+        from.ledger.schedule_mark("nightly").await.unwrap()
+    );
+    // It is the same ledger to a data directory, and life goes on: new numbers, known keys, known arrivals.
+    let (before, after) = (from.ledger.state().await.unwrap(), to.ledger.state().await.unwrap());
+    assert_eq!((&after.identity, after.last_id), (&before.identity, before.last_id));
+    assert_eq!(to.backend.open().await.identity(), before.identity);
+    let next = to.push(new(Kind::File, "b")).await;
+    assert_eq!(next.0, before.last_id + 1);
+    let again = to.ledger.arrive("importer", vec![seen("in/a.csv", 1)]).await.unwrap();
+    assert!(matches!(again[0], handover_ledger::Arrived::Known(_)));
+    let keyed = NewDelivery { dedup_key: Some("once".into()), ..new(Kind::File, "keyed") };
+    let pushed = to.ledger.push("test", vec![keyed]).await.unwrap();
+    assert!(matches!(pushed[0], handover_ledger::Pushed::Duplicate(_)));
+}
+
+pub(crate) async fn everything_is_in_the_copy<B: Backend>() {
+    let from = lived_in::<B>().await;
+    copied(&from, &World::<B>::new().await).await;
+}
+
+pub(crate) async fn only_into_an_empty_ledger_from_one_at_rest<B: Backend>() {
+    let (from, to) = (World::<B>::new().await, World::<B>::new().await);
+    let (_, working) = from.held(Kind::File, "a").await;
+    let busy = copy(from.ledger.as_ref(), to.ledger.as_ref(), |_, _| {}).await;
+    assert_eq!(refused(busy), ErrorKind::NotYet);
+    from.complete(&working).await.unwrap();
+    to.push(new(Kind::File, "a")).await;
+    let full = copy(from.ledger.as_ref(), to.ledger.as_ref(), |_, _| {}).await;
+    assert_eq!(refused(full), ErrorKind::Config);
+    assert_eq!(to.number("SELECT count(*) FROM deliveries").await, 1);
+}
