@@ -94,6 +94,7 @@ $ddl$;
 END $do$;
 
 CREATE INDEX idx_deliveries_path ON integration.deliveries (integration._path(data)) WHERE kind = 'file';
+CREATE INDEX idx_deliveries_done ON integration.deliveries (processed_at) WHERE processed_at IS NOT NULL;
 CREATE INDEX idx_deliveries_app ON integration.deliveries (target_app, id);
 
 COMMENT ON TABLE integration.data_staging IS

@@ -234,7 +234,8 @@ END $$;
 
 -- One delivery's history, oldest first; by the index, however long the log.
 CREATE FUNCTION integration.history(p_id bigint)
-RETURNS TABLE (at timestamptz, actor text, from_status text, to_status text, note text) LANGUAGE sql STABLE AS $$
+RETURNS TABLE (at timestamptz, actor text, from_status text, to_status text, note text) LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $$
     SELECT a.at, a.actor, a.from_status, a.to_status, a.note FROM integration.audit_log AS a
     WHERE a.span @> p_id AND p_id = ANY (a.ids) ORDER BY a.id
 $$;
