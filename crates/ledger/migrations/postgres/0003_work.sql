@@ -7,12 +7,17 @@
 -- Each function names the part ({table}_live), whose statements no trigger sees, and writes the audit as one row and
 -- the counts as one difference for a batch. Plans are pinned, since a queue's statistics are always wrong.
 
+-- The numbers, where they are not all from the least to the greatest: what the audit log keeps beside the span.
+CREATE FUNCTION integration._sparse(p_ids bigint[], p_min bigint, p_max bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN cardinality(p_ids) <= p_max - p_min THEN p_ids END
+$$;
+
 -- One transition of some deliveries, for the audit log.
 CREATE FUNCTION integration._audit(
     p_at timestamptz, p_actor text, p_ids bigint[], p_from text, p_to text, p_note text DEFAULT NULL
 ) RETURNS void LANGUAGE sql AS $$
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-    SELECT p_at, p_actor, p_ids, int8range(min(i), max(i), '[]'), p_from, p_to, p_note
+    SELECT p_at, p_actor, integration._sparse(p_ids, min(i), max(i)), int8range(min(i), max(i), '[]'), p_from, p_to, p_note
     FROM unnest(p_ids) AS i HAVING count(*) > 0
 $$;
 
@@ -205,7 +210,7 @@ BEGIN
             LATERAL (VALUES ('processing', -1), (done.status, 1)) AS s (status, sign) GROUP BY 1, 2, 3),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        SELECT v_now, coalesce(actor, 'handover'), array_agg(id), int8range(min(id), max(id), '[]'), 'processing', status,
+        SELECT v_now, coalesce(actor, 'handover'), integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), 'processing', status,
             last_error
         FROM done GROUP BY actor, status, last_error)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
@@ -241,7 +246,7 @@ BEGIN
             (VALUES ('processing', -1), ('pending', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
-        SELECT v_now, coalesce((SELECT min(leased_by) FROM held), 'handover'), array_agg(id),
+        SELECT v_now, coalesce((SELECT min(leased_by) FROM held), 'handover'), integration._sparse(array_agg(id), min(id), max(id)),
             int8range(min(id), max(id), '[]'), 'processing', 'pending'
         FROM done HAVING count(*) > 0)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
@@ -304,7 +309,7 @@ BEGIN
             LATERAL (VALUES ('processing', -1), (done.status, 1)) AS s (status, sign) GROUP BY 1, 2, 3),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        SELECT v_now, p_actor, array_agg(done.id), int8range(min(done.id), max(done.id), '[]'), 'processing', done.status,
+        SELECT v_now, p_actor, integration._sparse(array_agg(done.id), min(done.id), max(done.id)), int8range(min(done.id), max(done.id), '[]'), 'processing', done.status,
             last_error
         FROM done GROUP BY done.status, last_error)
     SELECT array_agg(done.id), array_agg(done.app), array_agg(done.holder), array_agg(done.status)
@@ -380,7 +385,7 @@ BEGIN
         INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM done GROUP BY 1),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        SELECT v_now, p_actor, array_agg(id), int8range(min(id), max(id), '[]'), NULL, status, last_error
+        SELECT v_now, p_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
         FROM done GROUP BY status, last_error)
     SELECT array_agg(id), array_agg(DISTINCT target_app) FILTER (WHERE status = 'pending') INTO v_new, v_apps FROM done;
     IF cardinality(v_new) = v_count THEN

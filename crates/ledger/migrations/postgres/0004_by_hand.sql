@@ -22,7 +22,7 @@ CREATE FUNCTION integration._moved(
     p_at timestamptz, p_actor text, p_id bigint, p_app text, p_kind text, p_from text, p_to text, p_note text DEFAULT NULL
 ) RETURNS void LANGUAGE sql AS $$
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        VALUES (p_at, p_actor, ARRAY[p_id], int8range(p_id, p_id, '[]'), p_from, p_to, p_note);
+        VALUES (p_at, p_actor, NULL, int8range(p_id, p_id, '[]'), p_from, p_to, p_note);
     INSERT INTO integration.tally VALUES
         (coalesce(p_app, ''), p_kind, p_from, -1), (coalesce(p_app, ''), p_kind, p_to, 1);
 $$;
@@ -172,7 +172,7 @@ BEGIN
             INSERT INTO integration.source_tally SELECT source_app, 'archived', count(*) FROM gone GROUP BY 1),
         audited AS (
             INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
-            SELECT $2, $3, array_agg(id), int8range(min(id), max(id), '[]'), status, 'archived'
+            SELECT $2, $3, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), status, 'archived'
             FROM gone WHERE status <> 'archived' GROUP BY status)
         SELECT count(*) FROM gone
     $q$, '{live}', quote_ident(p_table || '_live')) INTO v_moved USING p_ids, p_now, p_actor, p_from;
@@ -237,13 +237,15 @@ CREATE FUNCTION integration.history(p_id bigint)
 RETURNS TABLE (at timestamptz, actor text, from_status text, to_status text, note text) LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = integration, pg_catalog, pg_temp AS $$
     SELECT a.at, a.actor, a.from_status, a.to_status, a.note FROM integration.audit_log AS a
-    WHERE a.span @> p_id AND p_id = ANY (a.ids) ORDER BY a.id
+    WHERE a.span @> p_id AND (a.ids IS NULL OR p_id = ANY (a.ids)) ORDER BY a.id
 $$;
 
 -- One row for each transition of each delivery. For one delivery's, integration.history(id) reads less.
 CREATE VIEW integration.v_audit AS
     SELECT a.id, a.at, a.actor, i.id AS delivery_id, a.from_status, a.to_status, a.note
-    FROM integration.audit_log AS a, unnest(a.ids) AS i (id);
+    FROM integration.audit_log AS a, LATERAL (
+        SELECT unnest(a.ids) AS id WHERE a.ids IS NOT NULL
+        UNION ALL SELECT generate_series(lower(a.span), upper(a.span) - 1) WHERE a.ids IS NULL) AS i;
 
 -- Begins a load, or finds how far one of this name has come.
 CREATE FUNCTION integration._begin_load(p_actor text, p_key text, p_whole boolean, p_now timestamptz DEFAULT NULL)

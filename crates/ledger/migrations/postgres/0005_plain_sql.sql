@@ -59,7 +59,7 @@ BEGIN
             WHERE EXISTS (SELECT FROM integration.data_archive AS a WHERE a.id = n.id)
                OR (SELECT count(*) FROM integration.v_deliveries AS d WHERE d.id = n.id) > 1 LIMIT 1;
         IF v_given IS NOT NULL THEN
-            RAISE EXCEPTION 'id % is taken: leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';
+            RAISE EXCEPTION 'this id is taken (%): leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';
         END IF;
     END IF;
     IF v_last_id > (SELECT last_value FROM integration.delivery_ids) THEN
@@ -73,7 +73,7 @@ BEGIN
         FROM new_rows AS n WHERE d.id = n.id AND n.status <> 'pending';
     END IF;
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        SELECT v_now, coalesce(created_by, v_actor), array_agg(id), int8range(min(id), max(id), '[]'), NULL, status, last_error
+        SELECT v_now, coalesce(created_by, v_actor), integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
         FROM new_rows GROUP BY created_by, status, last_error;
     INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM new_rows GROUP BY 1, 2, 3;
     INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM new_rows GROUP BY 1;
@@ -114,7 +114,7 @@ BEGIN
     IF v.held THEN
         SELECT o.* INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
             WHERE n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL ORDER BY o.id LIMIT 1;
-        RAISE EXCEPTION 'delivery % is held by worker % until %: plain SQL cannot end it',
+        RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL cannot end it',
             v_bad.id, v_bad.leased_by, to_char(v_bad.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
             USING ERRCODE = 'HO002',
             HINT = 'who pulled it ends it with integration.ack or integration.fail; claim only rows WHERE status = ''pending''; '
@@ -164,11 +164,11 @@ BEGIN
         FROM new_rows AS n, old_rows AS o WHERE d.id = n.id AND o.id = n.id AND n.status <> o.status;
         -- One who ends what nobody has claimed has claimed and ended it.
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
-            SELECT v_now, v_actor, array_agg(id), int8range(min(id), max(id), '[]'), 'pending', 'processing'
+            SELECT v_now, v_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), 'pending', 'processing'
             FROM old_rows AS o JOIN new_rows AS n USING (id)
             WHERE o.status = 'pending' AND n.status = 'completed' HAVING count(*) > 0;
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-            SELECT v_now, v_actor, array_agg(id), int8range(min(id), max(id), '[]'), m.was, m.status, m.note
+            SELECT v_now, v_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), m.was, m.status, m.note
             FROM (SELECT n.id, n.status,
                     CASE WHEN o.status = 'pending' AND n.status = 'completed' THEN 'processing' ELSE o.status END AS was,
                     CASE WHEN n.status = 'failed' OR n.last_error IS DISTINCT FROM o.last_error THEN n.last_error END AS note
