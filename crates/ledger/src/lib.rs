@@ -1,7 +1,7 @@
 //! The ledger: every delivery is a row, and this crate is the only place that changes one.
 //!
 //! [`Ledger`] is the contract that every backend keeps; the suite in `tests/conformance/` holds a backend to it.
-//! [`sqlite`] is the embedded one. SQL stands nowhere else in Handover.
+//! [`sqlite`] is the embedded one, [`postgres`] the one that machines share. SQL stands nowhere else in Handover.
 //!
 //! Invariants:
 //! - A delivery moves only along the arrows of [`handover_core::state`]; the tables refuse any other move.
@@ -16,11 +16,12 @@
 
 mod api;
 mod backoff;
+pub mod postgres;
 pub mod sqlite;
 
 pub use api::{
-    Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion, Content,
-    Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome, Pause, Pushed, Queue,
-    Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
+    Content, Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome, Pause,
+    Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;
