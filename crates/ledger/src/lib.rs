@@ -1,7 +1,7 @@
 //! The ledger: every delivery is a row, and this crate is the only place that changes one.
 //!
 //! [`Ledger`] is the contract that every backend keeps; the suite in `tests/conformance/` holds a backend to it.
-//! [`sqlite`] is the embedded one. SQL stands nowhere else in Handover.
+//! [`sqlite`] is the embedded one, [`postgres`] the one that machines share. SQL stands nowhere else in Handover.
 //!
 //! Invariants:
 //! - A delivery moves only along the arrows of [`handover_core::state`]; the tables refuse any other move.
@@ -17,6 +17,7 @@
 mod api;
 mod backoff;
 pub mod copy;
+pub mod postgres;
 pub mod sqlite;
 
 pub use api::{

@@ -49,6 +49,8 @@ impl Sqlite {
 
 #[async_trait]
 impl Backend for Sqlite {
+    const NOT_JSON: &'static str = "data must be JSON";
+
     async fn fresh(clock: Arc<FakeClock>) -> Self {
         Self { folder: Folder::new(), clock }
     }

@@ -1,4 +1,4 @@
-//! What tests share: a clock that a test turns by hand, and folders that vanish with the test.
+//! What tests share: a clock that a test turns by hand, folders that vanish with the test, a temporary PostgreSQL.
 //!
 //! Nothing here is part of the product; everything may panic with a clear message, as tests do.
 
@@ -6,12 +6,14 @@
 
 mod clock;
 mod folder;
+pub mod postgres;
 pub mod process;
 mod project;
 mod random;
 
 pub use clock::FakeClock;
 pub use folder::Folder;
+pub use postgres::TemporaryPostgres;
 pub use process::Running;
 pub use project::{Project, files_below};
 pub use random::Random;

@@ -30,6 +30,9 @@ use std::time::Duration;
 /// A backend under test.
 #[async_trait]
 pub(crate) trait Backend: Sized + Send + Sync + 'static {
+    /// What a program hears whose record is no JSON.
+    const NOT_JSON: &'static str;
+
     /// Prepares an empty ledger of its own, which takes its time from this clock.
     async fn fresh(clock: Arc<FakeClock>) -> Self;
 

@@ -1,0 +1,143 @@
+-- The state machine's tables.
+--
+-- data_staging and deliveries each are one table with one part (a partitioned table, whose part is data_staging_live or
+-- deliveries_live). Programs with plain SQL name the table: its statement triggers check, complete and audit what they do
+-- (0003), once a statement. Handover's own functions name the part, where no trigger costs them anything, and do all that
+-- themselves (0004 and later). Rights are granted on the table alone, so nobody else gets round the triggers.
+--
+-- `data` is json, not jsonb: what was handed over comes out as it went in, with the order of its keys, its numbers to the
+-- last digit, and characters that jsonb refuses. `data::jsonb` is one cast away.
+
+-- Where a file's manifest has its path; null for JSON whose escapes PostgreSQL cannot read.
+CREATE FUNCTION integration._path(data json) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF position('\u' IN data::text) = 0 THEN
+        RETURN data ->> 'path';
+    END IF;
+    BEGIN
+        RETURN data ->> 'path';
+    EXCEPTION WHEN untranslatable_character OR invalid_text_representation THEN
+        RETURN NULL;
+    END;
+END $$;
+
+DO $do$
+DECLARE
+    -- table, its usual kind, all kinds, prefix of its indexes
+    tables text[] := ARRAY[
+        ['data_staging', 'record', '''record''', 'idx_'],
+        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_']];
+    t text[];
+    ddl text;
+BEGIN
+    FOREACH t SLICE 1 IN ARRAY tables LOOP
+        ddl := $ddl$
+CREATE TABLE integration.{table} (
+    id           bigint NOT NULL DEFAULT nextval('integration.delivery_ids'),
+    source_app   text COLLATE "C" NOT NULL,
+    target_app   text COLLATE "C",
+    data         json NOT NULL,
+    status       text NOT NULL DEFAULT 'pending'
+                 CONSTRAINT "status must be pending, processing, completed, failed, archived"
+                 CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'archived')),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    processed_at timestamptz,
+    kind         text NOT NULL DEFAULT '{kind}'
+                 CONSTRAINT "this table does not hold that kind" CHECK (kind IN ({kinds})),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    created_by   text,
+    deleted_at   timestamptz,
+    flow         text,
+    priority     integer NOT NULL DEFAULT 0,
+    run_at       timestamptz NOT NULL DEFAULT now(),
+    attempts     bigint NOT NULL DEFAULT 0 CHECK (attempts BETWEEN 0 AND 4294967295),
+    max_attempts bigint NOT NULL DEFAULT 4 CHECK (max_attempts BETWEEN 1 AND 4294967295),
+    lease_token  text,
+    leased_by    text,
+    lease_until  timestamptz,
+    dedup_key    text COLLATE "C",
+    order_key    text COLLATE "C",
+    parent_id    bigint,
+    replay_of    bigint,
+    last_error   text,
+    trace        text,
+    rescues      bigint NOT NULL DEFAULT 0 CHECK (rescues BETWEEN 0 AND 4294967295),
+    snoozes      bigint NOT NULL DEFAULT 0 CHECK (snoozes BETWEEN 0 AND 4294967295),
+    result       json,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+CREATE TABLE integration.{table}_live PARTITION OF integration.{table} FOR VALUES FROM (MINVALUE) TO (MAXVALUE)
+    WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
+          autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05,
+          autovacuum_vacuum_cost_delay = 1);
+
+-- The past is in none of these but {index}ended, which costs next to nothing, so that a long one costs the present nothing.
+CREATE INDEX {index}status_created ON integration.{table} (status, created_at)
+    WHERE status IN ('pending', 'failed', 'archived');
+-- The claim query's order, and what it skips by.
+CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC, id, run_at) WHERE status = 'pending';
+-- What is to run later than it came; the rest may run now.
+CREATE INDEX {index}due ON integration.{table} (run_at) WHERE status = 'pending' AND run_at > created_at;
+CREATE INDEX {index}leases ON integration.{table} (lease_until, leased_by) WHERE status = 'processing';
+CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, id)
+    WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
+CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX {index}replay ON integration.{table} (replay_of) WHERE replay_of IS NOT NULL;
+CREATE INDEX {index}ended ON integration.{table} USING brin (processed_at) WITH (pages_per_range = 32);
+-- Unique, so on the part: an index of the whole would have to hold the id.
+CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_app, ''), dedup_key)
+    WHERE dedup_key IS NOT NULL;
+$ddl$;
+        EXECUTE replace(replace(replace(replace(ddl, '{table}', t[1]), '{kinds}', t[3]), '{kind}', t[2]), '{index}', t[4]);
+    END LOOP;
+END $do$;
+
+CREATE INDEX idx_deliveries_path ON integration.deliveries (integration._path(data)) WHERE kind = 'file';
+CREATE INDEX idx_deliveries_done ON integration.deliveries (processed_at) WHERE processed_at IS NOT NULL;
+CREATE INDEX idx_deliveries_app ON integration.deliveries (target_app, id);
+
+COMMENT ON TABLE integration.data_staging IS
+    'Records that programs hand over. INSERT (source_app, target_app, data) is enough; see docs/guides/sql.md.';
+COMMENT ON TABLE integration.deliveries IS 'Files and jobs. To be read only; Handover writes it.';
+
+-- What has been archived, a part for each month (0005 makes and drops them); nothing is ever refused.
+CREATE TABLE integration.data_archive (
+    LIKE integration.data_staging INCLUDING DEFAULTS,
+    archived_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) PARTITION BY RANGE (archived_at);
+ALTER TABLE integration.data_archive ALTER COLUMN id DROP DEFAULT;
+ALTER TABLE integration.data_archive ALTER COLUMN status SET DEFAULT 'archived';
+CREATE TABLE integration.data_archive_rest PARTITION OF integration.data_archive DEFAULT;
+CREATE INDEX idx_archive_id ON integration.data_archive (id);
+CREATE INDEX idx_archive_parent ON integration.data_archive (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX idx_archive_replay ON integration.data_archive (replay_of) WHERE replay_of IS NOT NULL;
+CREATE INDEX idx_archive_path ON integration.data_archive (integration._path(data)) WHERE kind = 'file';
+CREATE INDEX idx_archive_app ON integration.data_archive (target_app, id);
+-- Not unique: a record and a file may bear the same key, and so may a record that came by plain SQL after this one.
+CREATE INDEX idx_archive_dedup ON integration.data_archive (coalesce(target_app, ''), dedup_key)
+    WHERE dedup_key IS NOT NULL;
+
+CREATE VIEW integration.v_deliveries AS
+    SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
+
+-- Rows of a bulk load that is to appear all at once, until its end.
+CREATE TABLE integration.load_rows (
+    load_key     text COLLATE "C" NOT NULL,
+    at           bigint NOT NULL,
+    kind         text NOT NULL,
+    source_app   text COLLATE "C" NOT NULL,
+    target_app   text COLLATE "C",
+    data         json NOT NULL,
+    flow         text,
+    priority     integer NOT NULL DEFAULT 0,
+    run_at       timestamptz,
+    max_attempts bigint NOT NULL DEFAULT 4,
+    dedup_key    text COLLATE "C",
+    order_key    text COLLATE "C",
+    parent_id    bigint,
+    replay_of    bigint,
+    trace        text,
+    created_by   text
+);
+CREATE INDEX idx_load_rows ON integration.load_rows (load_key, at);

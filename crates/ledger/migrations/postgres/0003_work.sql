@@ -1,0 +1,418 @@
+-- What Handover's workers ask for, one round trip each. Their names begin with an underscore: they may change with any
+-- version, and only Handover calls them. Each exists once for each table: _claim_data_staging, _claim_deliveries.
+--
+-- p_now is the time that counts; null is the server's clock. A claim's token is made by who claims, one for a batch.
+-- SQLSTATE HO001 is stale, HO002 an illegal transition, HO003 not found, HO004 a wrong argument.
+--
+-- Each function names the part ({table}_live), whose statements no trigger sees, and writes the audit as one row and
+-- the counts as one difference for a batch. Plans are pinned, since a queue's statistics are always wrong.
+
+-- The numbers, where they are not all from the least to the greatest: what the audit log keeps beside the span.
+CREATE FUNCTION integration._sparse(p_ids bigint[], p_min bigint, p_max bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN cardinality(p_ids) <= p_max - p_min THEN p_ids END
+$$;
+
+-- One transition of some deliveries, for the audit log.
+CREATE FUNCTION integration._audit(
+    p_at timestamptz, p_actor text, p_ids bigint[], p_from text, p_to text, p_note text DEFAULT NULL
+) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+    SELECT p_at, p_actor, integration._sparse(p_ids, min(i), max(i)), int8range(min(i), max(i), '[]'), p_from, p_to, p_note
+    FROM unnest(p_ids) AS i HAVING count(*) > 0
+$$;
+
+-- Tells whoever listens that these apps may have work. Once a transaction, whatever it did.
+CREATE FUNCTION integration._notify(p_apps text[]) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_notify('handover', app) FROM unnest(p_apps) AS app WHERE app IS NOT NULL
+$$;
+
+-- Numbers set aside.
+CREATE FUNCTION integration._next_ids(p_count bigint) RETURNS bigint[] LANGUAGE sql AS $$
+    SELECT array_agg(nextval('integration.delivery_ids')) FROM generate_series(1, p_count)
+$$;
+
+DO $do$
+DECLARE
+    t text;
+    ddl text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
+        ddl := $ddl$
+-- The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a time,
+-- oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
+--
+-- p_from_id is a hint, for priority 0: the caller has seen nothing claimable below it a moment ago. It saves reading the
+-- index entries of rows that were claimed meanwhile, which stay for as long as any transaction does. What comes in late
+-- or is tried again may lie below, so the caller asks from 0 about every second, and before it sleeps.
+--
+-- Order keys: claims of an app that has any come one after the other, or two of them could take two of one key.
+CREATE FUNCTION integration._claim_{table}(
+    p_app text, p_max bigint, p_holder text, p_token text, p_lease interval, p_now timestamptz DEFAULT NULL,
+    p_from_id bigint DEFAULT 0
+) RETURNS SETOF integration.v_deliveries LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_tids tid[];
+    v_ids bigint[];
+    v_kinds text[];
+BEGIN
+    IF EXISTS (SELECT FROM integration.paused_apps WHERE app = p_app) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM integration.{table}_live
+               WHERE status IN ('pending', 'processing') AND target_app = p_app AND order_key IS NOT NULL) THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('handover claim {table} ' || p_app, 0));
+        SELECT array_agg(tid), array_agg(id), array_agg(kind) INTO v_tids, v_ids, v_kinds FROM (
+            SELECT ctid AS tid, id, kind FROM integration.{table}_live AS d
+            WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
+              AND (order_key IS NULL OR NOT EXISTS (
+                    SELECT FROM integration.{table}_live AS e
+                    WHERE e.target_app = d.target_app AND e.order_key = d.order_key
+                      AND (e.status = 'processing'
+                        OR (e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))))
+            ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS picked;
+    ELSE
+        SELECT array_agg(tid), array_agg(id), array_agg(kind) INTO v_tids, v_ids, v_kinds FROM (
+            SELECT * FROM (
+                SELECT ctid AS tid, id, kind FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority > 0
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS above
+            UNION ALL SELECT * FROM (
+                SELECT ctid AS tid, id, kind FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id >= p_from_id
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS usual
+            UNION ALL SELECT * FROM (
+                SELECT ctid AS tid, id, kind FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority < 0
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS below
+            LIMIT p_max) AS picked;
+    END IF;
+    IF v_ids IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        UPDATE integration.{table}_live SET status = 'processing', attempts = attempts + 1, lease_token = p_token,
+            leased_by = p_holder, lease_until = v_now + p_lease, updated_at = v_now
+        WHERE ctid = ANY (v_tids) AND status = 'pending' RETURNING *;
+    PERFORM integration._audit(v_now, p_holder, v_ids, 'pending', 'processing');
+    INSERT INTO integration.tally
+        SELECT p_app, kind, s.status, s.sign * count(*) FROM unnest(v_kinds) AS kind,
+            (VALUES ('pending', -1), ('processing', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign;
+END $f$;
+
+-- What a token holds of these ids; of all that it holds where p_ids is null. Locked, for one who is to end them.
+CREATE FUNCTION integration._held_{table}(p_token text, p_ids bigint[] DEFAULT NULL, p_lock boolean DEFAULT false)
+RETURNS TABLE (id bigint, attempts bigint, max_attempts bigint, snoozes bigint, leased_by text, lease_until timestamptz)
+LANGUAGE plpgsql AS $f$
+#variable_conflict use_column
+BEGIN
+    IF p_lock THEN
+        PERFORM FROM integration.{table}_live AS d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR NO KEY UPDATE;
+    END IF;
+    IF p_ids IS NULL THEN
+        RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
+            FROM integration.{table}_live AS d WHERE d.status = 'processing' AND d.lease_token = p_token ORDER BY d.id;
+    ELSE
+        RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
+            FROM integration.{table}_live AS d
+            WHERE d.id = ANY (p_ids) AND d.status = 'processing' AND d.lease_token = p_token;
+    END IF;
+END $f$;
+
+-- Completes what the token holds of these ids, and returns what it completed: the rest is stale. p_results, where given, has
+-- one result for each id, or null. p_notify: the next of an order key may go on, and somebody may be waiting for it.
+CREATE FUNCTION integration._complete_{table}(
+    p_token text, p_ids bigint[], p_results json[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
+    p_notify boolean DEFAULT true
+) RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_done bigint[];
+    v_ordered boolean;
+    v_actor text;
+    v_app text;
+BEGIN
+    IF p_results IS NULL THEN
+        WITH done AS (
+            UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
+                last_error = NULL, lease_token = NULL, lease_until = NULL
+            WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
+            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS ordered),
+        counted AS (
+            INSERT INTO integration.tally
+            SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
+                (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign)
+        SELECT array_agg(id), bool_or(ordered), min(leased_by), min(target_app)
+            INTO v_done, v_ordered, v_actor, v_app FROM done;
+    ELSE
+        WITH done AS (
+            UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
+                result = a.result, last_error = NULL, lease_token = NULL, lease_until = NULL
+            FROM unnest(p_ids, p_results) AS a (id, result)
+            WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
+            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS ordered),
+        counted AS (
+            INSERT INTO integration.tally
+            SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
+                (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign)
+        SELECT array_agg(id), bool_or(ordered), min(leased_by), min(target_app)
+            INTO v_done, v_ordered, v_actor, v_app FROM done;
+    END IF;
+    IF v_done IS NOT NULL THEN
+        PERFORM integration._audit(v_now, coalesce(v_actor, 'handover'), v_done, 'processing', 'completed');
+        IF v_ordered AND p_notify THEN
+            PERFORM pg_notify('handover', v_app);
+        END IF;
+    END IF;
+    RETURN coalesce(v_done, '{}');
+END $f$;
+
+-- Ends attempts badly: for each id where it goes (pending or failed), when it runs again, its counts, its error and its
+-- result if any. Returns what it changed: the rest is stale.
+CREATE FUNCTION integration._fail_{table}(
+    p_token text, p_ids bigint[], p_status text[], p_run_at timestamptz[], p_attempts bigint[], p_snoozes bigint[],
+    p_errors text[], p_results json[] DEFAULT NULL, p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
+) RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_done bigint[];
+    v_app text;
+BEGIN
+    WITH done AS (
+        UPDATE integration.{table}_live AS d SET status = a.status, attempts = a.attempts, snoozes = a.snoozes,
+            run_at = coalesce(a.run_at, d.run_at), updated_at = v_now, last_error = a.error,
+            result = coalesce(a.result, d.result), lease_token = NULL, leased_by = NULL, lease_until = NULL,
+            processed_at = CASE a.status WHEN 'failed' THEN v_now END
+        FROM (SELECT u.*, d.leased_by AS actor
+              FROM unnest(p_ids, p_status, p_run_at, p_attempts, p_snoozes, p_errors, p_results)
+                       AS u (id, status, run_at, attempts, snoozes, error, result)
+              JOIN integration.{table}_live AS d ON d.id = u.id) AS a
+        WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
+        RETURNING d.id, d.target_app, d.kind, d.status, d.last_error, a.actor),
+    counted AS (
+        INSERT INTO integration.tally
+        SELECT coalesce(target_app, ''), kind, s.status, sum(s.sign) FROM done,
+            LATERAL (VALUES ('processing', -1), (done.status, 1)) AS s (status, sign) GROUP BY 1, 2, 3),
+    audited AS (
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+        SELECT v_now, coalesce(actor, 'handover'), integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), 'processing', status,
+            last_error
+        FROM done GROUP BY actor, status, last_error)
+    SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
+    IF p_notify AND v_done IS NOT NULL THEN
+        PERFORM pg_notify('handover', v_app);
+    END IF;
+    RETURN coalesce(v_done, '{}');
+END $f$;
+
+-- Gives work back untouched, without using up an attempt. Returns what it gave back.
+CREATE FUNCTION integration._release_{table}(
+    p_token text, p_ids bigint[], p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
+) RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_done bigint[];
+    v_app text;
+BEGIN
+    WITH held AS (
+        SELECT id, leased_by FROM integration.{table}_live
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'),
+    done AS (
+        UPDATE integration.{table}_live SET status = 'pending', attempts = greatest(attempts - 1, 0), lease_token = NULL,
+            leased_by = NULL, lease_until = NULL, updated_at = v_now
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
+        RETURNING id, target_app, kind),
+    counted AS (
+        INSERT INTO integration.tally
+        SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
+            (VALUES ('processing', -1), ('pending', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign),
+    audited AS (
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
+        SELECT v_now, coalesce((SELECT min(leased_by) FROM held), 'handover'), integration._sparse(array_agg(id), min(id), max(id)),
+            int8range(min(id), max(id), '[]'), 'processing', 'pending'
+        FROM done HAVING count(*) > 0)
+    SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
+    IF p_notify AND v_done IS NOT NULL THEN
+        PERFORM pg_notify('handover', v_app);
+    END IF;
+    RETURN coalesce(v_done, '{}');
+END $f$;
+
+-- Lengthens what the token holds of these ids, and returns it: the rest is lost.
+CREATE FUNCTION integration._renew_{table}(
+    p_token text, p_ids bigint[], p_lease interval, p_now timestamptz DEFAULT NULL
+) RETURNS bigint[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_held bigint[];
+BEGIN
+    WITH held AS (
+        UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing' RETURNING id)
+    SELECT array_agg(id) INTO v_held FROM held;
+    RETURN coalesce(v_held, '{}');
+END $f$;
+
+-- Takes back what these holders held, and what leases have run out, without using up an attempt; at most p_max of them, so
+-- that the caller asks again while it gets so many. What was taken back more than p_rescues_max times has failed.
+CREATE FUNCTION integration._rescue_{table}(
+    p_actor text, p_lost text[], p_rescues_max bigint, p_now timestamptz DEFAULT NULL, p_max bigint DEFAULT 5000,
+    p_notify boolean DEFAULT true
+) RETURNS TABLE (id bigint, app text, holder text, status text) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_ids bigint[];
+    v_apps text[];
+    v_holders text[];
+    v_to text[];
+BEGIN
+    WITH lost AS (
+        SELECT d.id, d.leased_by, d.rescues >= p_rescues_max AS too_often,
+            CASE WHEN d.leased_by = ANY (p_lost) THEN 'the process that worked on it ended' ELSE 'its lease ran out' END AS why
+        FROM integration.{table}_live AS d
+        WHERE d.status = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost))
+        ORDER BY d.id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
+    done AS (
+        UPDATE integration.{table}_live AS d SET status = CASE WHEN l.too_often THEN 'failed' ELSE 'pending' END,
+            attempts = greatest(d.attempts - 1, 0), rescues = d.rescues + 1, lease_token = NULL, leased_by = NULL,
+            lease_until = NULL, updated_at = v_now, processed_at = CASE WHEN l.too_often THEN v_now END,
+            last_error = CASE WHEN l.too_often
+                THEN format('given up after %s rescues: %s once more', d.rescues, l.why) ELSE l.why END
+        FROM lost AS l WHERE d.id = l.id AND d.status = 'processing'
+        RETURNING d.id, coalesce(d.target_app, '') AS app, d.kind, l.leased_by AS holder, d.status, d.last_error),
+    counted AS (
+        INSERT INTO integration.tally
+        SELECT done.app, kind, s.status, sum(s.sign) FROM done,
+            LATERAL (VALUES ('processing', -1), (done.status, 1)) AS s (status, sign) GROUP BY 1, 2, 3),
+    audited AS (
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+        SELECT v_now, p_actor, integration._sparse(array_agg(done.id), min(done.id), max(done.id)), int8range(min(done.id), max(done.id), '[]'), 'processing', done.status,
+            last_error
+        FROM done GROUP BY done.status, last_error)
+    SELECT array_agg(done.id), array_agg(done.app), array_agg(done.holder), array_agg(done.status)
+        INTO v_ids, v_apps, v_holders, v_to FROM done;
+    IF p_notify AND v_ids IS NOT NULL THEN
+        PERFORM integration._notify(ARRAY(SELECT DISTINCT a FROM unnest(v_apps) AS a));
+    END IF;
+    RETURN QUERY SELECT u.id, u.app, u.holder, u.status FROM unnest(v_ids, v_apps, v_holders, v_to) AS u (id, app, holder, status)
+        ORDER BY u.id;
+END $f$;
+
+-- Hands over. Every array has one element for each delivery, or is null where all have the usual. Without a target a
+-- delivery is born completed; with an error it is born failed. One whose number (p_given) or dedup key is known is a
+-- duplicate: `ids` has the known number, and `fresh` says which are new.
+CREATE FUNCTION integration._push_{table}(
+    p_actor text, p_sources text[], p_targets text[], p_data json[], p_kinds text[] DEFAULT NULL,
+    p_flows text[] DEFAULT NULL, p_priorities integer[] DEFAULT NULL, p_run_at timestamptz[] DEFAULT NULL,
+    p_max_attempts bigint[] DEFAULT NULL, p_dedup_keys text[] DEFAULT NULL, p_order_keys text[] DEFAULT NULL,
+    p_parents bigint[] DEFAULT NULL, p_replay_of bigint[] DEFAULT NULL, p_traces text[] DEFAULT NULL,
+    p_given bigint[] DEFAULT NULL, p_errors text[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
+    p_notify boolean DEFAULT true, OUT ids bigint[], OUT fresh boolean[]
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_count bigint := coalesce(array_length(p_data, 1), 0);
+    v_apps text[];
+    v_new bigint[];
+    v_keyed boolean := coalesce(num_nonnulls(VARIADIC p_dedup_keys) > 0, false)
+        OR coalesce(num_nonnulls(VARIADIC p_given) > 0, false);
+BEGIN
+    IF v_count = 0 THEN
+        ids := '{}';
+        fresh := '{}';
+        RETURN;
+    END IF;
+    ids := CASE WHEN p_given IS NULL THEN integration._next_ids(v_count)
+                ELSE ARRAY(SELECT coalesce(g, nextval('integration.delivery_ids'))
+                           FROM unnest(p_given, p_sources) WITH ORDINALITY AS u (g, s, at) ORDER BY at) END;
+    WITH given AS (
+        SELECT u.*, CASE WHEN u.error IS NOT NULL THEN 'failed' WHEN u.target IS NULL THEN 'completed' ELSE 'pending' END AS status
+        FROM unnest(ids, p_sources, p_targets, p_data, p_kinds, p_flows, p_priorities, p_run_at, p_max_attempts,
+                    p_dedup_keys, p_order_keys, p_parents, p_replay_of, p_traces, p_errors) WITH ORDINALITY
+                AS u (id, source, target, data, kind, flow, priority, run_at, max_attempts, dedup, order_key, parent, replay,
+                      trace, error, at)
+        WHERE NOT v_keyed OR (
+            (p_given IS NULL OR p_given[u.at] IS NULL
+             OR NOT EXISTS (SELECT FROM integration.v_deliveries AS k WHERE k.id = u.id)
+                AND NOT EXISTS (SELECT FROM integration.data_archive AS k WHERE k.id = u.id))
+            AND (u.dedup IS NULL OR NOT EXISTS (
+                SELECT FROM integration.data_archive AS k
+                WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
+                  AND (k.kind = 'record') = ('{table}' = 'data_staging'))))
+        -- In the order of their keys, so that two who push the same do not wait for each other in a circle.
+        ORDER BY CASE WHEN v_keyed THEN u.dedup END, u.at),
+    done AS (
+        INSERT INTO integration.{table}_live (id, source_app, target_app, data, status, created_at, processed_at, kind,
+            updated_at, created_by, flow, priority, run_at, max_attempts, dedup_key, order_key, parent_id, replay_of,
+            last_error, trace)
+        SELECT id, source, target, data, status, v_now, CASE WHEN status <> 'pending' THEN v_now END,
+            coalesce(kind, CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END), v_now, p_actor, flow,
+            coalesce(priority, 0), coalesce(run_at, v_now), coalesce(max_attempts, 4), dedup, order_key, parent, replay,
+            error, trace
+        FROM given
+        ON CONFLICT DO NOTHING
+        RETURNING id, source_app, target_app, kind, status, last_error),
+    counted AS (
+        INSERT INTO integration.tally
+        SELECT coalesce(target_app, ''), kind, status, count(*) FROM done GROUP BY 1, 2, 3),
+    passed AS (
+        INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM done GROUP BY 1),
+    audited AS (
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+        SELECT v_now, p_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
+        FROM done GROUP BY status, last_error)
+    SELECT array_agg(id), array_agg(DISTINCT target_app) FILTER (WHERE status = 'pending') INTO v_new, v_apps FROM done;
+    IF cardinality(v_new) = v_count THEN
+        fresh := array_fill(true, ARRAY[v_count::integer]);
+    ELSE
+        -- A later statement sees what others have committed meanwhile.
+        SELECT array_agg(coalesce(n.id, known.id) ORDER BY u.at), array_agg(n.id IS NOT NULL ORDER BY u.at) INTO ids, fresh
+        FROM unnest(ids, p_targets, p_dedup_keys) WITH ORDINALITY AS u (id, target, dedup, at)
+        LEFT JOIN LATERAL (SELECT u.id WHERE u.id = ANY (v_new)) AS n ON true
+        LEFT JOIN LATERAL (
+            SELECT u.id WHERE p_given[u.at] IS NOT NULL AND (
+                EXISTS (SELECT FROM integration.v_deliveries AS k WHERE k.id = u.id)
+                OR EXISTS (SELECT FROM integration.data_archive AS k WHERE k.id = u.id))
+            UNION ALL
+            SELECT k.id FROM integration.{table}_live AS k
+            WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
+            UNION ALL
+            SELECT k.id FROM integration.data_archive AS k
+            WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
+              AND (k.kind = 'record') = ('{table}' = 'data_staging')
+            LIMIT 1) AS known ON n.id IS NULL;
+    END IF;
+    IF p_notify AND v_apps IS NOT NULL THEN
+        PERFORM integration._notify(v_apps);
+    END IF;
+END $f$;
+$ddl$;
+        EXECUTE replace(ddl, '{table}', t);
+    END LOOP;
+END $do$;

@@ -1,0 +1,238 @@
+-- What programs with plain SQL may do to integration.data_staging (and a person to integration.deliveries): checked,
+-- completed, audited and counted by triggers, once a statement. Handover's own functions write the parts of these tables,
+-- which have no triggers.
+--
+-- A plain UPDATE to status 'processing' gets a lease of an hour, held by 'sql:' and the role's name, without a token.
+-- It is rescued as any other. What a worker holds (lease_token is set) plain SQL cannot end: that would be done twice.
+
+-- Who acts in this session, for the audit log: a name of the program's own choice (SET handover.actor = '…'), or the role.
+CREATE FUNCTION integration._sql_actor() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce(nullif(current_setting('handover.actor', true), ''), 'sql:' || session_user)
+$$;
+
+-- Notes where the sequence stands, so that an id which it has not given is known as such.
+CREATE FUNCTION integration._sql_before_insert() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('handover.last_id',
+        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids)::text, true);
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION integration._sql_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is not to be truncated: the counts and the history would be wrong', TG_TABLE_NAME
+        USING ERRCODE = 'HO002', HINT = 'DELETE FROM integration.data_staging WHERE … counts what goes';
+END $$;
+
+DO $do$
+DECLARE
+    t text;
+    ddl text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
+        ddl := $ddl$
+CREATE FUNCTION integration._sql_insert_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $f$
+DECLARE
+    v_actor text := integration._sql_actor();
+    v_holder text := 'sql:' || session_user;
+    v_now timestamptz := clock_timestamp();
+    v_last bigint := current_setting('handover.last_id')::bigint;
+    v_first_id bigint;
+    v_last_id bigint;
+    v_given bigint;
+    v_unfinished boolean;
+    v_token boolean;
+BEGIN
+    SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL)
+        INTO v_first_id, v_last_id, v_unfinished, v_token FROM new_rows;
+    IF v_first_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF v_token THEN
+        RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
+            HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one';
+    END IF;
+    IF v_first_id <= v_last THEN
+        SELECT n.id INTO v_given FROM new_rows AS n
+            WHERE EXISTS (SELECT FROM integration.data_archive AS a WHERE a.id = n.id)
+               OR (SELECT count(*) FROM integration.v_deliveries AS d WHERE d.id = n.id) > 1 LIMIT 1;
+        IF v_given IS NOT NULL THEN
+            RAISE EXCEPTION 'this id is taken (%): leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';
+        END IF;
+    END IF;
+    IF v_last_id > (SELECT last_value FROM integration.delivery_ids) THEN
+        PERFORM setval('integration.delivery_ids', v_last_id);
+    END IF;
+    IF v_unfinished THEN
+        UPDATE integration.{table}_live AS d SET
+            processed_at = CASE WHEN d.status IN ('completed', 'failed', 'archived') THEN coalesce(d.processed_at, v_now) END,
+            leased_by = CASE d.status WHEN 'processing' THEN coalesce(d.leased_by, v_holder) ELSE d.leased_by END,
+            lease_until = CASE d.status WHEN 'processing' THEN coalesce(d.lease_until, v_now + interval '1 hour') END
+        FROM new_rows AS n WHERE d.id = n.id AND n.status <> 'pending';
+    END IF;
+    INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+        SELECT v_now, coalesce(created_by, v_actor), integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
+        FROM new_rows GROUP BY created_by, status, last_error;
+    INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM new_rows GROUP BY 1, 2, 3;
+    INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM new_rows GROUP BY 1;
+    PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM new_rows WHERE status = 'pending'));
+    RETURN NULL;
+END $f$;
+
+CREATE FUNCTION integration._sql_update_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $f$
+DECLARE
+    v_actor text := integration._sql_actor();
+    v_holder text := 'sql:' || session_user;
+    v_now timestamptz := clock_timestamp();
+    v record;
+    v_bad record;
+BEGIN
+    SELECT count(*) AS rows, count(o.id) AS matched,
+        bool_or(n.status <> o.status) AS moved,
+        bool_or(n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind) AS renamed,
+        bool_or(n.source_app <> o.source_app) AS resourced,
+        bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
+        bool_or(n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
+        bool_or(n.status <> o.status AND NOT (
+            (o.status = 'pending' AND n.status IN ('processing', 'completed', 'failed'))
+            OR (o.status = 'processing' AND n.status IN ('completed', 'failed', 'pending'))
+            OR (o.status = 'completed' AND n.status = 'archived')
+            OR (o.status = 'failed' AND n.status IN ('archived', 'pending')))) AS illegal,
+        bool_or(n.status = 'pending' AND (o.status <> 'pending' OR o.target_app IS DISTINCT FROM n.target_app
+                OR o.deleted_at IS DISTINCT FROM n.deleted_at OR n.run_at < o.run_at)
+            OR n.status <> o.status AND n.order_key IS NOT NULL) AS frees
+        INTO v FROM new_rows AS n LEFT JOIN old_rows AS o ON o.id = n.id;
+    IF v.rows = 0 THEN
+        RETURN NULL;
+    END IF;
+    IF v.matched <> v.rows THEN
+        RAISE EXCEPTION 'an id cannot be changed' USING ERRCODE = 'HO002', HINT = 'nothing was changed';
+    END IF;
+    IF v.held THEN
+        SELECT o.* INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
+            WHERE n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL ORDER BY o.id LIMIT 1;
+        RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL cannot end it',
+            v_bad.id, v_bad.leased_by, to_char(v_bad.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+            USING ERRCODE = 'HO002',
+            HINT = 'who pulled it ends it with integration.ack or integration.fail; claim only rows WHERE status = ''pending''; '
+                || 'nothing was changed';
+    END IF;
+    IF v.token THEN
+        RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
+            HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one; nothing was changed';
+    END IF;
+    IF v.illegal THEN
+        SELECT n.id, o.status AS was, n.status AS wanted INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
+            WHERE n.status <> o.status AND NOT (
+                (o.status = 'pending' AND n.status IN ('processing', 'completed', 'failed'))
+                OR (o.status = 'processing' AND n.status IN ('completed', 'failed', 'pending'))
+                OR (o.status = 'completed' AND n.status = 'archived')
+                OR (o.status = 'failed' AND n.status IN ('archived', 'pending'))) ORDER BY n.id LIMIT 1;
+        RAISE EXCEPTION 'illegal transition of delivery %: from % to %', v_bad.id, v_bad.was, v_bad.wanted
+            USING ERRCODE = 'HO002', HINT = CASE v_bad.was
+                WHEN 'pending' THEN 'from pending it goes to processing, completed or failed'
+                WHEN 'processing' THEN 'from processing it goes to completed, failed or pending'
+                WHEN 'completed' THEN 'what is completed can only be archived; integration.replay(id) runs it again'
+                WHEN 'failed' THEN 'from failed it goes to pending (tried again) or archived'
+                ELSE 'what is archived stays so; integration.replay(id) runs it again' END || '; nothing was changed';
+    END IF;
+    IF v.moved THEN
+        -- What a program that knows only the status need not know.
+        UPDATE integration.{table}_live AS d SET
+            updated_at = v_now,
+            processed_at = CASE n.status
+                WHEN 'completed' THEN CASE WHEN n.processed_at IS DISTINCT FROM o.processed_at THEN n.processed_at ELSE v_now END
+                WHEN 'failed' THEN CASE WHEN n.processed_at IS DISTINCT FROM o.processed_at THEN n.processed_at ELSE v_now END
+                WHEN 'archived' THEN n.processed_at END,
+            attempts = CASE
+                WHEN n.attempts <> o.attempts THEN n.attempts
+                WHEN o.status = 'pending' AND n.status IN ('processing', 'completed') THEN n.attempts + 1
+                WHEN o.status = 'failed' AND n.status = 'pending' THEN 0
+                ELSE n.attempts END,
+            rescues = CASE WHEN o.status = 'failed' AND n.status = 'pending' THEN 0 ELSE n.rescues END,
+            leased_by = CASE n.status
+                WHEN 'processing' THEN CASE WHEN n.leased_by IS DISTINCT FROM o.leased_by THEN n.leased_by ELSE v_holder END
+                WHEN 'completed' THEN coalesce(n.leased_by, v_holder)
+                WHEN 'archived' THEN n.leased_by END,
+            lease_until = CASE n.status
+                WHEN 'processing' THEN
+                    CASE WHEN n.lease_until IS DISTINCT FROM o.lease_until THEN n.lease_until ELSE v_now + interval '1 hour' END
+                END
+        FROM new_rows AS n, old_rows AS o WHERE d.id = n.id AND o.id = n.id AND n.status <> o.status;
+        -- One who ends what nobody has claimed has claimed and ended it.
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
+            SELECT v_now, v_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), 'pending', 'processing'
+            FROM old_rows AS o JOIN new_rows AS n USING (id)
+            WHERE o.status = 'pending' AND n.status = 'completed' HAVING count(*) > 0;
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
+            SELECT v_now, v_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), m.was, m.status, m.note
+            FROM (SELECT n.id, n.status,
+                    CASE WHEN o.status = 'pending' AND n.status = 'completed' THEN 'processing' ELSE o.status END AS was,
+                    CASE WHEN n.status = 'failed' OR n.last_error IS DISTINCT FROM o.last_error THEN n.last_error END AS note
+                  FROM old_rows AS o JOIN new_rows AS n USING (id) WHERE n.status <> o.status) AS m
+            GROUP BY m.was, m.status, m.note;
+    END IF;
+    IF v.moved OR v.renamed THEN
+        INSERT INTO integration.tally
+            SELECT s.app, s.kind, s.status, sum(s.n) FROM old_rows AS o JOIN new_rows AS n USING (id),
+                LATERAL (VALUES (coalesce(o.target_app, ''), o.kind, o.status, -1), (coalesce(n.target_app, ''), n.kind, n.status, 1))
+                    AS s (app, kind, status, n)
+            GROUP BY 1, 2, 3 HAVING sum(s.n) <> 0;
+    END IF;
+    IF v.resourced THEN
+        INSERT INTO integration.source_tally
+            SELECT s.source, 'pushed', sum(s.n) FROM old_rows AS o JOIN new_rows AS n USING (id),
+                LATERAL (VALUES (o.source_app, -1), (n.source_app, 1)) AS s (source, n)
+            GROUP BY 1 HAVING sum(s.n) <> 0;
+    END IF;
+    IF v.frees THEN
+        PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM new_rows));
+    END IF;
+    RETURN NULL;
+END $f$;
+
+CREATE FUNCTION integration._sql_delete_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $f$
+BEGIN
+    INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, -count(*) FROM old_rows GROUP BY 1, 2, 3;
+    INSERT INTO integration.source_tally SELECT source_app, 'deleted', count(*) FROM old_rows GROUP BY 1;
+    PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM old_rows WHERE order_key IS NOT NULL));
+    RETURN NULL;
+END $f$;
+
+CREATE TRIGGER {table}_before_insert BEFORE INSERT ON integration.{table}
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_before_insert();
+CREATE TRIGGER {table}_insert AFTER INSERT ON integration.{table} REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_insert_{table}();
+CREATE TRIGGER {table}_update AFTER UPDATE ON integration.{table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_update_{table}();
+CREATE TRIGGER {table}_delete AFTER DELETE ON integration.{table} REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_delete_{table}();
+CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON integration.{table}
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_truncate();
+$ddl$;
+        EXECUTE replace(ddl, '{table}', t);
+    END LOOP;
+END $do$;
+
+-- Moves what plain SQL has set to archived. Housekeeping calls it every minute, until it returns less than p_max.
+CREATE FUNCTION integration._move_archived(p_now timestamptz DEFAULT NULL, p_max bigint DEFAULT 5000)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_ids bigint[];
+    v_moved bigint := 0;
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
+        EXECUTE format('SELECT array_agg(id) FROM (SELECT id FROM integration.%I
+            WHERE status = ''archived'' ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS marked',
+            v_table || '_live') INTO v_ids USING p_max;
+        CONTINUE WHEN v_ids IS NULL;
+        v_moved := v_moved + integration._archive_rows(v_table, 'housekeeping', v_ids, v_now, '{archived}');
+    END LOOP;
+    RETURN v_moved;
+END $$;

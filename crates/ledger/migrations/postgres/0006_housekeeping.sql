@@ -1,0 +1,104 @@
+-- Housekeeping: the archive's parts, retention, what is to be archived. Each is a transaction that may be given up and
+-- called again; several processes may call it at once.
+
+-- Makes the archive's parts of this month and the next ones. What has fallen into the rest meanwhile moves. Returns what it
+-- made. It waits two seconds at most for who reads the archive: then it fails (SQLSTATE 55P03), and the caller tries later.
+CREATE FUNCTION integration._make_partitions(p_now timestamptz DEFAULT NULL, p_ahead integer DEFAULT 3)
+RETURNS SETOF text LANGUAGE plpgsql SET lock_timeout = '2s' SET timezone = 'UTC' AS $$
+DECLARE
+    v_from timestamptz;
+    v_to timestamptz;
+    v_name text;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('handover partitions', 0)) THEN
+        RETURN;
+    END IF;
+    FOR v_month IN 0..p_ahead LOOP
+        v_from := date_trunc('month', coalesce(p_now, clock_timestamp())) + make_interval(months => v_month);
+        v_to := v_from + interval '1 month';
+        v_name := 'data_archive_' || to_char(v_from, 'YYYY_MM');
+        CONTINUE WHEN to_regclass('integration.' || v_name) IS NOT NULL;
+        EXECUTE format('CREATE TABLE integration.%I (LIKE integration.data_archive INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', v_name);
+        EXECUTE format('WITH gone AS (
+                DELETE FROM integration.data_archive_rest WHERE archived_at >= %L AND archived_at < %L RETURNING *)
+            INSERT INTO integration.%I SELECT * FROM gone', v_from, v_to, v_name);
+        EXECUTE format('ALTER TABLE integration.data_archive ATTACH PARTITION integration.%I FOR VALUES FROM (%L) TO (%L)',
+            v_name, v_from, v_to);
+        RETURN NEXT v_name;
+    END LOOP;
+END $$;
+SELECT integration._make_partitions();
+
+-- Drops the archive's parts that hold nothing archived at or after p_before, and deletes what is older in the rest. Counts
+-- keep what went. Returns the parts that it dropped.
+CREATE FUNCTION integration._drop_partitions(p_before timestamptz) RETURNS SETOF text LANGUAGE plpgsql
+SET lock_timeout = '2s' SET timezone = 'UTC' AS $$
+DECLARE
+    v_name text;
+    v_month timestamptz;
+    v_count constant text := $q$
+        WITH gone AS (%s),
+        counted AS (
+            INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, 'archived', -count(*) FROM gone GROUP BY 1, 2)
+        INSERT INTO integration.source_tally
+            SELECT source_app, s.what, s.sign * count(*) FROM gone, (VALUES ('archived', -1), ('dropped', 1)) AS s (what, sign)
+            GROUP BY 1, 2, s.sign
+    $q$;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('handover partitions', 0)) THEN
+        RETURN;
+    END IF;
+    FOR v_name IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'integration.data_archive'::regclass AND c.relname ~ '^data_archive_\d{4}_\d\d$' ORDER BY 1
+    LOOP
+        v_month := to_timestamp(right(v_name, 7), 'YYYY_MM');
+        CONTINUE WHEN v_month + interval '1 month' > p_before;
+        EXECUTE format('LOCK TABLE integration.%I IN ACCESS EXCLUSIVE MODE', v_name);
+        EXECUTE format(v_count, format('SELECT source_app, target_app, kind FROM integration.%I', v_name));
+        EXECUTE format('DROP TABLE integration.%I', v_name);
+        RETURN NEXT v_name;
+    END LOOP;
+    EXECUTE format(v_count, format('DELETE FROM integration.data_archive_rest WHERE archived_at < %L
+        RETURNING source_app, target_app, kind', p_before));
+END $$;
+
+-- Archives records that ended long ago: completed ones before p_completed, failed ones before p_failed. It goes through
+-- the records from number p_from on, in order, p_scan of them at most. next_id is where to go on; null at the end: what was
+-- created after both times cannot have ended before them.
+CREATE FUNCTION integration._archive_ended(
+    p_actor text, p_completed timestamptz, p_failed timestamptz, p_from bigint DEFAULT 0, p_scan bigint DEFAULT 5000,
+    p_now timestamptz DEFAULT NULL, OUT moved bigint, OUT next_id bigint
+) LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
+DECLARE
+    v_ids bigint[];
+    v_last bigint;
+    v_seen bigint;
+    v_young boolean;
+BEGIN
+    SELECT array_agg(id) FILTER (WHERE (status = 'completed' AND processed_at < p_completed)
+                                    OR (status = 'failed' AND processed_at < p_failed)),
+        max(id), count(*), bool_or(created_at >= greatest(p_completed, p_failed))
+        INTO v_ids, v_last, v_seen, v_young
+        FROM (SELECT id, status, processed_at, created_at FROM integration.data_staging_live
+              WHERE id >= p_from ORDER BY id LIMIT p_scan) AS piece;
+    moved := CASE WHEN v_ids IS NULL THEN 0
+                  ELSE integration._archive_rows('data_staging', p_actor, v_ids, coalesce(p_now, clock_timestamp())) END;
+    next_id := CASE WHEN v_seen = p_scan AND NOT v_young THEN v_last + 1 END;
+END $$;
+
+-- Forgets what the audit log says of before p_before. Returns how many entries went.
+CREATE FUNCTION integration._trim_audit(p_before timestamptz, p_max bigint DEFAULT 10000) RETURNS bigint LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM integration.audit_log WHERE id IN (
+            SELECT id FROM integration.audit_log WHERE at < p_before ORDER BY id LIMIT p_max) RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+-- The worker processes that hold leases now. Names with a colon are not processes: plain SQL (sql:role) and pull:role hold by
+-- their lease's time alone.
+CREATE FUNCTION integration._holders() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT leased_by FROM integration.data_staging_live WHERE status = 'processing' AND position(':' IN leased_by) = 0
+    UNION
+    SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND position(':' IN leased_by) = 0
+$$;

@@ -1,0 +1,126 @@
+-- What to look at, and who may.
+
+-- How much stands where, by app; counts are kept, so that this is cheap however long the past.
+CREATE VIEW integration.v_queue_depth AS
+    SELECT t.app AS target_app, t.kind,
+        coalesce(sum(n) FILTER (WHERE status = 'pending'), 0)::bigint AS pending,
+        coalesce(sum(n) FILTER (WHERE status = 'processing'), 0)::bigint AS processing,
+        coalesce(sum(n) FILTER (WHERE status = 'completed'), 0)::bigint AS completed,
+        coalesce(sum(n) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
+        coalesce(sum(n) FILTER (WHERE status = 'archived'), 0)::bigint AS archived,
+        CASE WHEN sum(n) FILTER (WHERE status = 'pending') > 0 THEN
+            (SELECT min(o.created_at) FROM (
+                (SELECT d.created_at FROM integration.data_staging AS d
+                 WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
+                   AND d.deleted_at IS NULL ORDER BY d.priority DESC, d.id LIMIT 1)
+                UNION ALL
+                (SELECT d.created_at FROM integration.deliveries AS d
+                 WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
+                   AND d.deleted_at IS NULL ORDER BY d.priority DESC, d.id LIMIT 1)) AS o)
+        END AS next_created_at,
+        EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = t.app) AS paused
+    FROM integration.v_tally AS t GROUP BY t.app, t.kind;
+
+-- From arrival to completion, of what was completed within the last hour.
+CREATE VIEW integration.v_latency AS
+    SELECT target_app, kind, count(*) AS completed,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY processed_at - created_at) AS p50,
+        percentile_cont(0.95) WITHIN GROUP (ORDER BY processed_at - created_at) AS p95,
+        percentile_cont(0.99) WITHIN GROUP (ORDER BY processed_at - created_at) AS p99,
+        max(processed_at - created_at) AS slowest
+    FROM integration.v_deliveries WHERE status = 'completed' AND processed_at > now() - interval '1 hour'
+    GROUP BY target_app, kind;
+
+-- How many of those that ended within the last hour failed, and how many wait for another attempt.
+CREATE VIEW integration.v_error_rate AS
+    SELECT target_app, kind, completed, failed,
+        round(failed::numeric / nullif(completed + failed, 0), 4) AS error_rate
+    FROM (SELECT target_app, kind, count(*) FILTER (WHERE status = 'completed') AS completed,
+              count(*) FILTER (WHERE status = 'failed') AS failed
+          FROM integration.v_deliveries WHERE status IN ('completed', 'failed') AND processed_at > now() - interval '1 hour'
+          GROUP BY target_app, kind) AS ended;
+
+-- What does not move: leases that have run out, and what could have been claimed for an hour, and why it was not.
+CREATE VIEW integration.v_stuck AS
+    SELECT id, kind, source_app, target_app, status, created_at, leased_by, lease_until, attempts,
+        CASE WHEN status = 'processing' THEN 'its lease ran out and nobody has taken it back'
+             WHEN EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = d.target_app) THEN 'its app is paused'
+             ELSE 'it has waited for over an hour' END AS why,
+        last_error
+    FROM integration.v_deliveries AS d
+    WHERE deleted_at IS NULL
+      AND ((status = 'processing' AND lease_until < now() - interval '1 minute')
+        OR (status = 'pending' AND run_at < now() - interval '1 hour'));
+
+-- What has failed for good.
+CREATE VIEW integration.v_dead AS
+    SELECT id, kind, source_app, target_app, attempts, last_error, created_at, processed_at AS failed_at, data
+    FROM integration.v_deliveries WHERE status = 'failed' AND deleted_at IS NULL;
+
+-- How large the tables are, and what vacuum has to do.
+CREATE VIEW integration.v_growth AS
+    SELECT c.relname AS "table", pg_total_relation_size(c.oid) AS bytes, pg_indexes_size(c.oid) AS index_bytes,
+        s.n_live_tup AS rows, s.n_dead_tup AS dead_rows, s.n_tup_ins AS inserted, s.n_tup_upd AS updated,
+        s.n_tup_del AS deleted, greatest(s.last_vacuum, s.last_autovacuum) AS last_vacuum
+    FROM pg_class AS c JOIN pg_stat_all_tables AS s ON s.relid = c.oid
+    WHERE c.relnamespace = 'integration'::regnamespace AND c.relkind = 'r';
+
+-- Row conservation, by source: what was pushed is live, archived, dropped with the archive's retention, or deleted.
+-- `live` and `archived` are counted, the others were noted as they happened; `missing` is 0. It reads all rows.
+CREATE VIEW integration.v_conservation AS
+    WITH noted AS (
+        SELECT source, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed,
+            coalesce(sum(n) FILTER (WHERE what = 'dropped'), 0)::bigint AS dropped,
+            coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted
+        FROM integration.source_tally GROUP BY source),
+    there AS (
+        SELECT source_app AS source, sum(live)::bigint AS live, sum(archived)::bigint AS archived FROM (
+            SELECT source_app, count(*) AS live, 0 AS archived FROM integration.v_deliveries GROUP BY 1
+            UNION ALL SELECT source_app, 0, count(*) FROM integration.data_archive GROUP BY 1) AS c GROUP BY 1)
+    SELECT source AS source_app, coalesce(pushed, 0) AS pushed, coalesce(live, 0) AS live, coalesce(archived, 0) AS archived,
+        coalesce(dropped, 0) AS dropped, coalesce(deleted, 0) AS deleted,
+        coalesce(pushed, 0) - coalesce(live, 0) - coalesce(archived, 0) - coalesce(dropped, 0) - coalesce(deleted, 0) AS missing
+    FROM noted FULL JOIN there USING (source);
+
+-- Rights. Nobody but the owner has any until an administrator calls one of these for a role.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA integration FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION integration._path(json) TO PUBLIC;
+
+-- Reads everything, changes nothing.
+CREATE FUNCTION integration.grant_reader(role name) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
+    EXECUTE format('GRANT SELECT ON integration.data_staging, integration.deliveries, integration.data_archive,
+        integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
+        integration.loads, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
+        integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
+        integration.v_conservation TO %I', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);
+END $$;
+
+-- Hands records over, by INSERT, COPY, push and push_many.
+CREATE FUNCTION integration.grant_producer(role name) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
+    EXECUTE format('GRANT USAGE ON SEQUENCE integration.delivery_ids TO %I', role);
+    EXECUTE format('GRANT SELECT (id, source_app, target_app, status, created_at, dedup_key, order_key),
+        INSERT (source_app, target_app, data, status, created_at, created_by, flow, priority, run_at, max_attempts, dedup_key,
+                order_key, parent_id, trace) ON integration.data_staging TO %I', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION
+        integration.push(text, text, json, integer, timestamptz, text, text, bigint, text, text),
+        integration.push_many(text, text, json, integer, timestamptz, text[], text[], bigint, text, text) TO %I', role);
+END $$;
+
+-- Takes records and ends them, by SELECT and UPDATE, or by pull, ack, fail, extend and replay.
+CREATE FUNCTION integration.grant_consumer(role name) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
+    EXECUTE format('GRANT SELECT, UPDATE (status, processed_at, updated_at, run_at, leased_by, lease_until, last_error, result)
+        ON integration.data_staging TO %I', role);
+    EXECUTE format('GRANT SELECT ON integration.v_queue_depth, integration.paused_apps TO %I', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION integration.pull(text, bigint, interval), integration.ack(text, bigint[]),
+        integration.fail(text, bigint[], text, boolean, interval), integration.extend(text, interval),
+        integration.replay(bigint), integration.history(bigint) TO %I', role);
+END $$;
+REVOKE ALL ON FUNCTION integration.grant_reader(name), integration.grant_producer(name), integration.grant_consumer(name)
+    FROM PUBLIC;

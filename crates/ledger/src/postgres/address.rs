@@ -1,0 +1,127 @@
+//! The address of a server, `postgres://user:password@host:port/database?sslmode=…`, with what we set where it says
+//! nothing. The password goes into the client's configuration and nowhere else: what is shown has none.
+
+use handover_core::{Error, Result};
+use std::path::Path;
+use std::time::Duration;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+
+/// Where local servers have their socket, as Debian and PostgreSQL itself build it.
+const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+/// How long a server may take to answer a new connection.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+/// After so long without a word a connection is asked whether it still is one, and given up if it is not.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// The address of a server and a database on it.
+#[derive(Clone)]
+pub(super) struct Address {
+    /// For the client; it holds the password.
+    pub(super) config: Config,
+    /// For people; it holds none.
+    pub(super) shown: String,
+}
+
+impl Address {
+    /// Reads an address. The password may also be in the environment, as `PGPASSWORD`.
+    pub(super) fn parse(url: &str) -> Result<Self> {
+        let url = verified(url);
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            // The client's own text names the key or what it expected, and never a value.
+            Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error))).hint(
+                "write it as postgres://user:password@host:5432/database; characters such as @ : / ? # in a password are \
+                 written as %40 %3A %2F %3F %23",
+            )
+        })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            match SOCKETS.iter().find(|folder| Path::new(folder).join(".s.PGSQL.5432").exists()) {
+                Some(folder) => config.host_path(folder),
+                None => config.host("localhost"),
+            };
+        }
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("handover");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+        }
+        config.keepalives_idle(SILENCE);
+        if config.get_hosts().len() > 1 {
+            // Of several, the one that takes writes.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        if config.get_ssl_mode() == SslMode::Prefer && !super::tls::AVAILABLE {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let shown = shown(&config);
+        Ok(Self { config, shown })
+    }
+}
+
+/// libpq's two strict modes are to us what `require` is: we always verify the certificate.
+fn verified(url: &str) -> String {
+    url.replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslmode=verify-ca", "sslmode=require")
+        .replace("sslmode=allow", "sslmode=prefer")
+}
+
+fn shown(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let hosts: Vec<String> = match config.get_hosts() {
+        [] => config.get_hostaddrs().iter().map(ToString::to_string).collect(),
+        _ => hosts.collect(),
+    };
+    let port = config.get_ports().first().map(|port| format!(":{port}")).unwrap_or_default();
+    let user = config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
+    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    format!("postgres://{user}{}{port}/{database}", hosts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handover_core::ErrorKind;
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        let address =
+            Address::parse("postgres://ann:s3cr%40t@db.example:5433/sales?sslmode=disable").unwrap();
+        assert_eq!(address.shown, "postgres://ann@db.example:5433/sales");
+        assert_eq!(address.config.get_password(), Some(&b"s3cr@t"[..]));
+        let socket = Address::parse("postgresql:///sales?host=/run/pg&user=ann&password=s3cret").unwrap();
+        assert_eq!(socket.shown, "postgres://ann@/run/pg/sales");
+    }
+
+    #[test]
+    fn a_wrong_address_is_said_without_its_password() {
+        for url in [
+            "postgres://ann:s3cret@h:port/db",
+            "postgres://ann:s3cret@h/db?sslmode=maybe",
+            "postgres://ann:s3cret@h/db?colour=red",
+            "postgres://ann:s3cret%ZZ@h/db",
+        ] {
+            let Err(error) = Address::parse(url) else { panic!("{url} was taken") };
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.hint_text().is_some());
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_strict_modes_of_libpq_are_ours() {
+        let strict = Address::parse("postgres://h/db?sslmode=verify-full").unwrap();
+        assert_eq!(strict.config.get_ssl_mode(), SslMode::Require);
+    }
+}

@@ -1,0 +1,135 @@
+//! The ledger on a PostgreSQL server, for several machines and for programs that speak SQL.
+//!
+//! What its workers ask for are functions of the schema `integration`, one round trip each (`migrations/postgres`); the same
+//! state machine, names and words as in the embedded ledger, whose modules these mirror. Several tasks share a few
+//! connections ([`pool`]); every write is a transaction that counts once whatever happens to its connection ([`tx`]); new
+//! work is told by LISTEN, or looked for where that cannot be had ([`wake`]).
+//!
+//! The server's clock rules, so that machines whose clocks differ agree. On a crash, of whichever side, a transaction is
+//! there whole or not at all.
+
+mod address;
+mod answer;
+mod arrivals;
+mod by_hand;
+mod claim;
+mod copy;
+mod error;
+mod finish;
+mod ledger_impl;
+mod loads;
+mod migrate;
+mod names;
+mod pool;
+mod push;
+mod query;
+mod row;
+mod schedules;
+mod tls;
+mod tx;
+mod wake;
+
+pub use migrate::SchemaState;
+
+use address::Address;
+use handover_core::{Clock, Error, Result};
+use jiff::Timestamp;
+use pool::Connections;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+use wake::Wake;
+
+/// The ledger on a PostgreSQL server.
+pub struct PostgresLedger {
+    connections: Arc<Connections>,
+    wake: Wake,
+    identity: String,
+    /// Of tests; else the server's clock rules.
+    clock: Option<Arc<dyn Clock>>,
+    /// Where the connections live; none only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl PostgresLedger {
+    /// Opens the ledger at this address, `postgres://user:password@host:port/database`, making its schema where there is
+    /// none, and brings it up to date unless `migrate` is false. It blocks until the server has answered.
+    ///
+    /// # Errors
+    /// Where the server cannot be reached, lets the role not in or is too old, the database is missing, the role lacks
+    /// rights, or the schema is another version's. No error has the password in it.
+    pub fn open(url: &str, migrate: bool) -> Result<Self> {
+        Self::open_at(url, migrate, None)
+    }
+
+    /// The same with a clock that a test turns, in place of the server's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_clock(url: &str, migrate: bool, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_at(url, migrate, Some(clock))
+    }
+
+    fn open_at(url: &str, migrate: bool, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
+        let mut ledger = Self::connect(url, clock)?;
+        let shown = ledger.connections.shown().to_owned();
+        ledger.identity = ledger
+            .block_on(migrate::migrate(&ledger, migrate))
+            .map_err(|error| if error.to_string().contains(&shown) { error } else { error.on(&shown) })?;
+        Ok(ledger)
+    }
+
+    /// How the schema at this address stands to this Handover. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for the schema's version.
+    pub fn schema_state(url: &str) -> Result<SchemaState> {
+        let ledger = Self::connect(url, None)?;
+        ledger.block_on(migrate::state(&ledger))
+    }
+
+    /// An address as it may be shown: without its password.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn shown(url: &str) -> Result<String> {
+        Address::parse(url).map(|address| address.shown)
+    }
+
+    fn connect(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("ledger-postgres")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::io("start the ledger's connections", "thread", e))?;
+        let handle = runtime.handle().clone();
+        let connections = Arc::new(Connections::new(address, handle.clone())?);
+        let wake = Wake::new(connections.clone(), handle);
+        Ok(Self { connections, wake, identity: String::new(), clock, runtime: Some(runtime) })
+    }
+
+    /// Runs something to its end, wherever this is called: also on a thread of another runtime.
+    fn block_on<T: Send>(&self, future: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let Some(runtime) = &self.runtime else { return Err(Error::internal("the ledger is closed")) };
+        // A runtime refuses to be waited for on a thread of its own kind, so another thread waits.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| runtime.block_on(future));
+            waiting.join().unwrap_or_else(|_| Err(Error::internal("opening the ledger broke off")))
+        })
+    }
+
+    /// Now as the ledger's functions take it: none is the server's clock.
+    fn now(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
+    }
+}
+
+impl Drop for PostgresLedger {
+    fn drop(&mut self) {
+        self.connections.close();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

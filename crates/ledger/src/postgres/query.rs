@@ -1,0 +1,162 @@
+//! Reading: one delivery, lists, counts, history. Nothing here writes.
+
+use super::PostgresLedger;
+use super::error::{Attempt, Fault};
+use super::row::{COLUMNS, delivery, get, parsed, time as time_of, time_or_none};
+use super::tx::{Tx, Value, number, text, time};
+use crate::api::{AppCount, AuditEntry, Filter, Pause};
+use handover_core::{Delivery, DeliveryId, Result, Status};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+const TABLES: [&str; 2] = ["deliveries_live", "data_staging_live"];
+const ARCHIVE: &str = "data_archive";
+
+/// Reads all rows in one way.
+fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
+    rows.iter().map(read).collect::<Attempt<_>>().map_err(|fault: Fault| fault.error)
+}
+
+fn one() -> String {
+    [TABLES[0], TABLES[1], ARCHIVE]
+        .map(|table| format!("SELECT {COLUMNS} FROM integration.{table} WHERE id = $1"))
+        .join(" UNION ALL ")
+}
+
+pub(super) async fn get_by_id(ledger: &PostgresLedger, id: DeliveryId) -> Result<Option<Delivery>> {
+    let rows = ledger.read("read a delivery", &one(), &[number(&id.0)]).await?;
+    Ok(each(&rows, delivery)?.pop())
+}
+
+/// The same within a transaction.
+pub(super) async fn get_in(tx: &mut Tx<'_>, id: DeliveryId) -> Attempt<Option<Delivery>> {
+    let rows = tx.rows("read a delivery", &one(), &[number(&id.0)]).await?;
+    rows.first().map(delivery).transpose()
+}
+
+pub(super) async fn list(ledger: &PostgresLedger, filter: &Filter) -> Result<Vec<Delivery>> {
+    let (query, values) = list_query(filter);
+    let values: Vec<Value<'_>> =
+        values.iter().map(|(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect();
+    each(&ledger.read("list deliveries", &query, &values).await?, delivery)
+}
+
+type Owned = (Box<dyn ToSql + Sync + Send>, Type);
+
+/// The query of a list and its values. What has status `archived` is in the archive, asked for or not.
+fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
+    let (conditions, mut values) = conditions(filter);
+    values.push((Box::new(i64::try_from(filter.limit).unwrap_or(i64::MAX)), Type::INT8));
+    let limit = format!("${}", values.len());
+    let mut tables = TABLES.to_vec();
+    if filter.archived || filter.status == Some(Status::Archived) {
+        tables.push(ARCHIVE);
+    }
+    // Each table gives its own newest first, by its own index; only those few are merged.
+    let newest = |table: &&str| {
+        format!("(SELECT {COLUMNS} FROM integration.{table} {conditions} ORDER BY id DESC LIMIT {limit})")
+    };
+    let all = tables.iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ");
+    (format!("{all} ORDER BY id DESC LIMIT {limit}"), values)
+}
+
+/// The filter as SQL with numbered parameters, which all tables of a union share.
+fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
+    let words = |text: &Option<String>| -> Option<Owned> { Some((Box::new(text.clone()?), Type::TEXT)) };
+    let at = |time: Option<Timestamp>| -> Option<Owned> { Some((Box::new(time?), Type::TIMESTAMPTZ)) };
+    let id = |id: Option<DeliveryId>| -> Option<Owned> { Some((Box::new(id?.0), Type::INT8)) };
+    let wanted: [(&str, Option<Owned>); 9] = [
+        ("target_app = ", words(&filter.app)),
+        ("kind = ", words(&filter.kind.map(|kind| kind.as_str().to_owned()))),
+        ("flow = ", words(&filter.flow)),
+        ("created_at >= ", at(filter.since)),
+        ("processed_at < ", at(filter.ended_before)),
+        ("id < ", id(filter.before)),
+        ("parent_id = ", id(filter.parent)),
+        ("replay_of = ", id(filter.replay_of)),
+        ("kind = 'file' AND integration._path(data) = ", words(&filter.path)),
+    ];
+    let mut values = Vec::new();
+    let mut parts = Vec::new();
+    // Written out, or PostgreSQL could not see that an index of some statuses serves.
+    parts.extend(filter.status.map(|status| format!("status = '{status}'")));
+    for (condition, value) in wanted {
+        if let Some(value) = value {
+            values.push(value);
+            parts.push(format!("{condition}${}", values.len()));
+        }
+    }
+    let all = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
+    (all, values)
+}
+
+pub(super) async fn counts(ledger: &PostgresLedger) -> Result<Vec<AppCount>> {
+    let query = "SELECT app, kind, status, n FROM integration.v_tally WHERE n > 0 ORDER BY app, kind, status";
+    let rows = ledger.read("count deliveries", query, &[]).await?;
+    each(&rows, |row| {
+        Ok(AppCount {
+            app: get(row, 0)?,
+            kind: parsed(row, 1)?,
+            status: parsed(row, 2)?,
+            count: get::<i64>(row, 3)?.unsigned_abs(),
+        })
+    })
+}
+
+/// The one time that a query gives, if it gives one.
+async fn smallest(ledger: &PostgresLedger, query: &str, values: &[Value<'_>]) -> Result<Option<Timestamp>> {
+    let rows = ledger.read("look for the next time", query, values).await?;
+    let time = rows.first().map(|row| time_or_none(row, 0)).transpose();
+    time.map(Option::flatten).map_err(|fault| fault.error)
+}
+
+pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result<Option<Timestamp>> {
+    let oldest = TABLES.map(|table| {
+        format!(
+            "(SELECT created_at AS t FROM integration.{table} WHERE status = 'pending' AND target_app = $1 \
+             AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
+        )
+    });
+    let query = format!("SELECT min(t) FROM ({}) AS oldest", oldest.join(" UNION ALL "));
+    let now = ledger.now();
+    smallest(ledger, &query, &[text(&app), time(&now)]).await
+}
+
+pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp>> {
+    let due = TABLES.map(|table| {
+        format!(
+            "SELECT min(run_at) AS t FROM integration.{table} WHERE status = 'pending' AND run_at > created_at \
+             AND run_at > (SELECT at FROM now) \
+             UNION ALL SELECT min(lease_until) FROM integration.{table} WHERE status = 'processing' \
+             AND lease_until > (SELECT at FROM now)"
+        )
+    });
+    let query = format!(
+        "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({}) AS due",
+        due.join(" UNION ALL ")
+    );
+    let now = ledger.now();
+    smallest(ledger, &query, &[time(&now)]).await
+}
+
+pub(super) async fn audit(ledger: &PostgresLedger, id: DeliveryId) -> Result<Vec<AuditEntry>> {
+    let query = "SELECT at, actor, from_status, to_status, note FROM integration.history($1)";
+    let rows = ledger.read("read a delivery's history", query, &[number(&id.0)]).await?;
+    each(&rows, |row| {
+        let from = get::<Option<&str>>(row, 2)?.map(str::parse).transpose()?;
+        Ok(AuditEntry {
+            at: time_of(row, 0)?,
+            actor: get(row, 1)?,
+            from,
+            to: parsed(row, 3)?,
+            note: get(row, 4)?,
+        })
+    })
+}
+
+pub(super) async fn paused(ledger: &PostgresLedger) -> Result<Vec<Pause>> {
+    let query = "SELECT app, since, by FROM integration.paused_apps ORDER BY app";
+    let rows = ledger.read("list the paused apps", query, &[]).await?;
+    each(&rows, |row| Ok(Pause { app: get(row, 0)?, since: time_of(row, 1)?, by: get(row, 2)? }))
+}

@@ -1,0 +1,80 @@
+//! The ledger on PostgreSQL passes the conformance suite, and does what only a server can be asked.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+#[macro_use]
+mod conformance;
+#[path = "postgres/faults.rs"]
+mod faults;
+#[path = "postgres/opening.rs"]
+mod opening;
+
+use async_trait::async_trait;
+use conformance::Backend;
+use handover_ledger::Ledger;
+use handover_ledger::postgres::PostgresLedger;
+use handover_testkit::{FakeClock, TemporaryPostgres};
+use std::sync::Arc;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+/// A ledger in a database of its own.
+struct Postgres {
+    server: TemporaryPostgres,
+    clock: Arc<FakeClock>,
+}
+
+impl Postgres {
+    /// A connection as any other program has it; it names itself as the embedded ledger's foreign programs are named.
+    async fn foreign(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+            .batch_execute("SET search_path = integration; SET handover.actor = 'sql'; SET TimeZone = 'UTC'")
+            .await
+            .unwrap();
+        client
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    const NOT_JSON: &'static str = "invalid input syntax for type json";
+
+    async fn fresh(clock: Arc<FakeClock>) -> Self {
+        Self { server: TemporaryPostgres::new(), clock }
+    }
+
+    async fn open(&self) -> Arc<dyn Ledger> {
+        Arc::new(PostgresLedger::open_with_clock(&self.server.url(), true, self.clock.clone()).unwrap())
+    }
+
+    async fn sql(&self, text: &str) -> Result<usize, String> {
+        let said =
+            self.foreign().await.simple_query(text).await.map_err(|error| match error.as_db_error() {
+                Some(said) => said.message().to_owned(),
+                None => error.to_string(),
+            })?;
+        let count = said.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(count) => Some(count),
+            _ => None,
+        });
+        Ok(usize::try_from(count.unwrap_or(0)).unwrap())
+    }
+
+    async fn rows(&self, text: &str) -> Vec<Vec<String>> {
+        let said = self.foreign().await.simple_query(text).await.unwrap();
+        let rows = said.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        rows.map(|row| (0..row.len()).map(|n| row.get(n).unwrap_or_default().to_owned()).collect()).collect()
+    }
+}
+
+conformance!(crate::Postgres);
