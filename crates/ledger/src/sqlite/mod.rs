@@ -6,14 +6,17 @@
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
 mod answer;
+mod archive;
 mod arrivals;
 mod by_hand;
 mod claim;
 mod error;
 mod finish;
 mod ledger_impl;
+mod loads;
 mod migrate;
 mod mount;
+mod moves;
 mod names;
 mod open;
 #[cfg(test)]
