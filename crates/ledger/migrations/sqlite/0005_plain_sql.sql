@@ -83,3 +83,10 @@ UPDATE {table} SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour'
 CREATE INDEX {index}archived ON {table} (id) WHERE status = 'archived';
 -- What is deleted, for the count of each source.
 CREATE INDEX {index}deleted ON {table} (source_app, kind) WHERE deleted_at IS NOT NULL;
+
+-- Fewer indexes for each record to go through: the oldest of an app is found in the first, which holds what the second
+-- held; what is processing is found by its lease.
+DROP INDEX {index}status_created;
+CREATE INDEX {index}status_created ON {table} (status, created_at, target_app, run_at)
+    WHERE status = 'pending' OR status = 'failed';
+DROP INDEX {index}oldest;

@@ -78,7 +78,7 @@ pub(super) fn archive_ended(
     take(write, actor, queue, ended(queue), params![rfc3339(before), status.as_str(), max])
 }
 
-fn marked(queue: Queue) -> String {
+pub(super) fn marked(queue: Queue) -> String {
     format!(
         "SELECT id FROM {} INDEXED BY {}archived WHERE status = 'archived' ORDER BY id LIMIT ?1",
         queue.table(),

@@ -130,7 +130,7 @@ macro_rules! oldest {
             $table,
             " INDEXED BY ",
             $index,
-            "oldest WHERE status = 'pending' \
+            "status_created WHERE status = 'pending' \
              AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
         )
     };
