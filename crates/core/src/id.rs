@@ -56,6 +56,20 @@ impl HolderId {
     pub fn new(pid: u32) -> Self {
         Self(format!("{pid}-{}", &random_hex()[..12]))
     }
+
+    /// A holder that is no process, such as a script that pulls and answers with two commands: nothing but the end of its
+    /// lease takes its work from it. `who` is for people.
+    pub fn without_process(who: &str) -> Self {
+        let plain: String =
+            who.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+        Self(format!("pull:{plain}-{}", &random_hex()[..12]))
+    }
+
+    /// Whether it is a process, whose lock tells whether it lives: its name begins with a number. All others hold what
+    /// they have until their lease ends.
+    pub fn is_process(&self) -> bool {
+        self.0.starts_with(|c: char| c.is_ascii_digit())
+    }
 }
 
 impl fmt::Display for HolderId {
@@ -73,4 +87,19 @@ pub fn random_hex() -> String {
     #[allow(clippy::expect_used)]
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_is_no_process_is_not_taken_for_one() {
+        assert!(HolderId::new(17).is_process());
+        for who in ["ann", "17", "", "../../etc", "cli:ann"] {
+            let holder = HolderId::without_process(who);
+            assert!(!holder.is_process() && !holder.0.contains('/'), "{holder}");
+        }
+        assert!(!HolderId("sql".into()).is_process());
+    }
 }

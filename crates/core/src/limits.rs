@@ -48,3 +48,19 @@ pub const JSON_DEPTH_MAX: usize = 127;
 /// How many keys one run of the validator remembers, for `unique`, `primaryKey`, `uniqueKeys` and `foreignKeys`; each
 /// takes 27 to 55 bytes of memory, and up to 82 while the table grows.
 pub const KEYS_REMEMBERED_MAX: usize = 50_000_000;
+/// The longest record that is taken, as JSON.
+pub const RECORD_MAX_BYTES: usize = ROW_MAX_BYTES;
+/// How many records one transaction of a bulk push takes.
+pub const PUSH_BATCH_RECORDS: usize = 1_000;
+/// And how many bytes of them.
+pub const PUSH_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// The most records that one pull gives.
+pub const PULL_MAX: usize = 100_000;
+/// How long what was pulled is held unless `--lease` says otherwise: five minutes.
+pub const PULL_LEASE_DEFAULT_MS: u64 = 300_000;
+/// How long a completed record stays before it is archived, unless `archive:` says otherwise: seven days.
+pub const RECORDS_COMPLETED_KEPT_MS: u64 = 7 * 86_400_000;
+/// How long a failed record stays before it is archived, unless `archive:` says otherwise: thirty days.
+pub const RECORDS_FAILED_KEPT_MS: u64 = 30 * 86_400_000;
+/// How many records are archived in one transaction.
+pub const ARCHIVE_BATCH: usize = 1_000;

@@ -1,6 +1,6 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
-use crate::copy::{Page, Part, State};
+use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
     AppName, Checksum, Delivery, DeliveryId, HolderId, Kind, LeaseToken, NewDelivery, Result, Status,
@@ -365,6 +365,31 @@ pub struct AppCount {
     pub count: u64,
 }
 
+/// What one source has handed over, and what became of it. Each number is counted where that happens, so that
+/// [`Conserved::holds`] says whether anything was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conserved {
+    /// The source.
+    pub source: String,
+    /// What it handed over.
+    pub kind: Kind,
+    /// How many.
+    pub pushed: u64,
+    /// How many stand in the tables, and are not deleted.
+    pub live: u64,
+    /// How many are in the archive.
+    pub archived: u64,
+    /// How many were deleted, for good or so that they can be restored.
+    pub deleted: u64,
+}
+
+impl Conserved {
+    /// Whether all is accounted for.
+    pub fn holds(&self) -> bool {
+        self.pushed == self.live + self.archived + self.deleted
+    }
+}
+
 /// A paused app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pause {
@@ -578,6 +603,9 @@ pub trait Ledger: Send + Sync {
     /// How many stand where; cheap however long the past.
     async fn counts(&self) -> Result<Vec<AppCount>>;
 
+    /// What each source has handed over, and what became of it, by source and kind; cheap however long the past.
+    async fn conservation(&self) -> Result<Vec<Conserved>>;
+
     /// The oldest delivery that an app could claim now.
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;
 
@@ -606,4 +634,18 @@ pub trait Ledger: Send + Sync {
 
     /// Takes over the identity and the numbers of the ledger whose parts were written here.
     async fn take_over(&self, state: &State) -> Result<()>;
+    /// Moves to the archive what is in this status, completed or failed, and ended before this time, oldest first and at
+    /// most so many. Returns how many; of another status none.
+    async fn archive_ended(
+        &self,
+        actor: &str,
+        queue: Queue,
+        status: Status,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<usize>;
+
+    /// Moves to the archive what other programs have set to `archived` by plain SQL, at most so many of each table.
+    /// Returns how many.
+    async fn move_archived(&self, max: usize) -> Result<usize>;
 }

@@ -16,13 +16,13 @@
 
 mod api;
 mod backoff;
-pub mod copy;
 pub mod postgres;
 pub mod sqlite;
+pub mod transfer;
 
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
-    Content, Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome, Pause,
-    Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    Conserved, Content, Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome,
+    Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;

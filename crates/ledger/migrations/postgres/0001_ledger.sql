@@ -39,10 +39,12 @@ CREATE TABLE integration.tally (
     n      bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
--- How many rows of each source were pushed, archived, dropped with the archive's retention, and deleted, as differences.
+-- How many rows each source has handed over, and how many of them are live, archived, or deleted (from the tables, or with the
+-- archive's retention), as differences. Each is noted where it happens, so that the sum tells whether something was lost.
 CREATE TABLE integration.source_tally (
     source text COLLATE "C" NOT NULL,
-    what   text NOT NULL CHECK (what IN ('pushed', 'archived', 'dropped', 'deleted')),
+    kind   text COLLATE "C" NOT NULL,
+    what   text NOT NULL CHECK (what IN ('pushed', 'live', 'archived', 'deleted')),
     n      bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 

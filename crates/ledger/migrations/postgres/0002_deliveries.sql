@@ -84,6 +84,8 @@ CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, id)
     WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
 CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {index}replay ON integration.{table} (replay_of) WHERE replay_of IS NOT NULL;
+-- What is deleted, for the count of each source.
+CREATE INDEX {index}deleted ON integration.{table} (source_app, kind) WHERE deleted_at IS NOT NULL;
 CREATE INDEX {index}ended ON integration.{table} USING brin (processed_at) WITH (pages_per_range = 32);
 -- Unique, so on the part: an index of the whole would have to hold the id.
 CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_app, ''), dedup_key)

@@ -382,7 +382,8 @@ BEGIN
         INSERT INTO integration.tally
         SELECT coalesce(target_app, ''), kind, status, count(*) FROM done GROUP BY 1, 2, 3),
     passed AS (
-        INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM done GROUP BY 1),
+        INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, c.n
+        FROM (SELECT source_app, kind, count(*) AS n FROM done GROUP BY 1, 2) AS c, (VALUES ('pushed'), ('live')) AS w (what)),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
         SELECT v_now, p_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error

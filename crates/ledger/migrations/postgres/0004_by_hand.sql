@@ -169,7 +169,9 @@ BEGIN
                 LATERAL (VALUES (gone.status, -1), ('archived', 1)) AS s (status, sign)
             WHERE gone.status <> 'archived' GROUP BY 1, 2, 3),
         passed AS (
-            INSERT INTO integration.source_tally SELECT source_app, 'archived', count(*) FROM gone GROUP BY 1),
+            INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, w.sign * c.n
+            FROM (SELECT source_app, kind, count(*) AS n FROM gone GROUP BY 1, 2) AS c,
+                (VALUES ('live', -1), ('archived', 1)) AS w (what, sign)),
         audited AS (
             INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
             SELECT $2, $3, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), status, 'archived'
@@ -226,7 +228,7 @@ BEGIN
     v_saved := v_before - v_after;
     WITH gone AS (DELETE FROM integration.source_tally RETURNING *),
     kept AS (
-        INSERT INTO integration.source_tally SELECT source, what, sum(n) FROM gone GROUP BY 1, 2 HAVING sum(n) <> 0
+        INSERT INTO integration.source_tally SELECT source, kind, what, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0
         RETURNING 1)
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM kept) INTO v_before, v_after;
     RETURN v_saved + v_before - v_after;

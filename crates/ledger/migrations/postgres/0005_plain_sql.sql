@@ -76,7 +76,8 @@ BEGIN
         SELECT v_now, coalesce(created_by, v_actor), integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
         FROM new_rows GROUP BY created_by, status, last_error;
     INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM new_rows GROUP BY 1, 2, 3;
-    INSERT INTO integration.source_tally SELECT source_app, 'pushed', count(*) FROM new_rows GROUP BY 1;
+    INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, c.n
+        FROM (SELECT source_app, kind, count(*) AS n FROM new_rows GROUP BY 1, 2) AS c, (VALUES ('pushed'), ('live')) AS w (what);
     PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM new_rows WHERE status = 'pending'));
     RETURN NULL;
 END $f$;
@@ -93,7 +94,7 @@ BEGIN
     SELECT count(*) AS rows, count(o.id) AS matched,
         bool_or(n.status <> o.status) AS moved,
         bool_or(n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind) AS renamed,
-        bool_or(n.source_app <> o.source_app) AS resourced,
+        bool_or(n.source_app <> o.source_app OR n.kind <> o.kind) AS resourced,
         bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
         bool_or(n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
         bool_or(n.status <> o.status AND NOT (
@@ -184,9 +185,10 @@ BEGIN
     END IF;
     IF v.resourced THEN
         INSERT INTO integration.source_tally
-            SELECT s.source, 'pushed', sum(s.n) FROM old_rows AS o JOIN new_rows AS n USING (id),
-                LATERAL (VALUES (o.source_app, -1), (n.source_app, 1)) AS s (source, n)
-            GROUP BY 1 HAVING sum(s.n) <> 0;
+            SELECT s.source, s.kind, w.what, sum(s.n) FROM old_rows AS o JOIN new_rows AS n USING (id),
+                LATERAL (VALUES (o.source_app, o.kind, -1), (n.source_app, n.kind, 1)) AS s (source, kind, n),
+                (VALUES ('pushed'), ('live')) AS w (what)
+            GROUP BY 1, 2, 3 HAVING sum(s.n) <> 0;
     END IF;
     IF v.frees THEN
         PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM new_rows));
@@ -198,7 +200,9 @@ CREATE FUNCTION integration._sql_delete_{table}() RETURNS trigger LANGUAGE plpgs
 SET search_path = integration, pg_catalog, pg_temp AS $f$
 BEGIN
     INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, -count(*) FROM old_rows GROUP BY 1, 2, 3;
-    INSERT INTO integration.source_tally SELECT source_app, 'deleted', count(*) FROM old_rows GROUP BY 1;
+    INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, w.sign * c.n
+        FROM (SELECT source_app, kind, count(*) AS n FROM old_rows GROUP BY 1, 2) AS c,
+            (VALUES ('live', -1), ('deleted', 1)) AS w (what, sign);
     PERFORM integration._notify(ARRAY(SELECT DISTINCT target_app FROM old_rows WHERE order_key IS NOT NULL));
     RETURN NULL;
 END $f$;
@@ -217,6 +221,21 @@ $ddl$;
         EXECUTE replace(ddl, '{table}', t);
     END LOOP;
 END $do$;
+
+-- Nothing leaves the archive but by deletion, or with its part (0006).
+CREATE FUNCTION integration._sql_delete_archive() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = integration, pg_catalog, pg_temp AS $f$
+BEGIN
+    INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, 'archived', -count(*) FROM old_rows GROUP BY 1, 2;
+    INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, w.sign * c.n
+        FROM (SELECT source_app, kind, count(*) AS n FROM old_rows GROUP BY 1, 2) AS c,
+            (VALUES ('archived', -1), ('deleted', 1)) AS w (what, sign);
+    RETURN NULL;
+END $f$;
+CREATE TRIGGER data_archive_delete AFTER DELETE ON integration.data_archive REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_delete_archive();
+CREATE TRIGGER data_archive_truncate BEFORE TRUNCATE ON integration.data_archive
+    FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_truncate();
 
 -- Moves what plain SQL has set to archived. Housekeeping calls it every minute, until it returns less than p_max.
 CREATE FUNCTION integration._move_archived(p_now timestamptz DEFAULT NULL, p_max bigint DEFAULT 5000)

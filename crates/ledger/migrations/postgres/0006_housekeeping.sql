@@ -41,8 +41,8 @@ DECLARE
         counted AS (
             INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, 'archived', -count(*) FROM gone GROUP BY 1, 2)
         INSERT INTO integration.source_tally
-            SELECT source_app, s.what, s.sign * count(*) FROM gone, (VALUES ('archived', -1), ('dropped', 1)) AS s (what, sign)
-            GROUP BY 1, 2, s.sign
+            SELECT source_app, kind, s.what, s.sign * count(*) FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign)
+            GROUP BY 1, 2, 3, s.sign
     $q$;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('handover partitions', 0)) THEN

@@ -65,22 +65,18 @@ CREATE VIEW integration.v_growth AS
     FROM pg_class AS c JOIN pg_stat_all_tables AS s ON s.relid = c.oid
     WHERE c.relnamespace = 'integration'::regnamespace AND c.relkind = 'r';
 
--- Row conservation, by source: what was pushed is live, archived, dropped with the archive's retention, or deleted.
--- `live` and `archived` are counted, the others were noted as they happened; `missing` is 0. It reads all rows.
+-- Row conservation, by source: what was pushed is live, archived, or deleted (for good, or so that it can be restored). Each
+-- was noted as it happened; `missing` is 0. Cheap however long the past.
 CREATE VIEW integration.v_conservation AS
-    WITH noted AS (
-        SELECT source, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed,
-            coalesce(sum(n) FILTER (WHERE what = 'dropped'), 0)::bigint AS dropped,
-            coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted
-        FROM integration.source_tally GROUP BY source),
-    there AS (
-        SELECT source_app AS source, sum(live)::bigint AS live, sum(archived)::bigint AS archived FROM (
-            SELECT source_app, count(*) AS live, 0 AS archived FROM integration.v_deliveries GROUP BY 1
-            UNION ALL SELECT source_app, 0, count(*) FROM integration.data_archive GROUP BY 1) AS c GROUP BY 1)
-    SELECT source AS source_app, coalesce(pushed, 0) AS pushed, coalesce(live, 0) AS live, coalesce(archived, 0) AS archived,
-        coalesce(dropped, 0) AS dropped, coalesce(deleted, 0) AS deleted,
-        coalesce(pushed, 0) - coalesce(live, 0) - coalesce(archived, 0) - coalesce(dropped, 0) - coalesce(deleted, 0) AS missing
-    FROM noted FULL JOIN there USING (source);
+    SELECT t.source AS source_app, t.kind, t.pushed, t.live - s.n AS live, t.archived, t.deleted + s.n AS deleted,
+        t.pushed - t.live - t.archived - t.deleted AS missing
+    FROM (SELECT source, kind, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed,
+              coalesce(sum(n) FILTER (WHERE what = 'live'), 0)::bigint AS live,
+              coalesce(sum(n) FILTER (WHERE what = 'archived'), 0)::bigint AS archived,
+              coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted
+          FROM integration.source_tally GROUP BY source, kind) AS t,
+    LATERAL (SELECT count(*) AS n FROM integration.v_deliveries AS d
+             WHERE d.deleted_at IS NOT NULL AND d.source_app = t.source AND d.kind = t.kind) AS s;
 
 -- Rights. Nobody but the owner has any until an administrator calls one of these for a role.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA integration FROM PUBLIC;

@@ -1,15 +1,19 @@
 //! The contract, method by method: writes are transactions, reads single queries.
 
 use super::tx::in_transaction;
-use super::{PostgresLedger, answer, arrivals, by_hand, claim, finish, loads, names, push, query, schedules};
-use crate::api::{
-    Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure,
-    Filter, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation, Reserve,
-    ScheduleMark, Waiting,
+use super::{
+    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
+    transfer,
 };
+use crate::api::{
+    Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
+    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation,
+    Reserve, ScheduleMark, Waiting,
+};
+use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
-    Checksum, Delivery, DeliveryId, Error, HolderId, LeaseToken, NewDelivery, Result, fault,
+    Checksum, Delivery, DeliveryId, Error, HolderId, LeaseToken, NewDelivery, Result, Status, fault,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -261,4 +265,42 @@ impl Ledger for PostgresLedger {
 /// A fault after the commit can only kill: what counts counts.
 fn committed(point: &'static str) {
     let _ = fault::point(point);
+
+    async fn archive_ended(
+        &self,
+        actor: &str,
+        queue: Queue,
+        status: Status,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<usize> {
+        if !matches!(status, Status::Completed | Status::Failed) {
+            return Ok(0);
+        }
+        in_transaction!(self, |tx| archive::archive_ended(tx, actor, queue, status, before, max))
+    }
+
+    async fn move_archived(&self, max: usize) -> Result<usize> {
+        in_transaction!(self, |tx| archive::move_archived(tx, max))
+    }
+
+    async fn conservation(&self) -> Result<Vec<Conserved>> {
+        archive::conservation(self).await
+    }
+
+    async fn state(&self) -> Result<State> {
+        transfer::state(self).await
+    }
+
+    async fn read_part(&self, part: Part, after: Option<String>, limit: usize) -> Result<Page> {
+        transfer::read(self, part, after, limit).await
+    }
+
+    async fn write_part(&self, part: Part, rows: Vec<String>) -> Result<()> {
+        in_transaction!(self, |tx| transfer::write(tx, part, &rows))
+    }
+
+    async fn take_over(&self, state: &State) -> Result<()> {
+        in_transaction!(self, |tx| transfer::take_over(tx, state))
+    }
 }

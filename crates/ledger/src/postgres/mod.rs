@@ -10,6 +10,7 @@
 
 mod address;
 mod answer;
+mod archive;
 mod arrivals;
 mod by_hand;
 mod claim;
@@ -26,6 +27,7 @@ mod query;
 mod row;
 mod schedules;
 mod tls;
+mod transfer;
 mod tx;
 mod wake;
 

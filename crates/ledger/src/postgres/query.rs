@@ -14,7 +14,7 @@ const TABLES: [&str; 2] = ["deliveries_live", "data_staging_live"];
 const ARCHIVE: &str = "data_archive";
 
 /// Reads all rows in one way.
-fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
+pub(super) fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
     rows.iter().map(read).collect::<Attempt<_>>().map_err(|fault: Fault| fault.error)
 }
 

@@ -1,40 +1,127 @@
-//! Answers to a claimed batch: each delivery ends as `complete` or `fail` would end it, all in one transaction.
+//! Answers to a claimed batch: each delivery ends as `complete` or `fail` would end it, all in one transaction. Those
+//! that ended alike, and hand nothing on, end in one statement.
 //!
 //! On a crash all answers of a batch count, or none.
 
+use super::claim::stale;
 use super::error::sql;
-use super::finish::{complete, fail};
+use super::finish::{fail, push_next};
+use super::moves::{Moved, moved};
+use super::row::parsed;
 use super::writer::Write;
-use crate::api::{Answer, Answered, Answers, Completion, Failure, Held, Outcome, Queue, Waiting};
-use handover_core::{DeliveryId, ErrorKind, LeaseToken, Result};
+use crate::api::{Answer, Answered, Answers, Failure, Held, Outcome, Queue, Waiting};
+use handover_core::{DeliveryId, Error, ErrorKind, Kind, LeaseToken, Result, Status};
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use serde_json::Value;
+use std::collections::HashMap;
 
 pub(super) fn answer(write: &Write<'_>, answers: Answers) -> Result<Vec<Answered>> {
     let Answers { queue, token, answers, whole } = answers;
-    let one = |answer: Answer| {
-        let held = Held { queue, id: answer.id, token: token.clone() };
-        match end(write, held, answer.outcome) {
+    let held = |id| Held { queue, id, token: token.clone() };
+    let mut ended = complete_alike(write, queue, &token, &answers)?;
+    let one = |Answer { id, outcome }| {
+        let answered = match outcome {
+            Outcome::Completed { next, .. } => match ended.remove(&id) {
+                Some(actor) => push_next(write, &actor, &held(id), next).map(Answered::Completed),
+                None => Err(stale(write.sql, &held(id))),
+            },
+            Outcome::Failed { error, verdict, result } => {
+                let next = Vec::new();
+                fail(write, Failure { held: held(id), error, verdict, result, next }).map(Answered::Failed)
+            }
+        };
+        match answered {
             Err(error) if error.kind() == ErrorKind::Stale && !whole => {
                 Ok(Answered::Stale(error.to_string()))
             }
-            ended => ended,
+            answered => answered,
         }
     };
     answers.into_iter().map(one).collect()
 }
 
-fn end(write: &Write<'_>, held: Held, outcome: Outcome) -> Result<Answered> {
-    match outcome {
-        Outcome::Completed { result, next } => {
-            let result = result.unwrap_or(Value::Null);
-            complete(write, Completion { held, result, next, checksum: None }).map(Answered::Completed)
-        }
-        Outcome::Failed { error, verdict, result } => {
-            fail(write, Failure { held, error, verdict, result, next: Vec::new() }).map(Answered::Failed)
-        }
+/// Completes all that are to be completed, those with the same result in one statement. Returns which were, each with
+/// the holder that had it.
+fn complete_alike(
+    write: &Write<'_>,
+    queue: Queue,
+    token: &LeaseToken,
+    answers: &[Answer],
+) -> Result<HashMap<DeliveryId, String>> {
+    let mut alike: Vec<(Option<String>, Vec<i64>)> = Vec::new();
+    let mut by_result: HashMap<Option<String>, usize> = HashMap::new();
+    for answer in answers {
+        let Outcome::Completed { result, .. } = &answer.outcome else { continue };
+        let result = result.as_ref().map(Value::to_string);
+        let group = *by_result.entry(result.clone()).or_insert_with(|| {
+            alike.push((result, Vec::new()));
+            alike.len() - 1
+        });
+        alike[group].1.push(answer.id.0);
     }
+    let mut ended = HashMap::with_capacity(answers.len());
+    for (result, mut ids) in alike {
+        // In the order of their numbers, so that runs of them share a line of the log.
+        ids.sort_unstable();
+        let rows = complete_all(write, queue, token, result.as_deref(), &ids)?;
+        let moves: Vec<Moved> = rows
+            .iter()
+            .map(|row| Moved::new(row.id, row.app.as_str(), row.kind, Status::Processing, Status::Completed))
+            .collect();
+        let Some(first) = rows.first() else { continue };
+        moved(write, &first.actor, &moves)?;
+        ended.extend(rows.into_iter().map(|row| (row.id, row.actor)));
+    }
+    Ok(ended)
+}
+
+struct Ended {
+    id: DeliveryId,
+    actor: String,
+    app: String,
+    kind: Kind,
+}
+
+fn complete_all(
+    write: &Write<'_>,
+    queue: Queue,
+    token: &LeaseToken,
+    result: Option<&str>,
+    ids: &[i64],
+) -> Result<Vec<Ended>> {
+    let fail = sql("complete deliveries");
+    let text = format!(
+        "UPDATE {} SET status = 'completed', processed_at = ?3, updated_at = ?3, result = ?4, last_error = NULL, \
+         lease_token = NULL, lease_until = NULL \
+         WHERE id IN (SELECT value FROM json_each(?1)) AND lease_token = ?2 AND status = 'processing' \
+         RETURNING id, coalesce(leased_by, 'handover'), coalesce(target_app, ''), kind, order_key IS NOT NULL",
+        queue.table()
+    );
+    let ids = serde_json::to_string(ids).map_err(|e| Error::internal("numbers as JSON").because(e))?;
+    let mut frees = false;
+    let mut rows: Vec<Ended> = write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            let read = |row: &rusqlite::Row<'_>| {
+                frees |= row.get::<_, bool>(4)?;
+                Ok(Ended {
+                    id: DeliveryId(row.get(0)?),
+                    actor: row.get(1)?,
+                    app: row.get(2)?,
+                    kind: parsed(row, 3)?,
+                })
+            };
+            statement.query_map(params![ids, token.0, write.now, result], read)?.collect()
+        })
+        .map_err(fail)?;
+    if frees {
+        // The next of an order key waits for this end.
+        write.frees_work.set(true);
+    }
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
 }
 
 pub(super) fn held_by(connection: &Connection, token: &LeaseToken) -> Result<Vec<Held>> {

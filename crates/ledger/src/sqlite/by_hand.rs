@@ -1,26 +1,26 @@
-//! What a person does: retry, cancel, replay, pause, resume, restore, archive.
+//! What a person does: retry, cancel, replay, pause, resume, restore.
 
 use super::error::sql;
+use super::moves::{Moved, moved};
 use super::push::push;
 use super::query::get;
-use super::row::COLUMNS;
 use super::writer::Write;
 use crate::api::Queue;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, NewDelivery, Result, Status};
 use rusqlite::params;
 
-fn known(write: &Write<'_>, id: DeliveryId) -> Result<Delivery> {
+pub(super) fn known(write: &Write<'_>, id: DeliveryId) -> Result<Delivery> {
     get(write.sql, id)?.ok_or_else(|| {
         Error::not_found(format!("there is no delivery {id}")).hint("`handover list` shows the deliveries")
     })
 }
 
-fn not_from(delivery: &Delivery, what: &str, hint: &str) -> Error {
+pub(super) fn not_from(delivery: &Delivery, what: &str, hint: &str) -> Error {
     let message = format!("delivery {} cannot be {what}: it is {}", delivery.id, delivery.status);
     Error::new(ErrorKind::IllegalTransition, message).hint(hint)
 }
 
-pub(super) fn retry(write: &Write<'_>, id: DeliveryId) -> Result<()> {
+pub(super) fn retry(write: &Write<'_>, actor: &str, id: DeliveryId) -> Result<()> {
     let delivery = known(write, id)?;
     if delivery.status != Status::Failed {
         return Err(not_from(
@@ -34,7 +34,14 @@ pub(super) fn retry(write: &Write<'_>, id: DeliveryId) -> Result<()> {
          processed_at = NULL WHERE id = ?1",
         Queue::from(delivery.kind).table()
     );
-    execute(write, &text, params![id.0, write.now], "retry a delivery").map(|_| ())
+    execute(write, &text, params![id.0, write.now], "retry a delivery")?;
+    moved(write, actor, &[from(&delivery, Status::Pending)])
+}
+
+/// A move of this delivery from where it stands.
+fn from(delivery: &Delivery, to: Status) -> Moved {
+    let app = delivery.target_app.as_deref().unwrap_or_default();
+    Moved::new(delivery.id, app, delivery.kind, delivery.status, to)
 }
 
 pub(super) fn cancel(write: &Write<'_>, actor: &str, id: DeliveryId) -> Result<()> {
@@ -47,8 +54,9 @@ pub(super) fn cancel(write: &Write<'_>, actor: &str, id: DeliveryId) -> Result<(
          leased_by = NULL, lease_until = NULL WHERE id = ?1",
         Queue::from(delivery.kind).table()
     );
-    execute(write, &text, params![id.0, write.now, format!("cancelled by {actor}")], "cancel a delivery")
-        .map(|_| ())
+    let why = format!("cancelled by {actor}");
+    execute(write, &text, params![id.0, write.now, why], "cancel a delivery")?;
+    moved(write, actor, &[from(&delivery, Status::Failed).note(why)])
 }
 
 pub(super) fn replay(write: &Write<'_>, actor: &str, id: DeliveryId) -> Result<DeliveryId> {
@@ -92,37 +100,6 @@ pub(super) fn restore(write: &Write<'_>, id: DeliveryId) -> Result<bool> {
         Queue::from(delivery.kind).table()
     );
     execute(write, &text, params![id.0, write.now], "restore a delivery").map(|n| n > 0)
-}
-
-pub(super) fn archive(write: &Write<'_>, ids: &[DeliveryId]) -> Result<usize> {
-    let mut moved = 0;
-    for id in ids {
-        let delivery = known(write, *id)?;
-        match delivery.status {
-            Status::Archived => continue,
-            Status::Completed | Status::Failed => {}
-            Status::Pending | Status::Processing => {
-                return Err(not_from(
-                    &delivery,
-                    "archived",
-                    "only what has ended is archived; `handover cancel` ends it",
-                ));
-            }
-        }
-        let table = Queue::from(delivery.kind).table();
-        let mark = format!("UPDATE {table} SET status = 'archived', updated_at = ?2 WHERE id = ?1");
-        execute(write, &mark, params![id.0, write.now], "archive a delivery")?;
-        let copy =
-            format!("INSERT INTO data_archive ({COLUMNS}) SELECT {COLUMNS} FROM {table} WHERE id = ?1");
-        execute(write, &copy, params![id.0], "archive a delivery")?;
-        moved += execute(
-            write,
-            &format!("DELETE FROM {table} WHERE id = ?1"),
-            params![id.0],
-            "archive a delivery",
-        )?;
-    }
-    Ok(moved)
 }
 
 fn execute(

@@ -1,15 +1,16 @@
 //! Claiming and leases. One claim query; whoever has not the token changes nothing.
 
 use super::error::sql;
+use super::moves::{Moved, moved};
 use super::query::get;
-use super::row::{COLUMNS, checked};
+use super::row::{COLUMNS, checked, parsed};
 use super::writer::{Write, bounded};
 use crate::api::{Claim, Held, Queue, Rescued};
 use handover_core::clock::rfc3339;
 use handover_core::limits::RESCUES_MAX;
-use handover_core::{Delivery, DeliveryId, Error, HolderId, LeaseToken, Result, Status};
+use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, LeaseToken, Result, Status};
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::Duration;
 
 /// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
@@ -39,15 +40,21 @@ pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<b
 pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
     let until = rfc3339(later(write.at, claim.lease)?);
     let token = LeaseToken::random();
-    let mut claimed = Vec::new();
+    let mut claimed: Vec<Delivery> = Vec::new();
     loop {
-        let found = take(write, claim, &token, &until, claim.max - claimed.len())?;
+        let mut found = take(write, claim, &token, &until, claim.max - claimed.len())?;
+        found.sort_by_key(|(delivery, _)| delivery.id);
+        let moves: Vec<Moved> = found
+            .iter()
+            .map(|(d, _)| Moved::new(d.id, app_of(d), d.kind, Status::Pending, Status::Processing))
+            .collect();
+        moved(write, &claim.holder.0, &moves)?;
         let mut unreadable = 0;
         for (delivery, why) in found {
             match why {
                 None => claimed.push(delivery),
                 Some(why) => {
-                    refuse(write, claim.queue, delivery.id, &why)?;
+                    refuse(write, claim, &delivery, &why)?;
                     unreadable += 1;
                 }
             }
@@ -59,6 +66,10 @@ pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
     }
     claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
     Ok(claimed)
+}
+
+fn app_of(delivery: &Delivery) -> &str {
+    delivery.target_app.as_deref().unwrap_or_default()
 }
 
 type Found = (Delivery, Option<String>);
@@ -82,19 +93,20 @@ fn take(write: &Write<'_>, claim: &Claim, token: &LeaseToken, until: &str, max: 
 }
 
 /// Gives up a record that another program wrote as JSON that SQLite takes and we cannot parse.
-fn refuse(write: &Write<'_>, queue: Queue, id: DeliveryId, why: &str) -> Result<()> {
+fn refuse(write: &Write<'_>, claim: &Claim, delivery: &Delivery, why: &str) -> Result<()> {
     let text = format!(
         "UPDATE {} SET status = 'failed', processed_at = ?2, updated_at = ?2, last_error = ?3, lease_token = NULL, \
          leased_by = NULL, lease_until = NULL WHERE id = ?1",
-        queue.table()
+        claim.queue.table()
     );
     let why = bounded(&format!("its data cannot be read: {why}"));
     write
         .sql
         .prepare_cached(&text)
-        .and_then(|mut statement| statement.execute(params![id.0, write.now, why]))
-        .map(|_| ())
-        .map_err(sql("refuse a record"))
+        .and_then(|mut statement| statement.execute(params![delivery.id.0, write.now, why]))
+        .map_err(sql("refuse a record"))?;
+    let one = Moved::new(delivery.id, app_of(delivery), delivery.kind, Status::Processing, Status::Failed);
+    moved(write, &claim.holder.0, &[one.note(why)])
 }
 
 fn later(at: Timestamp, by: Duration) -> Result<Timestamp> {
@@ -155,6 +167,8 @@ pub(super) fn stale(connection: &Connection, held: &Held) -> Error {
 pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
     let mut released = 0;
     for claim in held {
+        // The old holder is read first: RETURNING gives the row as it is afterwards.
+        let Some((actor, app, kind)) = holder_of(write, claim)? else { continue };
         let text = format!(
             "UPDATE {} SET status = 'pending', attempts = max(attempts - 1, 0), lease_token = NULL, leased_by = NULL, \
              lease_until = NULL, updated_at = ?3 WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
@@ -165,8 +179,26 @@ pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
             .prepare_cached(&text)
             .and_then(|mut statement| statement.execute(params![claim.id.0, claim.token.0, write.now]))
             .map_err(sql("give work back"))?;
+        moved(write, &actor, &[Moved::new(claim.id, app, kind, Status::Processing, Status::Pending)])?;
     }
     Ok(released)
+}
+
+/// Who has it, the app and the kind, where the claim stands.
+fn holder_of(write: &Write<'_>, held: &Held) -> Result<Option<(String, String, Kind)>> {
+    let text = format!(
+        "SELECT coalesce(leased_by, 'handover'), coalesce(target_app, ''), kind FROM {} \
+         WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+        held.queue.table()
+    );
+    write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            let values = params![held.id.0, held.token.0];
+            statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, parsed(row, 2)?))).optional()
+        })
+        .map_err(sql("check a lease"))
 }
 
 pub(super) const HOLDERS: &str = "SELECT leased_by FROM deliveries INDEXED BY idx_deliveries_leases WHERE status = 'processing' AND leased_by IS NOT NULL \
@@ -183,9 +215,9 @@ pub(super) fn holders(connection: &Connection) -> Result<Vec<HolderId>> {
 pub(super) fn to_rescue(queue: Queue) -> String {
     let (table, index) = (queue.table(), queue.index());
     format!(
-        "SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}leases \
+        "SELECT id, coalesce(target_app, ''), leased_by, rescues, kind FROM {table} INDEXED BY {index}leases \
          WHERE status = 'processing' AND lease_until <= ?1 \
-         UNION SELECT id, coalesce(target_app, ''), leased_by, rescues FROM {table} INDEXED BY {index}leases \
+         UNION SELECT id, coalesce(target_app, ''), leased_by, rescues, kind FROM {table} INDEXED BY {index}leases \
          WHERE status = 'processing' AND leased_by IN (SELECT value FROM json_each(?2)) ORDER BY id"
     )
 }
@@ -210,10 +242,10 @@ pub(super) fn any_lost(connection: &Connection, lost: &[HolderId], now: &str) ->
     Ok(false)
 }
 
-pub(super) fn rescue(write: &Write<'_>, lost: &[HolderId]) -> Result<Vec<Rescued>> {
+pub(super) fn rescue(write: &Write<'_>, actor: &str, lost: &[HolderId]) -> Result<Vec<Rescued>> {
     let mut rescued = Vec::new();
     for queue in [Queue::Deliveries, Queue::Records] {
-        for (id, app, holder, rescues) in lost_work(write, queue, lost)? {
+        for (id, app, holder, rescues, kind) in lost_work(write, queue, lost)? {
             let gone = holder.as_ref().is_some_and(|h| lost.contains(h));
             let why = if gone { "the process that worked on it ended" } else { "its lease ran out" };
             let too_often = rescues >= RESCUES_MAX;
@@ -234,13 +266,18 @@ pub(super) fn rescue(write: &Write<'_>, lost: &[HolderId]) -> Result<Vec<Rescued
                 .prepare_cached(&text)
                 .and_then(|mut statement| statement.execute(params![id.0, status.as_str(), write.now, said]))
                 .map_err(sql("rescue a delivery"))?;
+            moved(
+                write,
+                actor,
+                &[Moved::new(id, app.as_str(), kind, Status::Processing, status).note(said)],
+            )?;
             rescued.push(Rescued { id, app, holder, status });
         }
     }
     Ok(rescued)
 }
 
-type Lost = (DeliveryId, String, Option<HolderId>, u32);
+type Lost = (DeliveryId, String, Option<HolderId>, u32, Kind);
 
 fn lost_work(write: &Write<'_>, queue: Queue, lost: &[HolderId]) -> Result<Vec<Lost>> {
     let lost = as_json(lost)?;
@@ -255,6 +292,7 @@ fn lost_work(write: &Write<'_>, queue: Queue, lost: &[HolderId]) -> Result<Vec<L
                         row.get(1)?,
                         row.get::<_, Option<String>>(2)?.map(HolderId),
                         row.get(3)?,
+                        parsed(row, 4)?,
                     ))
                 })?
                 .collect()

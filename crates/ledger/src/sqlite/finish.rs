@@ -2,12 +2,14 @@
 
 use super::claim::stale;
 use super::error::sql;
-use super::push::push;
+use super::moves::{Moved, moved};
+use super::push::push_all;
+use super::row::parsed;
 use super::writer::{Write, bounded};
 use crate::api::{Completion, Failed, Failure, Held, Verdict};
 use crate::backoff::delay;
 use handover_core::clock::rfc3339;
-use handover_core::{DeliveryId, NewDelivery, Result, Status};
+use handover_core::{DeliveryId, Kind, NewDelivery, Result, Status};
 use rusqlite::{OptionalExtension as _, params};
 
 pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<DeliveryId>> {
@@ -15,22 +17,23 @@ pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<
     let text = format!(
         "UPDATE {} SET status = 'completed', processed_at = ?3, updated_at = ?3, result = ?4, last_error = NULL, \
          lease_token = NULL, lease_until = NULL WHERE id = ?1 AND lease_token = ?2 AND status = 'processing' \
-         RETURNING coalesce(leased_by, 'handover'), order_key IS NOT NULL",
+         RETURNING coalesce(leased_by, 'handover'), order_key IS NOT NULL, coalesce(target_app, ''), kind",
         held.queue.table()
     );
-    let ended: Option<(String, bool)> = write
+    let ended: Option<(String, bool, String, Kind)> = write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
             let values = params![held.id.0, held.token.0, write.now, completion.result.to_string()];
             // The statement runs to its end, or a row that it changed is not changed.
             Ok(statement
-                .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<Vec<(String, bool)>>>()?
+                .query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, parsed(row, 3)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()?
                 .pop())
         })
         .map_err(sql("complete a delivery"))?;
-    let Some((actor, ordered)) = ended else { return Err(stale(write.sql, held)) };
+    let Some((actor, ordered, app, kind)) = ended else { return Err(stale(write.sql, held)) };
+    moved(write, &actor, &[Moved::new(held.id, app, kind, Status::Processing, Status::Completed)])?;
     if ordered {
         // The next of its order key waits for this end.
         write.frees_work.set(true);
@@ -45,31 +48,43 @@ pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<
     push_next(write, &actor, held, completion.next)
 }
 
-fn push_next(write: &Write<'_>, actor: &str, held: &Held, next: Vec<NewDelivery>) -> Result<Vec<DeliveryId>> {
-    next.into_iter()
-        .map(|mut new| {
-            new.parent_id = new.parent_id.or(Some(held.id));
-            push(write, actor, &new).map(crate::api::Pushed::id)
-        })
-        .collect()
+/// Hands over what follows a delivery.
+pub(super) fn push_next(
+    write: &Write<'_>,
+    actor: &str,
+    held: &Held,
+    mut next: Vec<NewDelivery>,
+) -> Result<Vec<DeliveryId>> {
+    if next.is_empty() {
+        return Ok(Vec::new());
+    }
+    next.iter_mut().for_each(|new| new.parent_id = new.parent_id.or(Some(held.id)));
+    Ok(push_all(write, actor, &next)?.into_iter().map(crate::api::Pushed::id).collect())
 }
 
 pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
     let held = &failure.held;
     let text = format!(
-        "SELECT attempts, max_attempts, snoozes, coalesce(leased_by, 'handover') FROM {} \
+        "SELECT attempts, max_attempts, snoozes, coalesce(leased_by, 'handover'), coalesce(target_app, ''), kind FROM {} \
          WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
         held.queue.table()
     );
-    let row: Option<(u32, u32, u32, String)> = write
+    let row: Option<(u32, u32, u32, String, String, Kind)> = write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
             let values = params![held.id.0, held.token.0];
-            statement.query_row(values, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).optional()
+            statement
+                .query_row(values, |r| {
+                    Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, parsed(r, 5)?))
+                })
+                .optional()
         })
         .map_err(sql("fail a delivery"))?;
-    let Some((attempts, max_attempts, snoozes, actor)) = row else { return Err(stale(write.sql, held)) };
+    let Some((attempts, max_attempts, snoozes, actor, app, kind)) = row else {
+        return Err(stale(write.sql, held));
+    };
+    let said = bounded(&failure.error);
     let (attempts, snoozes, wait) = match failure.verdict {
         Verdict::Final => (attempts, snoozes, None),
         Verdict::Retry if attempts >= max_attempts => (attempts, snoozes, None),
@@ -95,11 +110,12 @@ pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
                 snoozes,
                 run_at.map(rfc3339),
                 write.now,
-                bounded(&failure.error),
+                said,
                 failure.result.map(|r| r.to_string())
             ])
         })
         .map_err(sql("fail a delivery"))?;
+    moved(write, &actor, &[Moved::new(held.id, app, kind, Status::Processing, status).note(said)])?;
     push_next(write, &actor, held, failure.next)?;
     Ok(Failed { status, run_at })
 }

@@ -1,16 +1,19 @@
 //! The contract, method by method: writes go to the writer, reads to a reader.
 
 use super::writer::Step;
-use super::{SqliteLedger, answer, arrivals, by_hand, claim, copy, finish, names, push, query, schedules};
-use crate::api::{
-    Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Content, Failed, Failure,
-    Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation,
-    Reserve, ScheduleMark, Waiting,
+use super::{
+    SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
+    transfer,
 };
-use crate::copy::{Page, Part, State};
+use crate::api::{
+    Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
+    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued,
+    Reservation, Reserve, ScheduleMark, Waiting,
+};
+use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
-use handover_core::{Checksum, Delivery, DeliveryId, HolderId, LeaseToken, NewDelivery, Result};
+use handover_core::{Checksum, Delivery, DeliveryId, HolderId, LeaseToken, NewDelivery, Result, Status};
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,30 +40,32 @@ impl Ledger for SqliteLedger {
 
     async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>> {
         let by = actor.to_owned();
-        self.writer
-            .run(Step::Other, actor, move |w| new.iter().map(|n| push::push(w, &by, n)).collect())
-            .await
+        self.writer.run(Step::Other, move |w| push::push_all(w, &by, &new)).await
     }
 
-    async fn begin_load(&self, _actor: &str, _key: &str, _whole: bool) -> Result<Load> {
-        Err(handover_core::Error::internal("loads are being built"))
+    async fn begin_load(&self, actor: &str, key: &str, whole: bool) -> Result<Load> {
+        let (by, key) = (actor.to_owned(), key.to_owned());
+        self.writer.run(Step::Quiet, move |w| loads::begin(w, &by, &key, whole)).await
     }
 
-    async fn load(&self, _actor: &str, _key: &str, _at: u64, _rows: Vec<NewDelivery>) -> Result<Load> {
-        Err(handover_core::Error::internal("loads are being built"))
+    async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
+        let (by, key) = (actor.to_owned(), key.to_owned());
+        self.writer.run(Step::Other, move |w| loads::load(w, &by, &key, at, &rows)).await
     }
 
-    async fn end_load(&self, _actor: &str, _key: &str) -> Result<Load> {
-        Err(handover_core::Error::internal("loads are being built"))
+    async fn end_load(&self, actor: &str, key: &str) -> Result<Load> {
+        let (by, key) = (actor.to_owned(), key.to_owned());
+        self.writer.run(Step::Other, move |w| loads::end(w, &by, &key)).await
     }
 
-    async fn drop_load(&self, _actor: &str, _key: &str) -> Result<bool> {
-        Err(handover_core::Error::internal("loads are being built"))
+    async fn drop_load(&self, _actor: &str, key: &str) -> Result<bool> {
+        let key = key.to_owned();
+        self.writer.run(Step::Quiet, move |w| loads::give_up(w, &key)).await
     }
 
     async fn arrive(&self, actor: &str, arrivals: Vec<NewArrival>) -> Result<Vec<Arrived>> {
         let by = actor.to_owned();
-        self.writer.run(Step::Arrive, actor, move |w| arrivals::arrive(w, &by, &arrivals)).await
+        self.writer.run(Step::Arrive, move |w| arrivals::arrive(w, &by, &arrivals)).await
     }
 
     async fn claim(&self, request: Claim) -> Result<Vec<Delivery>> {
@@ -68,14 +73,14 @@ impl Ledger for SqliteLedger {
         if !self.readers.run(move |c| claim::any(c, &look, &now)).await? {
             return Ok(Vec::new());
         }
-        self.writer.run(Step::Claim, "handover", move |w| claim::claim(w, &request)).await
+        self.writer.run(Step::Claim, move |w| claim::claim(w, &request)).await
     }
 
     async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>> {
         if held.is_empty() {
             return Ok(held);
         }
-        self.writer.run(Step::Quiet, "handover", move |w| claim::renew(w, held, lease)).await
+        self.writer.run(Step::Quiet, move |w| claim::renew(w, held, lease)).await
     }
 
     async fn lost(&self, held: Vec<Held>) -> Result<Vec<Held>> {
@@ -103,11 +108,11 @@ impl Ledger for SqliteLedger {
         } else {
             Step::End
         };
-        self.writer.run(step, "handover", move |w| finish::complete(w, completion)).await
+        self.writer.run(step, move |w| finish::complete(w, completion)).await
     }
 
     async fn fail(&self, failure: Failure) -> Result<Failed> {
-        self.writer.run(Step::Other, "handover", move |w| finish::fail(w, failure)).await
+        self.writer.run(Step::Other, move |w| finish::fail(w, failure)).await
     }
 
     async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
@@ -117,7 +122,7 @@ impl Ledger for SqliteLedger {
             true => Step::End,
             false => Step::Complete,
         };
-        self.writer.run(step, "handover", move |w| answer::answer(w, answers)).await
+        self.writer.run(step, move |w| answer::answer(w, answers)).await
     }
 
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
@@ -134,7 +139,7 @@ impl Ledger for SqliteLedger {
         if held.is_empty() {
             return Ok(0);
         }
-        self.writer.run(Step::Other, "handover", move |w| claim::release(w, &held)).await
+        self.writer.run(Step::Other, move |w| claim::release(w, &held)).await
     }
 
     async fn holders(&self) -> Result<Vec<HolderId>> {
@@ -146,54 +151,54 @@ impl Ledger for SqliteLedger {
         if !self.readers.run(move |c| claim::any_lost(c, &look, &now)).await? {
             return Ok(Vec::new());
         }
-        self.writer.run(Step::Other, actor, move |w| claim::rescue(w, &lost)).await
+        let by = actor.to_owned();
+        self.writer.run(Step::Other, move |w| claim::rescue(w, &by, &lost)).await
     }
 
     async fn retry(&self, actor: &str, id: DeliveryId) -> Result<()> {
-        self.writer.run(Step::Other, actor, move |w| by_hand::retry(w, id)).await
+        let by = actor.to_owned();
+        self.writer.run(Step::Other, move |w| by_hand::retry(w, &by, id)).await
     }
 
     async fn cancel(&self, actor: &str, id: DeliveryId) -> Result<()> {
         let by = actor.to_owned();
-        self.writer.run(Step::Other, actor, move |w| by_hand::cancel(w, &by, id)).await
+        self.writer.run(Step::Other, move |w| by_hand::cancel(w, &by, id)).await
     }
 
     async fn replay(&self, actor: &str, id: DeliveryId) -> Result<DeliveryId> {
         let by = actor.to_owned();
-        self.writer.run(Step::Other, actor, move |w| by_hand::replay(w, &by, id)).await
+        self.writer.run(Step::Other, move |w| by_hand::replay(w, &by, id)).await
     }
 
     async fn pause(&self, actor: &str, app: &str) -> Result<()> {
         let (by, app) = (actor.to_owned(), app.to_owned());
-        self.writer.run(Step::Quiet, actor, move |w| by_hand::pause(w, &by, &app)).await
+        self.writer.run(Step::Quiet, move |w| by_hand::pause(w, &by, &app)).await
     }
 
-    async fn resume(&self, actor: &str, app: &str) -> Result<bool> {
+    async fn resume(&self, _actor: &str, app: &str) -> Result<bool> {
         let app = app.to_owned();
-        self.writer.run(Step::Other, actor, move |w| by_hand::resume(w, &app)).await
+        self.writer.run(Step::Other, move |w| by_hand::resume(w, &app)).await
     }
 
     async fn paused(&self) -> Result<Vec<Pause>> {
         self.readers.run(query::paused).await
     }
 
-    async fn restore(&self, actor: &str, id: DeliveryId) -> Result<bool> {
-        self.writer.run(Step::Other, actor, move |w| by_hand::restore(w, id)).await
+    async fn restore(&self, _actor: &str, id: DeliveryId) -> Result<bool> {
+        self.writer.run(Step::Other, move |w| by_hand::restore(w, id)).await
     }
 
     async fn reserve(&self, reserve: Reserve) -> Result<Reservation> {
-        self.writer.run(Step::Reserve, "handover", move |w| names::reserve(w, &reserve)).await
+        self.writer.run(Step::Reserve, move |w| names::reserve(w, &reserve)).await
     }
 
     async fn reserve_all(&self, reserves: Vec<Reserve>) -> Result<Vec<Result<Reservation>>> {
-        self.writer.run(Step::Reserve, "handover", move |w| names::reserve_all(w, &reserves)).await
+        self.writer.run(Step::Reserve, move |w| names::reserve_all(w, &reserves)).await
     }
 
     async fn discard(&self, reservation: &Reservation, by: Option<&Held>) -> Result<()> {
         let (reservation, by) = (reservation.clone(), by.cloned());
-        self.writer
-            .run(Step::Reserve, "handover", move |w| names::discard(w, &reservation, by.as_ref()))
-            .await
+        self.writer.run(Step::Reserve, move |w| names::discard(w, &reservation, by.as_ref())).await
     }
 
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>> {
@@ -227,9 +232,7 @@ impl Ledger for SqliteLedger {
 
     async fn take_content(&self, held: &Held, app: &str, checksum: Checksum) -> Result<Content> {
         let (held, app) = (held.clone(), app.to_owned());
-        self.writer
-            .run(Step::Quiet, "handover", move |w| arrivals::take_content(w, &held, &app, checksum))
-            .await
+        self.writer.run(Step::Quiet, move |w| arrivals::take_content(w, &held, &app, checksum)).await
     }
 
     async fn schedule_mark(&self, app: &str) -> Result<Option<ScheduleMark>> {
@@ -244,7 +247,7 @@ impl Ledger for SqliteLedger {
         push: Option<NewDelivery>,
     ) -> Result<Option<DeliveryId>> {
         let by = actor.to_owned();
-        self.writer.run(Step::Other, actor, move |w| schedules::due(w, &by, &mark, push.as_ref())).await
+        self.writer.run(Step::Other, move |w| schedules::due(w, &by, &mark, push.as_ref())).await
     }
 
     async fn get(&self, id: DeliveryId) -> Result<Option<Delivery>> {
@@ -257,6 +260,10 @@ impl Ledger for SqliteLedger {
 
     async fn counts(&self) -> Result<Vec<AppCount>> {
         self.readers.run(query::counts).await
+    }
+
+    async fn conservation(&self) -> Result<Vec<Conserved>> {
+        self.readers.run(query::conservation).await
     }
 
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {
@@ -274,23 +281,50 @@ impl Ledger for SqliteLedger {
     }
 
     async fn archive(&self, actor: &str, ids: Vec<DeliveryId>) -> Result<usize> {
-        self.writer.run(Step::Other, actor, move |w| by_hand::archive(w, &ids)).await
+        let by = actor.to_owned();
+        self.writer.run(Step::Quiet, move |w| archive::archive(w, &by, &ids)).await
+    }
+
+    async fn archive_ended(
+        &self,
+        actor: &str,
+        queue: Queue,
+        status: Status,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<usize> {
+        if !matches!(status, Status::Completed | Status::Failed)
+            || !self.readers.run(move |c| archive::any_ended(c, queue, status, before)).await?
+        {
+            return Ok(0);
+        }
+        let by = actor.to_owned();
+        self.writer
+            .run(Step::Quiet, move |w| archive::archive_ended(w, &by, queue, status, before, max))
+            .await
+    }
+
+    async fn move_archived(&self, max: usize) -> Result<usize> {
+        if !self.readers.run(archive::any_marked).await? {
+            return Ok(0);
+        }
+        self.writer.run(Step::Quiet, move |w| archive::move_marked(w, max)).await
     }
 
     async fn state(&self) -> Result<State> {
-        self.readers.run(copy::state).await
+        self.readers.run(transfer::state).await
     }
 
     async fn read_part(&self, part: Part, after: Option<String>, limit: usize) -> Result<Page> {
-        self.readers.run(move |c| copy::read(c, part, after.as_deref(), limit)).await
+        self.readers.run(move |c| transfer::read(c, part, after.as_deref(), limit)).await
     }
 
     async fn write_part(&self, part: Part, rows: Vec<String>) -> Result<()> {
-        self.writer.run(Step::Quiet, "copy", move |w| copy::write(w, part, &rows)).await
+        self.writer.run(Step::Quiet, move |w| transfer::write(w, part, &rows)).await
     }
 
     async fn take_over(&self, state: &State) -> Result<()> {
         let state = state.clone();
-        self.writer.run(Step::Quiet, "copy", move |w| copy::take_over(w, &state)).await
+        self.writer.run(Step::Quiet, move |w| transfer::take_over(w, &state)).await
     }
 }

@@ -19,6 +19,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, text: include_str!("../../migrations/sqlite/0001_ledger.sql"), tables: false },
     Migration { number: 2, text: include_str!("../../migrations/sqlite/0002_deliveries.sql"), tables: true },
     Migration { number: 3, text: include_str!("../../migrations/sqlite/0003_archive.sql"), tables: false },
+    Migration { number: 4, text: include_str!("../../migrations/sqlite/0004_records.sql"), tables: false },
+    Migration { number: 5, text: include_str!("../../migrations/sqlite/0005_plain_sql.sql"), tables: true },
 ];
 
 /// Marks the file as a ledger: "HAND" in ASCII.

@@ -6,15 +6,17 @@
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
 mod answer;
+mod archive;
 mod arrivals;
 mod by_hand;
 mod claim;
-mod copy;
 mod error;
 mod finish;
 mod ledger_impl;
+mod loads;
 mod migrate;
 mod mount;
+mod moves;
 mod names;
 mod open;
 #[cfg(test)]
@@ -24,6 +26,7 @@ mod query;
 mod reader;
 mod row;
 mod schedules;
+mod transfer;
 mod wake;
 mod writer;
 #[cfg(test)]

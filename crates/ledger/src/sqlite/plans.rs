@@ -1,7 +1,7 @@
 //! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
 //! not depend on what is in the tables, because nothing here runs ANALYZE.
 
-use super::{claim, migrate, query};
+use super::{archive, claim, migrate, query};
 use crate::api::{Filter, Queue};
 use handover_core::{DeliveryId, Kind, Status};
 use rusqlite::Connection;
@@ -76,7 +76,11 @@ fn times_and_counts_read_the_present_only() {
     let connection = ledger();
     let times = ["idx_deliveries_due", "idx_due", "idx_deliveries_leases", "idx_leases"];
     assert_in_order(&connection, query::NEXT_DUE, &times);
-    assert_in_order(&connection, query::OLDEST_PENDING, &["idx_deliveries_oldest", "idx_oldest"]);
+    assert_in_order(
+        &connection,
+        query::OLDEST_PENDING,
+        &["idx_deliveries_status_created", "idx_status_created"],
+    );
     let counts = plan(&connection, query::COUNTS);
     assert_eq!(counts, ["SCAN tally"], "a few rows, in the order of their key");
 }
@@ -107,13 +111,13 @@ fn a_list_goes_by_the_index_of_what_it_asks_for() {
     assert_list(&connection, all(), "ROWID");
     assert_list(&connection, Filter { before: Some(DeliveryId(9)), ..all() }, "ROWID");
     assert_list(&connection, Filter { status: Some(Status::Completed), ..all() }, "ROWID");
-    for status in [Status::Pending, Status::Processing, Status::Failed] {
-        assert_list(&connection, Filter { status: Some(status), ..all() }, "status_created");
-        assert_list(
-            &connection,
-            Filter { status: Some(status), kind: Some(Kind::File), ..all() },
-            "status_created",
-        );
+    for (status, index) in [
+        (Status::Pending, "status_created"),
+        (Status::Processing, "leases"),
+        (Status::Failed, "status_created"),
+    ] {
+        assert_list(&connection, Filter { status: Some(status), ..all() }, index);
+        assert_list(&connection, Filter { status: Some(status), kind: Some(Kind::File), ..all() }, index);
     }
     assert_list(&connection, Filter { app: Some("a".into()), ..all() }, "app");
     assert_list(
@@ -130,4 +134,19 @@ fn a_list_goes_by_the_index_of_what_it_asks_for() {
     assert_list(&connection, Filter { ended_before: now, before: Some(DeliveryId(9)), ..all() }, "ROWID");
     let archived = Filter { parent: Some(DeliveryId(1)), archived: true, limit: 9, ..all() };
     assert!(plan(&connection, &query::list_query(&archived).0).join("\n").contains("idx_archive_parent"));
+}
+
+#[test]
+fn the_archive_is_fed_by_index() {
+    let connection = ledger();
+    for (text, index) in archive::ENDED.iter().zip(["idx_deliveries_ended", "idx_ended"]) {
+        assert_in_order(&connection, text, &[index]);
+    }
+    assert_in_order(&connection, &archive::marked(Queue::Records), &["idx_archived"]);
+}
+
+#[test]
+fn a_history_is_found_by_its_number() {
+    let connection = ledger();
+    assert_by(&connection, query::AUDIT, &["idx_audit_delivery", "idx_audit_run"]);
 }

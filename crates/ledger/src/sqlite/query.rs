@@ -1,8 +1,9 @@
 //! Reading: one delivery, lists, counts, history. Nothing here writes.
 
 use super::error::sql;
+use super::moves::RUN_MAX;
 use super::row::{COLUMNS, delivery, parsed, time};
-use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
+use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
 use handover_core::clock::rfc3339;
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
@@ -129,7 +130,7 @@ macro_rules! oldest {
             $table,
             " INDEXED BY ",
             $index,
-            "oldest WHERE status = 'pending' \
+            "status_created WHERE status = 'pending' \
              AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
         )
     };
@@ -178,14 +179,18 @@ pub(super) fn next_due(connection: &Connection, now: &str) -> Result<Option<Time
     smallest(connection, NEXT_DUE, &[&now])
 }
 
+/// What `v_audit` has of one delivery: its own rows, and those of the runs that it lies in.
+pub(super) const AUDIT: &str = "SELECT at, actor, from_status, to_status, note, id FROM audit_log INDEXED BY idx_audit_delivery \
+     WHERE delivery_id = ?1 AND last_id IS NULL \
+     UNION ALL SELECT at, actor, from_status, to_status, note, id FROM audit_log INDEXED BY idx_audit_run \
+     WHERE last_id IS NOT NULL AND delivery_id > ?1 - ?2 AND delivery_id <= ?1 AND last_id >= ?1 ORDER BY id";
+
 pub(super) fn audit(connection: &Connection, id: DeliveryId) -> Result<Vec<AuditEntry>> {
     connection
-        .prepare_cached(
-            "SELECT at, actor, from_status, to_status, note FROM v_audit WHERE delivery_id = ?1 ORDER BY id",
-        )
+        .prepare_cached(AUDIT)
         .and_then(|mut statement| {
             statement
-                .query_map([id.0], |row| {
+                .query_map([id.0, RUN_MAX], |row| {
                     Ok(AuditEntry {
                         at: time(row, 0)?,
                         actor: row.get(1)?,
@@ -212,4 +217,34 @@ pub(super) fn paused(connection: &Connection) -> Result<Vec<Pause>> {
                 .collect()
         })
         .map_err(sql("list the paused apps"))
+}
+
+const CONSERVATION: &str = "SELECT s.source, s.kind, s.pushed, s.live - coalesce(d.n, 0), s.archived, s.deleted + coalesce(d.n, 0) \
+     FROM sources AS s LEFT JOIN (\
+         SELECT source_app, kind, count(*) AS n FROM deliveries INDEXED BY idx_deliveries_deleted \
+         WHERE deleted_at IS NOT NULL GROUP BY source_app, kind \
+         UNION ALL SELECT source_app, kind, count(*) FROM data_staging INDEXED BY idx_deleted \
+         WHERE deleted_at IS NOT NULL GROUP BY source_app, kind) AS d \
+     ON d.source_app = s.source AND d.kind = s.kind ORDER BY s.source, s.kind";
+
+/// What each source has handed over and what became of it; cheap however long the past.
+pub(super) fn conservation(connection: &Connection) -> Result<Vec<Conserved>> {
+    let count = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(|n| n.max(0).unsigned_abs());
+    connection
+        .prepare_cached(CONSERVATION)
+        .and_then(|mut statement| {
+            statement
+                .query_map([], |row| {
+                    Ok(Conserved {
+                        source: row.get(0)?,
+                        kind: parsed(row, 1)?,
+                        pushed: count(row, 2)?,
+                        live: count(row, 3)?,
+                        archived: count(row, 4)?,
+                        deleted: count(row, 5)?,
+                    })
+                })?
+                .collect()
+        })
+        .map_err(sql("add up what the sources handed over"))
 }

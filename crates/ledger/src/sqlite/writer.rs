@@ -3,7 +3,8 @@
 //! Invariants: all writes of this process go through it; a command runs in a savepoint of its own, so that one that
 //! fails takes nothing with it; a caller hears of its command only after the group's commit is on disk, or of the
 //! error that undid the group; a group that changed no row is not committed, so that nobody is woken by it. A group of
-//! claims alone is committed without a sync of its own: see [`sync_mode`].
+//! claims alone is committed without a sync of its own: see [`sync_mode`]. The tables' triggers, which are for other
+//! programs, do not fire here: what they would do, [`super::moves`] does.
 //!
 //! On a crash the group is gone whole, and nobody was told otherwise.
 
@@ -12,6 +13,7 @@ use super::wake::Touch;
 use handover_core::limits::{ERROR_TEXT_MAX_BYTES, GROUP_COMMIT_MAX};
 use handover_core::{Clock, Error, ErrorKind, Result, fault};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -82,7 +84,6 @@ type Tell = Box<dyn FnOnce(Option<&Error>) + Send>;
 /// A queued command.
 struct Queued {
     step: Step,
-    actor: String,
     /// Without a transaction, where none could be begun, it only makes the reply.
     run: Run,
 }
@@ -120,6 +121,11 @@ impl Writer {
         wake: Arc<watch::Sender<u64>>,
         touch: Touch,
     ) -> Result<Self> {
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
+            // Nor are the tables' checks of what is JSON, a status, a number: our types are these.
+            .and_then(|_| connection.pragma_update(None, "ignore_check_constraints", true))
+            .map_err(sql("open the file"))?;
         let (queue, commands) = mpsc::channel();
         let looking = Arc::new(AtomicBool::new(false));
         let look = looking.clone();
@@ -136,7 +142,6 @@ impl Writer {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         step: Step,
-        actor: &str,
         command: impl FnOnce(&Write<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel::<Result<T>>();
@@ -156,9 +161,7 @@ impl Writer {
             }
         });
         let gone = || Error::new(ErrorKind::Cancelled, "the ledger is closed");
-        self.queue
-            .send(Message::Command(Queued { step, actor: actor.to_owned(), run }))
-            .map_err(|_| gone())?;
+        self.queue.send(Message::Command(Queued { step, run })).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -295,14 +298,7 @@ fn in_transaction(
     let write =
         Write { sql: connection, now: handover_core::clock::rfc3339(at), at, frees_work: Cell::new(false) };
     let before = connection.total_changes();
-    let mut actors = 0;
-    let mut actor = None;
     for queued in group {
-        if actor.as_ref() != Some(&queued.actor) {
-            set_actor(connection, Some(&queued.actor))?;
-            actor = Some(queued.actor);
-            actors += 1;
-        }
         let reply = (queued.run)(Some(&write));
         let undone = reply.undone.as_ref().map(again);
         replies.push(reply);
@@ -310,17 +306,7 @@ fn in_transaction(
             return Err(error);
         }
     }
-    let changed = connection.total_changes() - before > actors;
-    set_actor(connection, None)?;
-    Ok(changed)
-}
-
-fn set_actor(connection: &Connection, actor: Option<&str>) -> Result<()> {
-    connection
-        .prepare_cached("UPDATE actor SET name = ?1")
-        .and_then(|mut statement| statement.execute([actor]))
-        .map(|_| ())
-        .map_err(sql("note who acts"))
+    Ok(connection.total_changes() > before)
 }
 
 /// An error's text, cut to what the ledger keeps.

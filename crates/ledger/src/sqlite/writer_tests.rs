@@ -20,9 +20,7 @@ impl World {
         let folder = Folder::new();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let connection = connect(&folder.join("ledger.db"), flags).unwrap();
-        connection
-            .execute_batch("CREATE TABLE actor (name); INSERT INTO actor VALUES (NULL); CREATE TABLE t (n)")
-            .unwrap();
+        connection.execute_batch("CREATE TABLE t (n)").unwrap();
         let (wake, woken) = watch::channel(0);
         let writer = Writer::start(
             connection,
@@ -45,7 +43,7 @@ impl World {
                 let _ = held.recv();
                 Ok(())
             };
-            writer.run(Step::Quiet, "test", command).await
+            writer.run(Step::Quiet, command).await
         });
         runs.await.unwrap();
         release
@@ -69,9 +67,9 @@ async fn group(world: &World, second: fn(&Write<'_>) -> Result<()>) -> (Result<(
     let go = async move { drop(release) };
     let writer = &world.writer;
     let (first, second, third, ()) = tokio::join!(
-        writer.run(Step::Other, "a", |w| insert(w, 1)),
-        writer.run(Step::Other, "b", second),
-        writer.run(Step::Other, "c", |w| insert(w, 3)),
+        writer.run(Step::Other, |w| insert(w, 1)),
+        writer.run(Step::Other, second),
+        writer.run(Step::Other, |w| insert(w, 3)),
         go
     );
     (first, second, third)
@@ -104,7 +102,7 @@ async fn one_that_undoes_the_transaction_is_told_to_all() {
     assert!(world.rows().is_empty());
     assert!(!world.wake.has_changed().unwrap());
     // The writer goes on.
-    world.writer.run(Step::Other, "a", |w| insert(w, 7)).await.unwrap();
+    world.writer.run(Step::Other, |w| insert(w, 7)).await.unwrap();
     assert_eq!(world.rows(), [7]);
 }
 
@@ -113,10 +111,10 @@ async fn all_hear_why_none_of_them_could_run() {
     let world = World::new();
     world
         .writer
-        .run(Step::Quiet, "a", |w| w.sql.pragma_update(None, "query_only", true).map_err(sql("set")))
+        .run(Step::Quiet, |w| w.sql.pragma_update(None, "query_only", true).map_err(sql("set")))
         .await
         .ok();
-    let command = |n| world.writer.run(Step::Other, "b", move |w| insert(w, n));
+    let command = |n| world.writer.run(Step::Other, move |w| insert(w, n));
     let (first, second) = tokio::join!(command(1), command(2));
     for told in [first, second] {
         let error = told.unwrap_err();
@@ -128,7 +126,7 @@ async fn all_hear_why_none_of_them_could_run() {
 async fn what_changes_nothing_is_not_committed() {
     let world = World::new();
     let before = std::fs::metadata(world.folder.join("ledger.db-wal")).unwrap().len();
-    world.writer.run(Step::Other, "a", |_| Ok(())).await.unwrap();
+    world.writer.run(Step::Other, |_| Ok(())).await.unwrap();
     assert!(!world.wake.has_changed().unwrap());
     assert_eq!(std::fs::metadata(world.folder.join("ledger.db-wal")).unwrap().len(), before);
 }

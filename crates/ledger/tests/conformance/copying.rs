@@ -4,7 +4,7 @@ use super::arrivals::seen;
 use super::names::wish;
 use super::*;
 use handover_core::ErrorKind;
-use handover_ledger::copy::{Part, copy};
+use handover_ledger::transfer::{Part, copy};
 use handover_ledger::{Filter, Ledger, ScheduleMark};
 
 /// A ledger with something of everything in it.

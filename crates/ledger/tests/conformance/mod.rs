@@ -4,14 +4,17 @@
 //! The cases speak to a backend through [`Backend`] alone. Plain SQL stands for a program that knows nothing of
 //! Handover; it is written so that SQLite and PostgreSQL take it alike.
 
+pub(crate) mod answers;
 pub(crate) mod arrivals;
 pub(crate) mod by_hand;
 pub(crate) mod claiming;
 pub(crate) mod copying;
+pub(crate) mod conservation;
 pub(crate) mod ending;
 pub(crate) mod entering;
 pub(crate) mod history;
 pub(crate) mod leases;
+pub(crate) mod loads;
 pub(crate) mod names;
 pub(crate) mod reading;
 pub(crate) mod schedules;
@@ -219,6 +222,18 @@ macro_rules! conformance {
                 completing_hands_over, a_failing_next_rolls_all_back, a_checksum_goes_to_the_arrival, retries_back_off_until_used_up,
                 later_uses_up_no_attempt, a_final_failure_is_final, a_failure_may_publish_too, a_long_error_is_cut,
             }
+            answers {
+                each_answer_ends_its_delivery, a_stale_answer_leaves_the_others, whole_answers_count_all_or_none,
+                a_thousand_at_once, a_token_holds_what_was_claimed_with_it, what_waits_is_counted_up_to_a_limit,
+            }
+            loads {
+                a_load_goes_on_where_it_stopped, a_whole_load_is_unseen_until_its_end,
+                a_whole_load_that_is_given_up_leaves_nothing, a_load_counts_what_was_known, a_load_is_whole_or_it_is_not,
+                a_bad_row_takes_its_batch_with_it,
+            }
+            conservation {
+                what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
+            }
             by_hand {
                 cancel_ends_what_has_not_ended, retry_is_for_the_failed, replay_of_whatever_ended,
                 the_end_of_a_flow_is_not_replayed, restore_brings_back, pause_and_resume, unknown_numbers_are_said,
@@ -226,6 +241,9 @@ macro_rules! conformance {
             states {
                 the_tables_agree_with_the_state_machine, plain_sql_may_hand_over, plain_sql_may_complete,
                 plain_sql_nonsense_is_refused, plain_sql_times_become_ours, plain_sql_keeps_the_counts,
+                a_plain_claim_has_a_lease_and_no_token, a_plain_claim_that_is_never_ended_is_rescued,
+                plain_sql_cannot_end_what_a_worker_holds, plain_sql_does_not_claim_what_is_deleted,
+                what_plain_sql_archives_is_moved,
             }
             history {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,

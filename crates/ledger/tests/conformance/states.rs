@@ -157,3 +157,77 @@ pub(crate) async fn plain_sql_keeps_the_counts<B: Backend>() {
         }
     }
 }
+
+pub(crate) async fn a_plain_claim_has_a_lease_and_no_token<B: Backend>() {
+    let w = World::<B>::new().await;
+    let id = w.push(new(Kind::Record, "a")).await;
+    let claim = format!("UPDATE data_staging SET status = 'processing' WHERE id = {id}");
+    assert_eq!(w.backend.sql(&claim).await.unwrap(), 1);
+    let now = w.get(id).await;
+    assert_eq!((now.status, now.lease_token, now.attempts), (Status::Processing, None, 1));
+    // The database gives the lease by its own clock.
+    let left = now.lease_until.unwrap().duration_since(jiff::Timestamp::now()).as_secs();
+    assert!((3_500..=3_600).contains(&left), "{left} s of lease");
+    assert!(!now.leased_by.unwrap().is_process(), "only the end of its lease takes it back");
+    // It does not come to a worker of ours meanwhile, and its own end takes the lease away.
+    assert!(w.claim(Kind::Record, "a", 1).await.is_empty());
+    let done = format!("UPDATE data_staging SET status = 'completed' WHERE id = {id}");
+    assert_eq!(w.backend.sql(&done).await.unwrap(), 1);
+    let now = w.get(id).await;
+    assert_eq!((now.status, now.lease_until), (Status::Completed, None));
+}
+
+pub(crate) async fn a_plain_claim_that_is_never_ended_is_rescued<B: Backend>() {
+    let w = World::<B>::new().await;
+    let id = w.push(new(Kind::Record, "a")).await;
+    w.backend.sql("UPDATE data_staging SET status = 'processing'").await.unwrap();
+    w.advance(3_500);
+    assert!(w.ledger.rescue("rescuer", vec![]).await.unwrap().is_empty());
+    w.advance(200);
+    let rescued = w.ledger.rescue("rescuer", vec![]).await.unwrap();
+    assert_eq!((rescued.len(), rescued[0].id, rescued[0].status), (1, id, Status::Pending));
+    assert_eq!(ids(&w.claim(Kind::Record, "a", 1).await), [id]);
+}
+
+pub(crate) async fn plain_sql_cannot_end_what_a_worker_holds<B: Backend>() {
+    let w = World::<B>::new().await;
+    let (id, held) = w.held(Kind::Record, "a").await;
+    for change in ["status = 'completed'", "status = 'failed'", "status = 'pending'"] {
+        let text = format!("UPDATE data_staging SET {change} WHERE id = {id}");
+        let why = w.backend.sql(&text).await.unwrap_err();
+        assert!(why.contains("a Handover worker holds this delivery"), "{why}");
+    }
+    assert!(w.ledger.holds(&held).await.unwrap());
+    w.complete(&held).await.unwrap();
+    w.check_counts().await;
+}
+
+pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
+    let w = World::<B>::new().await;
+    let all = w.push_to(Kind::Record, "a", 3).await;
+    let delete = format!("UPDATE data_staging SET deleted_at = created_at WHERE id = {}", all[1]);
+    w.backend.sql(&delete).await.unwrap();
+    w.backend.sql("UPDATE data_staging SET status = 'processing' WHERE status = 'pending'").await.unwrap();
+    assert_eq!(w.status(all[0]).await, Status::Processing);
+    assert_eq!(w.status(all[1]).await, Status::Pending);
+    assert_eq!(w.status(all[2]).await, Status::Processing);
+}
+
+pub(crate) async fn what_plain_sql_archives_is_moved<B: Backend>() {
+    let w = World::<B>::new().await;
+    assert_eq!(w.ledger.move_archived(100).await.unwrap(), 0);
+    let all = w.push_to(Kind::Record, "a", 3).await;
+    w.backend.sql("UPDATE data_staging SET status = 'completed'").await.unwrap();
+    let mark = format!("UPDATE data_staging SET status = 'archived' WHERE id <> {}", all[2]);
+    assert_eq!(w.backend.sql(&mark).await.unwrap(), 2);
+    w.check_counts().await;
+    assert_eq!(w.ledger.move_archived(1).await.unwrap(), 1);
+    assert_eq!(w.ledger.move_archived(100).await.unwrap(), 1);
+    assert_eq!(w.number("SELECT count(*) FROM data_archive").await, 2);
+    assert_eq!(w.number("SELECT count(*) FROM data_staging").await, 1);
+    assert_eq!((w.status(all[0]).await, w.status(all[2]).await), (Status::Archived, Status::Completed));
+    // The move itself is no transition: the log has it once.
+    let audit = w.ledger.audit(all[0]).await.unwrap();
+    assert_eq!(audit.iter().filter(|entry| entry.to == Status::Archived).count(), 1);
+    w.check_counts().await;
+}

@@ -4,11 +4,27 @@
 //! its times as RFC 3339, so that numbers keep every digit. The parts go one after the other, in pages, each page one
 //! transaction of the target. The identity goes last.
 //!
+//! What travels is what there is: a `whole` load that has not ended is begun anew after the copy, and the counts by source begin
+//! with what is there.
+//!
 //! Invariants: the target must be empty; the source must not change meanwhile, or the copy is refused at its end.
 //! On a crash the target has no identity of the source's and is not empty: it is to be dropped, and the copy begun anew.
 
 use crate::api::Ledger;
 use handover_core::{Error, ErrorKind, Result};
+
+/// What the audit log says of some deliveries with following numbers that made the same move together.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Entry {
+    /// When, as RFC 3339.
+    pub(crate) at: String,
+    pub(crate) actor: String,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    pub(crate) from_status: Option<String>,
+    pub(crate) to_status: String,
+    pub(crate) note: Option<String>,
+}
 
 /// How many rows go in one transaction.
 const PAGE: usize = 500;
@@ -37,7 +53,7 @@ pub enum Part {
     Names,
     /// Arrivals.
     Arrivals,
-    /// The audit log, a row for each transition.
+    /// The audit log: a row is a transition of the deliveries from `first` to `last`.
     Audit,
     /// Schedules.
     Schedules,
@@ -83,7 +99,7 @@ const DELIVERY: &[(&str, Holds)] = &[
 
 impl Part {
     /// All parts, in the order in which they are copied.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deliveries,
         Self::Records,
         Self::Archive,
@@ -91,6 +107,7 @@ impl Part {
         Self::Arrivals,
         Self::Schedules,
         Self::Paused,
+        Self::Loads,
         Self::Audit,
     ];
 
@@ -106,14 +123,6 @@ impl Part {
             Self::Schedules => "schedules",
             Self::Paused => "paused apps",
             Self::Loads => "loads",
-        }
-    }
-
-    /// The table, or the view that has a row for each thing.
-    pub(crate) fn source(self) -> &'static str {
-        match self {
-            Self::Audit => "v_audit",
-            other => other.table(),
         }
     }
 
@@ -135,15 +144,14 @@ impl Part {
     /// The columns that order its rows and tell them apart.
     pub(crate) fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals => &["id"],
+            Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals | Self::Audit => &["id"],
             Self::Names => &["folder", "stem"],
-            Self::Audit => &["id", "delivery_id"],
             Self::Schedules | Self::Paused => &["app"],
             Self::Loads => &["key"],
         }
     }
 
-    /// The columns that travel.
+    /// The columns that travel; those of the audit log are each backend's own.
     pub(crate) fn columns(self) -> Vec<(&'static str, Holds)> {
         let plain = |names: &[&'static str]| names.iter().map(|name| (*name, Plain)).collect::<Vec<_>>();
         match self {
@@ -179,15 +187,12 @@ impl Part {
                 ]);
                 [columns, vec![("arrived_at", Time)]].concat()
             }
-            Self::Audit => {
-                let columns = plain(&["actor", "delivery_id", "from_status", "to_status", "note"]);
-                [vec![("at", Time)], columns].concat()
-            }
+            Self::Audit => Vec::new(),
             Self::Schedules => vec![("app", Plain), ("last_due", Time)],
             Self::Paused => vec![("app", Plain), ("since", Time), ("by", Plain)],
             Self::Loads => {
-                let columns = plain(&["key", "whole", "rows", "duplicates"]);
-                [columns, vec![("began_at", Time), ("ended_at", Time)]].concat()
+                let columns = plain(&["key", "whole", "rows", "duplicates", "actor"]);
+                [columns, vec![("created_at", Time), ("updated_at", Time), ("ended_at", Time)]].concat()
             }
         }
     }

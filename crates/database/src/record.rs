@@ -1,0 +1,167 @@
+//! What a record may be, and what it becomes in the ledger.
+//!
+//! Invariants: a record that is refused here would not come out of some ledger as it went in: a NUL in a text (PostgreSQL
+//! has none), a name twice in an object, a number that no double holds exactly, nesting beyond the limit.
+
+use crate::number::first_inexact;
+use handover_core::{Kind, NewDelivery};
+use handover_records::json;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// How records are handed over.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Who hands them over.
+    pub from: String,
+    /// The app that they go to.
+    pub to: String,
+    /// The flow that they belong to.
+    pub flow: Option<String>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Not before this time.
+    pub run_at: Option<Timestamp>,
+    /// After so many attempts one has failed.
+    pub max_attempts: u32,
+    /// The field whose value is the dedup key; `a.b` is `b` in `a`.
+    pub dedup: Option<String>,
+    /// The field whose value is the order key.
+    pub order: Option<String>,
+}
+
+impl Shape {
+    /// Records that go from one app to another, and nothing more.
+    pub fn new(from: impl Into<String>, to: impl Into<String>) -> Self {
+        Self {
+            from: from.into(),
+            to: to.into(),
+            flow: None,
+            priority: 0,
+            run_at: None,
+            max_attempts: handover_core::limits::RETRIES_DEFAULT + 1,
+            dedup: None,
+            order: None,
+        }
+    }
+
+    /// The delivery of this record.
+    ///
+    /// # Errors
+    /// Why it cannot be one, for people: a key's field is missing or no plain value.
+    pub fn delivery(&self, data: Value) -> Result<NewDelivery, String> {
+        let dedup_key = self.dedup.as_deref().map(|field| key(&data, field)).transpose()?;
+        let order_key = self.order.as_deref().map(|field| key(&data, field)).transpose()?;
+        Ok(NewDelivery {
+            flow: self.flow.clone(),
+            priority: self.priority,
+            run_at: self.run_at,
+            max_attempts: self.max_attempts,
+            dedup_key,
+            order_key,
+            ..NewDelivery::new(Kind::Record, self.from.clone(), Some(self.to.clone()), data)
+        })
+    }
+}
+
+/// A record from its JSON.
+///
+/// # Errors
+/// Why it is refused, for people.
+pub fn from_json(raw: &[u8]) -> Result<Value, String> {
+    let value = json::parse(raw);
+    // A number that no double holds is no JSON to the parser: its own word is clearer.
+    let inexact = std::str::from_utf8(raw).ok().and_then(first_inexact);
+    match (value, inexact) {
+        (Ok(_), Some(number)) => Err(inexact_text(number)),
+        (Err(problem), Some(number)) if problem.message.contains("number out of range") => {
+            Err(inexact_text(number))
+        }
+        (Err(problem), _) => Err(problem.message),
+        (Ok(value), None) if has_escaped_nul(raw) && has_nul(&value) => {
+            Err("a text in it holds the character NUL (\\u0000), which not every ledger can keep".to_owned())
+        }
+        (Ok(value), None) => Ok(value),
+    }
+}
+
+fn inexact_text(number: &str) -> String {
+    let shown: String = number.chars().take(60).collect();
+    format!("the number {shown} cannot be kept exactly as it is written: write it as a text, \"{shown}\"")
+}
+
+fn has_escaped_nul(raw: &[u8]) -> bool {
+    raw.windows(6).any(|part| part == b"\\u0000")
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The value of a field as a key.
+fn key(data: &Value, field: &str) -> Result<String, String> {
+    // A field of just this name goes before a way into the record.
+    let mut found = data.get(field);
+    if found.is_none() {
+        found = field.split('.').try_fold(data, |value, part| value.get(part));
+    }
+    match found {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        Some(Value::Bool(value)) => Ok(value.to_string()),
+        Some(Value::String(_)) => Err(format!("the field `{field}` is to be a key, and is empty")),
+        Some(Value::Null) | None => Err(format!("it has no field `{field}`, which is to be a key")),
+        Some(_) => Err(format!("the field `{field}` is to be a key, and is no text or number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_ledger_could_not_give_back_is_refused() {
+        for (raw, says) in [
+            (r#"{"a": "x\u0000y"}"#, "NUL"),
+            (r#"{"a\u0000": 1}"#, "NUL"),
+            (r#"{"a": 1, "a": 2}"#, "comes twice"),
+            (r#"{"a": 1e400}"#, "cannot be kept exactly"),
+            (r#"{"a": 12345678901234567890123}"#, "cannot be kept exactly"),
+            (r#"{"a": }"#, "not JSON"),
+            ("", "not JSON"),
+            (r#"{"a": 1} {"b": 2}"#, "not JSON"),
+        ] {
+            let why = from_json(raw.as_bytes()).unwrap_err();
+            assert!(why.contains(says), "{raw}: {why}");
+        }
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert!(from_json(deep.as_bytes()).unwrap_err().contains("levels deep"));
+        assert!(from_json(b"\xff").is_err());
+        assert_eq!(from_json(br#"{"a": "\\u0000", "n": 18446744073709551615}"#).unwrap()["a"], "\\u0000");
+    }
+
+    #[test]
+    fn keys_come_from_fields() {
+        let shape =
+            Shape { dedup: Some("order.id".into()), order: Some("customer".into()), ..Shape::new("a", "b") };
+        let new = shape.delivery(json!({"order": {"id": 17}, "customer": "ann"})).unwrap();
+        assert_eq!((new.dedup_key.as_deref(), new.order_key.as_deref()), (Some("17"), Some("ann")));
+        let dotted = Shape { dedup: Some("a.b".into()), ..Shape::new("a", "b") };
+        assert_eq!(dotted.delivery(json!({"a.b": true})).unwrap().dedup_key.as_deref(), Some("true"));
+        for (data, says) in [
+            (json!({"customer": "ann"}), "has no field `order.id`"),
+            (json!({"order": {"id": []}, "customer": "ann"}), "no text or number"),
+            (json!({"order": {"id": ""}, "customer": "ann"}), "is empty"),
+            (json!([1]), "has no field"),
+        ] {
+            let why = shape.delivery(data).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
+    }
+}

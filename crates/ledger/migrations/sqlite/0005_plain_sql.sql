@@ -1,0 +1,92 @@
+-- What programs with plain SQL may do to the tables, and what it brings with it. The migrator runs this file twice, as it
+-- does 0002.
+--
+-- These triggers are for other programs alone: Handover's writer has them switched off, and its own statements do what
+-- belongs to them, a batch at a time (ledger/src/sqlite/moves.rs).
+
+DROP TRIGGER {table}_born;
+CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
+    -- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
+    UPDATE sqlite_sequence SET seq = NEW.id WHERE name = '{other}' AND seq < NEW.id;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO sources (source, kind, pushed, live) VALUES (NEW.source_app, NEW.kind, 1, 1)
+        ON CONFLICT (source, kind) DO UPDATE SET pushed = pushed + 1, live = live + 1;
+    INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
+        VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), coalesce(NEW.created_by, 'sql'), NEW.id, NULL, NEW.status,
+                NEW.last_error);
+END;
+
+DROP TRIGGER {table}_gone;
+CREATE TRIGGER {table}_gone AFTER DELETE ON {table} BEGIN
+    UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
+    UPDATE sources SET live = live - 1, deleted = deleted + 1 WHERE source = OLD.source_app AND kind = OLD.kind;
+END;
+
+CREATE TRIGGER {table}_other_source AFTER UPDATE OF source_app, kind ON {table}
+WHEN NEW.source_app <> OLD.source_app OR NEW.kind <> OLD.kind BEGIN
+    UPDATE sources SET pushed = pushed - 1, live = live - 1 WHERE source = OLD.source_app AND kind = OLD.kind;
+    INSERT INTO sources (source, kind, pushed, live) VALUES (NEW.source_app, NEW.kind, 1, 1)
+        ON CONFLICT (source, kind) DO UPDATE SET pushed = pushed + 1, live = live + 1;
+END;
+
+-- A token is a Handover worker's: what it holds nobody else may end, give back or take.
+CREATE TRIGGER {table}_held BEFORE UPDATE OF status, lease_token ON {table}
+WHEN OLD.lease_token IS NOT NULL AND OLD.status = 'processing'
+    AND (NEW.status <> OLD.status OR NEW.lease_token IS NOT OLD.lease_token) BEGIN
+    SELECT RAISE(ABORT, 'a Handover worker holds this delivery: answer with its token (handover ack, handover fail), or end it with handover cancel');
+END;
+
+CREATE TRIGGER {table}_no_token BEFORE UPDATE OF lease_token ON {table}
+WHEN OLD.lease_token IS NULL AND NEW.lease_token IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'only Handover gives lease tokens: leave lease_token out, or claim with handover pull');
+END;
+
+-- What is deleted is not claimed: the claim passes it by, and takes the others.
+CREATE TRIGGER {table}_deleted BEFORE UPDATE OF status ON {table}
+WHEN OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+    SELECT RAISE(IGNORE);
+END;
+
+-- A plain claim gets a lease of an hour unless it brings one, and no token. Its holder is no process of ours, whatever it
+-- is called, so that only the end of its lease takes the work from it.
+CREATE TRIGGER {table}_claimed AFTER UPDATE OF status ON {table}
+WHEN OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+    UPDATE {table} SET
+        attempts = CASE WHEN NEW.attempts = OLD.attempts THEN attempts + 1 ELSE attempts END,
+        leased_by = CASE WHEN NEW.leased_by IS NULL OR NEW.leased_by = '' THEN 'sql'
+                         WHEN NEW.leased_by = 'sql' OR NEW.leased_by LIKE 'sql:%' THEN NEW.leased_by
+                         ELSE 'sql:' || NEW.leased_by END,
+        lease_until = CASE WHEN NEW.lease_until IS NOT NULL AND NEW.lease_until IS NOT OLD.lease_until THEN lease_until
+                           ELSE strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour') END
+        WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER {table}_born_claimed AFTER INSERT ON {table} WHEN NEW.status = 'processing' AND NEW.lease_until IS NULL BEGIN
+    UPDATE {table} SET leased_by = coalesce(leased_by, 'sql'), lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour')
+        WHERE id = NEW.id;
+END;
+
+-- And its end takes the lease away.
+CREATE TRIGGER {table}_ended AFTER UPDATE OF status ON {table}
+WHEN OLD.status = 'processing' AND NEW.status <> 'processing' BEGIN
+    UPDATE {table} SET lease_until = NULL,
+        leased_by = CASE WHEN NEW.status = 'pending' THEN NULL ELSE leased_by END
+        WHERE id = NEW.id AND (lease_until IS NOT NULL OR NEW.status = 'pending');
+END;
+
+-- What was claimed by plain SQL before there were leases for it.
+UPDATE {table} SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour'), leased_by = coalesce(leased_by, 'sql')
+    WHERE status = 'processing' AND lease_until IS NULL;
+
+-- What plain SQL has archived, until it is moved.
+CREATE INDEX {index}archived ON {table} (id) WHERE status = 'archived';
+-- What is deleted, for the count of each source.
+CREATE INDEX {index}deleted ON {table} (source_app, kind) WHERE deleted_at IS NOT NULL;
+
+-- Fewer indexes for each record to go through: the oldest of an app is found in the first, which holds what the second
+-- held; what is processing is found by its lease.
+DROP INDEX {index}status_created;
+CREATE INDEX {index}status_created ON {table} (status, created_at, target_app, run_at)
+    WHERE status = 'pending' OR status = 'failed';
+DROP INDEX {index}oldest;
