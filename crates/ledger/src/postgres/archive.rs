@@ -29,8 +29,8 @@ pub(super) async fn archive_ended(
                  LIMIT $4 FOR UPDATE SKIP LOCKED) AS some) AS ended WHERE ids IS NOT NULL"
     );
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let (before, now) = (Some(before), tx.ledger().now());
-    let values = [text(&actor), text(&status.as_str()), time(&before), number(&max), time(&now)];
+    let (status, before, now) = (status.as_str(), Some(before), tx.ledger().now());
+    let values = [text(&actor), text(&status), time(&before), number(&max), time(&now)];
     moved(tx.rows("archive what has come of age", &call, &values).await?.first())
 }
 

@@ -260,11 +260,6 @@ impl Ledger for PostgresLedger {
         }
         in_transaction!(self, |tx| by_hand::archive(tx, actor, &ids))
     }
-}
-
-/// A fault after the commit can only kill: what counts counts.
-fn committed(point: &'static str) {
-    let _ = fault::point(point);
 
     async fn archive_ended(
         &self,
@@ -303,4 +298,9 @@ fn committed(point: &'static str) {
     async fn take_over(&self, state: &State) -> Result<()> {
         in_transaction!(self, |tx| transfer::take_over(tx, state))
     }
+}
+
+/// A fault after the commit can only kill: what counts counts.
+fn committed(point: &'static str) {
+    let _ = fault::point(point);
 }
