@@ -4,6 +4,10 @@
 //! once and a process id that is used again deceives nobody; looking at a lock never disturbs its holder, and
 //! two who look do not deceive each other (both look with shared locks); temporary files of a living holder are
 //! never removed. After a crash the lock file stays, unlocked, until [`sweep`] removes it.
+//!
+//! On a shared mount a lock is believed only by the machine that its holder runs on, since not every mount carries locks to
+//! others: a holder that shares its ledger with other machines has its machine's name in its own, and counts as alive to
+//! all others. They remove what it left when it has not touched its lock for a day.
 
 use crate::layout::DataDir;
 use crate::place::{io_error, is_same};
@@ -16,17 +20,62 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 const SUFFIX: &str = ".lock";
 /// What the folder of a probe begins with; it is locked itself.
 pub(crate) const PROBE_PREFIX: &str = "probe-";
+
+/// How long the holder of another machine may leave its lock untouched before it counts as gone for the sweep.
+const FORSAKEN: Duration = Duration::from_secs(86_400);
+/// How often a holder touches its lock.
+const TOUCH_EVERY: Duration = Duration::from_secs(600);
+
+/// A new name for this process. Where it is `shared` with processes of other machines, the machine is in it.
+pub fn new_holder(shared: bool) -> HolderId {
+    let holder = HolderId::new(std::process::id());
+    match shared {
+        true => HolderId(format!("{holder}-m{}", machine().unwrap_or("unknown"))),
+        false => holder,
+    }
+}
+
+/// This machine since its last start, in eight characters; none where the system does not tell. Containers share their
+/// kernel, and with it this and the locks.
+fn machine() -> Option<&'static str> {
+    static MACHINE: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(boot.chars().filter(char::is_ascii_alphanumeric).take(8).collect())
+    };
+    MACHINE.get_or_init(read).as_deref()
+}
+
+/// Whether a holder is a process of another machine, of which no lock here tells.
+fn is_elsewhere(holder: &HolderId) -> bool {
+    let of = holder.0.split('-').nth(2).and_then(|part| part.strip_prefix('m'));
+    of.is_some_and(|of| machine() != Some(of))
+}
+
+/// Whether a lock tells of this holder: it is a process, and one of this machine.
+pub fn can_be_judged(holder: &HolderId) -> bool {
+    holder.0.starts_with(|first: char| first.is_ascii_digit()) && !is_elsewhere(holder)
+}
+
+/// Whether a file was last written longer ago than a holder leaves its lock untouched.
+fn is_forsaken(path: &Path) -> bool {
+    let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+    written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > FORSAKEN))
+}
 
 /// The proof that this process lives. Keep it as long as the process works; dropping it says that it has ended.
 #[derive(Debug)]
 pub struct HolderLock {
     holder: HolderId,
     path: PathBuf,
-    _file: File,
+    file: File,
+    touched: Mutex<Instant>,
 }
 
 impl HolderLock {
@@ -50,7 +99,7 @@ impl HolderLock {
                 .map_err(|e| io_error("lock", &path, e.into()))?;
             // A sweep may have found the file before it was locked, and removed it.
             if is_same(&path, &file) {
-                return Ok(Self { holder, path, _file: file });
+                return Ok(Self { holder, path, file, touched: Mutex::new(Instant::now()) });
             }
         }
     }
@@ -58,6 +107,15 @@ impl HolderLock {
     /// Whose lock it is.
     pub fn holder(&self) -> &HolderId {
         &self.holder
+    }
+
+    /// Tells other machines that it is still in use; to be called now and then.
+    pub fn touch(&self) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if touched.elapsed() >= TOUCH_EVERY {
+            *touched = Instant::now();
+            let _ = self.file.set_modified(SystemTime::now());
+        }
     }
 }
 
@@ -88,14 +146,16 @@ fn retry_interrupted(mut call: impl FnMut() -> rustix::io::Result<()>) -> rustix
 }
 
 /// Whether the holder lives. One without a lock file is dead; one whose lock cannot be looked at counts as
-/// alive, because its work must not be taken from it on a guess.
+/// alive, because its work must not be taken from it on a guess; one of another machine does so until its lock is gone or
+/// forsaken.
 pub fn is_alive(data: &DataDir, holder: &HolderId) -> bool {
-    holder_is_plain(holder) && alive_at(&lock_path(data, holder))
+    holder_is_plain(holder) && alive_in(data.locks_dir(), holder)
 }
 
 /// The same, by the folder of locks alone.
 pub(crate) fn alive_in(locks: &Path, holder: &HolderId) -> bool {
-    alive_at(&locks.join(format!("{holder}{SUFFIX}")))
+    let path = locks.join(format!("{holder}{SUFFIX}"));
+    if is_elsewhere(holder) { path.exists() && !is_forsaken(&path) } else { alive_at(&path) }
 }
 
 fn alive_at(path: &Path) -> bool {
@@ -124,7 +184,7 @@ pub fn sweep(data: &DataDir, also: &[PathBuf]) -> Result<Swept> {
     let mut swept = Swept::default();
     let mut alive: HashMap<HolderId, bool> = HashMap::new();
     let mut dead = |holder: HolderId| {
-        !*alive.entry(holder).or_insert_with_key(|holder| alive_at(&lock_path(data, holder)))
+        !*alive.entry(holder).or_insert_with_key(|holder| alive_in(data.locks_dir(), holder))
     };
     for (dir, apart) in
         std::iter::once((data.tmp_dir(), true)).chain(also.iter().map(|d| (d.as_path(), false)))
@@ -137,8 +197,12 @@ pub fn sweep(data: &DataDir, also: &[PathBuf]) -> Result<Swept> {
         for name in names {
             let path = dir.join(&name);
             let is_probe = apart && name.to_str().is_some_and(|name| name.starts_with(PROBE_PREFIX));
-            let is_dead =
-                if is_probe { !alive_at(&path) } else { holder_of(&name, apart).is_some_and(&mut dead) };
+            let is_dead = match holder_of(&name, apart) {
+                _ if is_probe => !alive_at(&path),
+                // A lock made just now may not be seen yet on other machines; what it guards is as new.
+                Some(holder) if is_elsewhere(&holder) => is_forsaken(&path) && dead(holder),
+                holder => holder.is_some_and(&mut dead),
+            };
             if is_dead && remove_whatever(&path) {
                 swept.files += 1;
             }
@@ -191,6 +255,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
         (dir, data)
+    }
+
+    #[test]
+    fn a_lock_is_believed_on_its_own_machine_alone() {
+        let (_dir, data) = place();
+        let (ours, theirs) = (new_holder(true), HolderId("7-0123456789ab-mcafe0000".into()));
+        assert!(can_be_judged(&ours) && can_be_judged(&HolderId::new(7)) && !can_be_judged(&theirs));
+        assert!(!can_be_judged(&HolderId("sql:ann".into())));
+        for holder in [&ours, &theirs] {
+            fs::write(lock_path(&data, holder), "").unwrap();
+            fs::write(data.tmp_dir().join(format!("{holder}-1.csv")), "").unwrap();
+        }
+        assert!(!is_alive(&data, &ours) && is_alive(&data, &theirs));
+        assert_eq!(sweep(&data, &[]).unwrap(), Swept { files: 1, locks: 1 });
+        // What it has not touched for a day, and what it left as long ago, is given up.
+        let long_ago = SystemTime::now() - FORSAKEN - Duration::from_secs(60);
+        let age = |path: &Path| {
+            File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        age(&lock_path(&data, &theirs));
+        assert!(!is_alive(&data, &theirs));
+        age(&data.tmp_dir().join(format!("{theirs}-1.csv")));
+        assert_eq!(sweep(&data, &[]).unwrap(), Swept { files: 1, locks: 1 });
     }
 
     #[test]

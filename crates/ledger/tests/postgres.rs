@@ -14,6 +14,12 @@ mod conformance;
 mod faults;
 #[path = "postgres/opening.rs"]
 mod opening;
+#[path = "postgres/pooler.rs"]
+mod pooler;
+#[path = "postgres/speed.rs"]
+mod speed;
+#[path = "postgres/tls.rs"]
+mod tls;
 
 use async_trait::async_trait;
 use conformance::Backend;

@@ -31,7 +31,7 @@ pub(crate) struct Process {
     /// Who we are to the ledger.
     pub(crate) holder: HolderId,
     /// The proof that we live.
-    pub(crate) _lock: HolderLock,
+    pub(crate) lock: HolderLock,
     /// Publishes.
     pub(crate) publisher: Publisher,
     /// Runs programs.

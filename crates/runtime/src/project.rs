@@ -1,10 +1,11 @@
 //! A project: a configuration with its data directory and ledger, opened.
 
 use crate::config::{Config, LedgerAddress};
-use handover_core::{Clock, Error, ErrorKind, Result, SystemClock};
-use handover_file::disk;
+use handover_core::{Clock, Error, ErrorKind, HolderId, Result, SystemClock};
 use handover_file::layout::DataDir;
+use handover_file::{disk, lock};
 use handover_ledger::Ledger;
+use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use handover_ledger::sqlite::SqliteLedger;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,18 +29,28 @@ pub struct Project {
 impl Project {
     /// Opens the data directory and the ledger, making them where they are missing, and binds the one to the other.
     ///
+    /// It blocks until both are open.
+    ///
     /// # Errors
     /// Where either cannot be opened, or another ledger wrote the data directory.
     pub fn open(config: Config) -> Result<Self> {
         let data = DataDir::open(&config.data)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ledger: Arc<dyn Ledger> = match &config.ledger {
+        let (ledger, clock): (Arc<dyn Ledger>, Arc<dyn Clock>) = match &config.ledger {
             LedgerAddress::Sqlite(file) => {
                 not_lost(&data, file)?;
-                let ledger = SqliteLedger::open(file, config.migrate, clock.clone());
-                Arc::new(ledger.map_err(|e| for_want_of_room(&data, e))?)
+                let ledger = SqliteLedger::open(file, config.migrate, Arc::new(SystemClock));
+                (Arc::new(ledger.map_err(|e| for_want_of_room(&data, e))?), Arc::new(SystemClock))
             }
-            LedgerAddress::Postgres(_) => return Err(postgres()),
+            LedgerAddress::Postgres(url) => {
+                if let Some(bound) = data.bound_to()?
+                    && PostgresLedger::schema_state(url.expose())? == SchemaState::Missing
+                {
+                    return Err(lost(&data, &bound, &PostgresLedger::shown(url.expose())?));
+                }
+                let ledger = PostgresLedger::open(url.expose(), config.migrate)?;
+                let clock = ledger.server_clock();
+                (Arc::new(ledger), clock)
+            }
         };
         data.bind(ledger.identity())?;
         Ok(Self { config: Arc::new(config), data, ledger, clock, stand_in: None })
@@ -53,21 +64,47 @@ impl Project {
     pub fn look(config: Config) -> Result<Self> {
         let data = DataDir::look(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let LedgerAddress::Sqlite(file) = &config.ledger else { return Err(postgres()) };
-        not_lost(&data, file)?;
-        let (ledger, stand_in) = if file.exists() {
-            (SqliteLedger::open(file, config.migrate, clock.clone())?, None)
-        } else {
-            let folder = TempDir::with_prefix("handover-").map_err(|e| {
-                Error::io("make", "a temporary folder", e).hint("TMPDIR may name another place for it")
-            })?;
-            let file = folder.path().join("ledger.db");
-            (SqliteLedger::open(&file, true, clock.clone())?, Some(Arc::new(folder)))
+        if let LedgerAddress::Sqlite(file) = &config.ledger {
+            not_lost(&data, file)?;
+        }
+        let (ledger, stand_in): (Arc<dyn Ledger>, _) = match &config.ledger {
+            _ if !Self::has_run(&config)? => {
+                let folder = TempDir::with_prefix("handover-").map_err(|e| {
+                    Error::io("make", "a temporary folder", e).hint("TMPDIR may name another place for it")
+                })?;
+                let file = folder.path().join("ledger.db");
+                (Arc::new(SqliteLedger::open(&file, true, clock.clone())?), Some(Arc::new(folder)))
+            }
+            LedgerAddress::Sqlite(file) => {
+                (Arc::new(SqliteLedger::open(file, config.migrate, clock.clone())?), None)
+            }
+            LedgerAddress::Postgres(url) => {
+                (Arc::new(PostgresLedger::open(url.expose(), config.migrate)?), None)
+            }
         };
         if data.bound_to()?.is_some() {
             data.bind(ledger.identity())?;
         }
-        Ok(Self { config: Arc::new(config), data, ledger: Arc::new(ledger), clock, stand_in })
+        Ok(Self { config: Arc::new(config), data, ledger, clock, stand_in })
+    }
+
+    /// Whether there is a ledger where the configuration says.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    pub fn has_run(config: &Config) -> Result<bool> {
+        match &config.ledger {
+            LedgerAddress::Sqlite(file) => Ok(file.exists()),
+            LedgerAddress::Postgres(url) => {
+                Ok(PostgresLedger::schema_state(url.expose())? != SchemaState::Missing)
+            }
+        }
+    }
+
+    /// A name for this process as a holder. Where processes of other machines share the ledger, it says on which
+    /// machine its lock can be believed.
+    pub fn new_holder(&self) -> HolderId {
+        lock::new_holder(matches!(self.config.ledger, LedgerAddress::Postgres(_)))
     }
 
     /// Whether this project never ran, so that there is nothing to know of it yet.
@@ -80,11 +117,13 @@ impl Project {
     /// # Errors
     /// As [`Self::open`], and where it never ran.
     pub fn open_existing(config: Config) -> Result<Self> {
-        if let LedgerAddress::Sqlite(file) = &config.ledger
-            && !file.exists()
-        {
+        if !Self::has_run(&config)? {
+            let place = match &config.ledger {
+                LedgerAddress::Sqlite(file) => file.display().to_string(),
+                LedgerAddress::Postgres(url) => PostgresLedger::shown(url.expose())?,
+            };
             return Err(Error::not_found("this project has never run: it has no ledger yet")
-                .on(file.display())
+                .on(place)
                 .hint("`handover run` starts it, `handover run --once` runs it once"));
         }
         Self::open(config)
@@ -100,17 +139,19 @@ impl Project {
 /// A data directory whose ledger is not there gets no new one: that would not know the names in it.
 fn not_lost(data: &DataDir, file: &Path) -> Result<()> {
     match data.bound_to()? {
-        Some(bound) if !file.exists() => {
-            let message = format!(
-                "another ledger wrote the data directory {}: {bound}, and there is none here",
-                data.root().display()
-            );
-            Err(Error::config(message).on(file.display()).hint(
-                "put the ledger back from a backup, let `ledger:` name its file, or begin anew in another data directory",
-            ))
-        }
+        Some(bound) if !file.exists() => Err(lost(data, &bound, &file.display().to_string())),
         _ => Ok(()),
     }
+}
+
+fn lost(data: &DataDir, bound: &str, place: &str) -> Error {
+    let message = format!(
+        "another ledger wrote the data directory {}: {bound}, and there is none here",
+        data.root().display()
+    );
+    Error::config(message).on(place).hint(
+        "put the ledger back from a backup, let `ledger:` name where it is, or begin anew in another data directory",
+    )
 }
 
 /// With no room left the ledger fails to open in many words, of which this is the clear one.
@@ -122,9 +163,4 @@ fn for_want_of_room(data: &DataDir, error: Error) -> Error {
             .hint("make room, and run it again"),
         _ => error,
     }
-}
-
-fn postgres() -> Error {
-    Error::config("a ledger on PostgreSQL comes with a later version")
-        .hint("remove `ledger:`; the embedded ledger serves every process of one machine")
 }

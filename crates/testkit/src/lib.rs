@@ -6,6 +6,7 @@
 
 mod clock;
 mod folder;
+mod pooler;
 pub mod postgres;
 pub mod process;
 mod project;
@@ -13,6 +14,7 @@ mod random;
 
 pub use clock::FakeClock;
 pub use folder::Folder;
+pub use pooler::Pooler;
 pub use postgres::TemporaryPostgres;
 pub use process::Running;
 pub use project::{Project, files_below};

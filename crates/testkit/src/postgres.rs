@@ -28,6 +28,16 @@ const PORT: &str = "5432";
 const OWNER: &str = "handover";
 const INSTALL: &str = "Install it: apt-get install postgresql (or set HANDOVER_TEST_POSTGRES_URL)";
 
+/// On the socket alone.
+const PRIVATE: &str = "-h '' -p 5432";
+/// Makes an authority and a certificate for localhost.
+const CERTIFICATES: &str = "umask 022 && exec 2>openssl.log \
+    && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.pem -subj '/CN=the tests' \
+    && openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost \
+       -addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE \
+    && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy -out server.pem \
+    && chmod 600 server.key";
+
 /// Stops the server when nobody has used it for two looks in a row.
 const KEEPER: &str = r#"
 cd "$1" || exit 1
@@ -66,7 +76,9 @@ impl TemporaryPostgres {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let admin = shared().to_owned();
         let nth = COUNT.fetch_add(1, Ordering::SeqCst);
-        let born = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
+        let born = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |t| t.subsec_nanos());
         let name = format!("handover_test_{}_{nth}_{born}", std::process::id());
         psql(&admin, &format!("CREATE DATABASE {name}"));
         Self { admin, name }
@@ -132,6 +144,29 @@ impl OwnPostgres {
         with_database(&address(&self.server()), database)
     }
 
+    /// A new server that also listens on 127.0.0.1, where it takes encrypted connections of [`PASSWORD_ROLE`] alone. Gives
+    /// its port, and the file of the authority that its certificate, for `localhost`, can be verified with. None where
+    /// there is no `openssl` to make it.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub fn encrypted() -> Option<(Self, u16, PathBuf)> {
+        Command::new("openssl").arg("version").output().ok()?;
+        let own = Self::start();
+        own.stop(false);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.unwrap_or_else(|e| panic!("there is no free port: {e}")).port();
+        let dir = own.server().display().to_string();
+        run_as_owner(&format!(
+            "cd '{dir}' && {CERTIFICATES} && echo 'hostssl all all 127.0.0.1/32 scram-sha-256' >>data/pg_hba.conf"
+        ));
+        let more =
+            format!("-c ssl=on -c ssl_cert_file='{dir}/server.pem' -c ssl_key_file='{dir}/server.key'");
+        start(&own.server(), &format!("-h 127.0.0.1 -p {port} {more}"));
+        let authority = own.server().join("ca.pem");
+        Some((own, port, authority))
+    }
+
     /// Stops it: at once, as a crash would, or in order, ending all connections.
     pub fn stop(&self, at_once: bool) {
         let how = if at_once { "immediate" } else { "fast" };
@@ -140,7 +175,7 @@ impl OwnPostgres {
 
     /// Starts it again.
     pub fn start_again(&self) {
-        start(&self.server());
+        start(&self.server(), PRIVATE);
     }
 
     /// Runs SQL by psql in a database of it.
@@ -227,14 +262,15 @@ fn lock(path: &Path, how: FlockOperation) -> File {
 
 fn keep(base: &Path, server: &Path) {
     let stop = whole_command(&stop_command(server, "fast"));
-    let keeper = Command::new("setsid")
-        .args(["sh", "-c", KEEPER, "keeper"])
+    // It is nobody's child, and outlives this process.
+    let started = Command::new("sh")
+        .args(["-c", r#"setsid sh -c "$1" keeper "$2" "$3" </dev/null >/dev/null 2>&1 &"#, "starter", KEEPER])
         .args([base.as_os_str().to_owned(), stop.into()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    keeper.unwrap_or_else(|e| panic!("cannot start the keeper of the tests' PostgreSQL: {e}. {INSTALL}"));
+        .status();
+    assert!(
+        started.is_ok_and(|ended| ended.success()),
+        "the keeper of the tests' PostgreSQL cannot be started"
+    );
 }
 
 fn address(server: &Path) -> String {
@@ -259,21 +295,25 @@ fn make(server: &Path) {
          && printf 'local all {PASSWORD_ROLE} scram-sha-256\\nlocal all all trust\\n' >'{dir}/data/pg_hba.conf'",
         initdb.display()
     ));
-    start(server);
+    start(server, PRIVATE);
     psql(&address(server), &format!("CREATE ROLE {PASSWORD_ROLE} LOGIN PASSWORD '{PASSWORD}'"));
 }
 
-fn start(server: &Path) {
+fn start(server: &Path, listening: &str) {
     let dir = server.display();
     run_as_owner(&format!(
-        "'{}' -D '{dir}/data' -l '{dir}/log' -w -s -t 60 -o \"-k '{dir}/socket' -h '' -p {PORT} -c fsync=off -c full_page_writes=off \
+        "'{}' -D '{dir}/data' -l '{dir}/log' -w -s -t 60 -o \"-k '{dir}/socket' {listening} -c fsync=off -c full_page_writes=off \
          -c max_connections=300 -c shared_buffers=64MB\" start >'{dir}/start.log' 2>&1",
         bin("pg_ctl").display()
     ));
 }
 
 fn stop_command(server: &Path, how: &str) -> String {
-    format!("'{}' -D '{}/data' -m {how} -w -s stop >/dev/null 2>&1", bin("pg_ctl").display(), server.display())
+    format!(
+        "'{}' -D '{}/data' -m {how} -w -s stop >/dev/null 2>&1",
+        bin("pg_ctl").display(),
+        server.display()
+    )
 }
 
 /// A program of the server: of the newest version that is installed as Debian and others do, else on the PATH.
@@ -301,20 +341,22 @@ fn whole_command(text: &str) -> String {
     }
 }
 
-fn as_owner(text: &str) -> Command {
+pub(crate) fn as_owner(text: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &whole_command(text)]).stdin(Stdio::null());
     command
 }
 
-fn run_as_owner(text: &str) {
+pub(crate) fn run_as_owner(text: &str) {
     let done = as_owner(text).output().unwrap_or_else(|e| panic!("cannot run sh: {e}"));
     assert!(done.status.success(), "{text}: {}{}", said(&done.stdout), said(&done.stderr));
 }
 
 fn psql_command(url: &str, text: &str) -> Command {
     let mut command = Command::new("psql");
-    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]).stdin(Stdio::null());
+    command
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text])
+        .stdin(Stdio::null());
     command
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Start, block_on, parsed};
 use crate::printer::Outcome;
-use handover_core::{DeliveryId, HolderId, Result, units};
+use handover_core::{DeliveryId, Result, units};
 use handover_file::HolderLock;
 use handover_runtime::operations::archive::{self, Archived};
 use handover_runtime::operations::times;
@@ -49,7 +49,7 @@ fn age(text: &str) -> Result<Duration, String> {
 pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let project = start.existing()?;
     let age = args.older_than.or(project.config.archive.after).unwrap_or(AGE_DEFAULT);
-    let lock = HolderLock::take(&project.data, HolderId::new(std::process::id()))?;
+    let lock = HolderLock::take(&project.data, project.new_holder())?;
     let holder = (!args.dry_run).then(|| lock.holder());
     let done = block_on(async {
         match (args.ids.is_empty(), holder) {

@@ -6,7 +6,7 @@ use crate::table::{Column, Table};
 use handover_core::path_text;
 use handover_core::units::format_size;
 use handover_runtime::Project;
-use handover_runtime::config::{Config, LedgerAddress};
+use handover_runtime::config::Config;
 use handover_runtime::operations::plan::{Fate, Plan, plan};
 use handover_runtime::operations::times::{self, number};
 use jiff::Timestamp;
@@ -17,10 +17,7 @@ const SHOWN_MAX: usize = 50;
 
 /// Looks and says.
 pub(crate) fn run(start: &Start, mut config: Config) -> Outcome {
-    let has_run = match &config.ledger {
-        LedgerAddress::Sqlite(file) => file.exists(),
-        LedgerAddress::Postgres(_) => true,
-    };
+    let has_run = Project::has_run(&config)?;
     // To look is not to bring the ledger up to date.
     config.migrate = false;
     let project = if has_run { Some(Project::open(config.clone())?) } else { None };

@@ -4,7 +4,7 @@ use super::by_hand::whoever_runs;
 use super::{Start, actor, block_on, parsed, shown_here};
 use crate::printer::Outcome;
 use handover_core::units::format_size;
-use handover_core::{AppName, HolderId, TypeName};
+use handover_core::{AppName, TypeName};
 use handover_file::HolderLock;
 use handover_runtime::operations::{put, times};
 use jiff::civil::Date;
@@ -50,7 +50,7 @@ pub(crate) struct Args {
 pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let project = start.project()?;
     // A temporary file is only safe from the sweep of others while its holder's lock is held.
-    let lock = HolderLock::take(&project.data, HolderId::new(std::process::id()))?;
+    let lock = HolderLock::take(&project.data, project.new_holder())?;
     let what = put::Put {
         app: args.app,
         type_name: args.type_name,

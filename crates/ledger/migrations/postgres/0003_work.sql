@@ -12,7 +12,7 @@ CREATE FUNCTION integration._sparse(p_ids bigint[], p_min bigint, p_max bigint) 
     SELECT CASE WHEN cardinality(p_ids) <= p_max - p_min THEN p_ids END
 $$;
 
--- One transition of some deliveries, for the audit log.
+-- One transition of some deliveries, for the audit log, where nothing better is at hand.
 CREATE FUNCTION integration._audit(
     p_at timestamptz, p_actor text, p_ids bigint[], p_from text, p_to text, p_note text DEFAULT NULL
 ) RETURNS void LANGUAGE sql AS $$
@@ -58,7 +58,9 @@ DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_tids tid[];
     v_ids bigint[];
-    v_kinds text[];
+    v_least bigint;
+    v_most bigint;
+    v_jobs bigint;
 BEGIN
     IF EXISTS (SELECT FROM integration.paused_apps WHERE app = p_app) THEN
         RETURN;
@@ -66,7 +68,8 @@ BEGIN
     IF EXISTS (SELECT FROM integration.{table}_live
                WHERE status IN ('pending', 'processing') AND target_app = p_app AND order_key IS NOT NULL) THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('handover claim {table} ' || p_app, 0));
-        SELECT array_agg(tid), array_agg(id), array_agg(kind) INTO v_tids, v_ids, v_kinds FROM (
+        SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
+            INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT ctid AS tid, id, kind FROM integration.{table}_live AS d
             WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
               AND (order_key IS NULL OR NOT EXISTS (
@@ -76,7 +79,8 @@ BEGIN
                         OR (e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))))
             ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS picked;
     ELSE
-        SELECT array_agg(tid), array_agg(id), array_agg(kind) INTO v_tids, v_ids, v_kinds FROM (
+        SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
+            INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority > 0
@@ -101,10 +105,12 @@ BEGIN
         UPDATE integration.{table}_live SET status = 'processing', attempts = attempts + 1, lease_token = p_token,
             leased_by = p_holder, lease_until = v_now + p_lease, updated_at = v_now
         WHERE ctid = ANY (v_tids) AND status = 'pending' RETURNING *;
-    PERFORM integration._audit(v_now, p_holder, v_ids, 'pending', 'processing');
-    INSERT INTO integration.tally
-        SELECT p_app, kind, s.status, s.sign * count(*) FROM unnest(v_kinds) AS kind,
-            (VALUES ('pending', -1), ('processing', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign;
+    INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
+        (v_now, p_holder, integration._sparse(v_ids, v_least, v_most), int8range(v_least, v_most, '[]'), 'pending', 'processing');
+    INSERT INTO integration.tally SELECT p_app, c.kind, s.status, s.sign * c.n
+        FROM (VALUES ('job', v_jobs), (CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END,
+                cardinality(v_ids) - v_jobs)) AS c (kind, n),
+            (VALUES ('pending', -1), ('processing', 1)) AS s (status, sign) WHERE c.n > 0;
 END $f$;
 
 -- What a token holds of these ids; of all that it holds where p_ids is null. Locked, for one who is to end them.
@@ -139,6 +145,9 @@ AS $f$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_done bigint[];
+    v_least bigint;
+    v_most bigint;
+    v_jobs bigint;
     v_ordered boolean;
     v_actor text;
     v_app text;
@@ -148,29 +157,30 @@ BEGIN
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
                 last_error = NULL, lease_token = NULL, lease_until = NULL
             WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
-            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS ordered),
-        counted AS (
-            INSERT INTO integration.tally
-            SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
-                (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign)
-        SELECT array_agg(id), bool_or(ordered), min(leased_by), min(target_app)
-            INTO v_done, v_ordered, v_actor, v_app FROM done;
+            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS ordered)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(ordered), min(leased_by),
+            min(target_app)
+            INTO v_done, v_least, v_most, v_jobs, v_ordered, v_actor, v_app FROM done;
     ELSE
         WITH done AS (
             UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
                 result = a.result, last_error = NULL, lease_token = NULL, lease_until = NULL
             FROM unnest(p_ids, p_results) AS a (id, result)
             WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
-            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS ordered),
-        counted AS (
-            INSERT INTO integration.tally
-            SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
-                (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign)
-        SELECT array_agg(id), bool_or(ordered), min(leased_by), min(target_app)
-            INTO v_done, v_ordered, v_actor, v_app FROM done;
+            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS ordered)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(ordered), min(leased_by),
+            min(target_app)
+            INTO v_done, v_least, v_most, v_jobs, v_ordered, v_actor, v_app FROM done;
     END IF;
     IF v_done IS NOT NULL THEN
-        PERFORM integration._audit(v_now, coalesce(v_actor, 'handover'), v_done, 'processing', 'completed');
+        -- All of one token go to one app.
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
+            (v_now, coalesce(v_actor, 'handover'), integration._sparse(v_done, v_least, v_most),
+             int8range(v_least, v_most, '[]'), 'processing', 'completed');
+        INSERT INTO integration.tally SELECT coalesce(v_app, ''), c.kind, s.status, s.sign * c.n
+            FROM (VALUES ('job', v_jobs), (CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END,
+                    cardinality(v_done) - v_jobs)) AS c (kind, n),
+                (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) WHERE c.n > 0;
         IF v_ordered AND p_notify THEN
             PERFORM pg_notify('handover', v_app);
         END IF;

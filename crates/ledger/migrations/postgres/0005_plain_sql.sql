@@ -19,6 +19,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Whether counts are in their range. Here and not in a CHECK, which every claim would pay for.
+CREATE FUNCTION integration._numbers_fit(attempts bigint, max_attempts bigint, rescues bigint, snoozes bigint)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT attempts BETWEEN 0 AND 4294967295 AND max_attempts BETWEEN 1 AND 4294967295
+       AND rescues BETWEEN 0 AND 4294967295 AND snoozes BETWEEN 0 AND 4294967295
+$$;
+
 CREATE FUNCTION integration._sql_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is not to be truncated: the counts and the history would be wrong', TG_TABLE_NAME
@@ -44,15 +51,21 @@ DECLARE
     v_given bigint;
     v_unfinished boolean;
     v_token boolean;
+    v_numbers boolean;
 BEGIN
-    SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL)
-        INTO v_first_id, v_last_id, v_unfinished, v_token FROM new_rows;
+    SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL),
+        bool_or(NOT integration._numbers_fit(attempts, max_attempts, rescues, snoozes))
+        INTO v_first_id, v_last_id, v_unfinished, v_token, v_numbers FROM new_rows;
     IF v_first_id IS NULL THEN
         RETURN NULL;
     END IF;
     IF v_token THEN
         RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
             HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one';
+    END IF;
+    IF v_numbers THEN
+        RAISE EXCEPTION 'attempts, rescues and snoozes are from 0, max_attempts from 1, all to 4294967295'
+            USING ERRCODE = '23514', HINT = 'nothing was changed';
     END IF;
     IF v_first_id <= v_last THEN
         SELECT n.id INTO v_given FROM new_rows AS n
@@ -96,6 +109,7 @@ BEGIN
         bool_or(n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind) AS renamed,
         bool_or(n.source_app <> o.source_app OR n.kind <> o.kind) AS resourced,
         bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
+        bool_or(NOT integration._numbers_fit(n.attempts, n.max_attempts, n.rescues, n.snoozes)) AS numbers,
         bool_or(n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
         bool_or(n.status <> o.status AND NOT (
             (o.status = 'pending' AND n.status IN ('processing', 'completed', 'failed'))
@@ -124,6 +138,10 @@ BEGIN
     IF v.token THEN
         RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
             HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one; nothing was changed';
+    END IF;
+    IF v.numbers THEN
+        RAISE EXCEPTION 'attempts, rescues and snoozes are from 0, max_attempts from 1, all to 4294967295'
+            USING ERRCODE = '23514', HINT = 'nothing was changed';
     END IF;
     IF v.illegal THEN
         SELECT n.id, o.status AS was, n.status AS wanted INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)

@@ -21,7 +21,7 @@ CREATE VIEW integration.v_queue_depth AS
         EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = t.app) AS paused
     FROM integration.v_tally AS t GROUP BY t.app, t.kind;
 
--- From arrival to completion, of what was completed within the last hour.
+-- From arrival to completion, of what was completed within the last hour, of the last 100,000 deliveries.
 CREATE VIEW integration.v_latency AS
     SELECT target_app, kind, count(*) AS completed,
         percentile_cont(0.5) WITHIN GROUP (ORDER BY processed_at - created_at) AS p50,
@@ -29,15 +29,17 @@ CREATE VIEW integration.v_latency AS
         percentile_cont(0.99) WITHIN GROUP (ORDER BY processed_at - created_at) AS p99,
         max(processed_at - created_at) AS slowest
     FROM integration.v_deliveries WHERE status = 'completed' AND processed_at > now() - interval '1 hour'
+      AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
     GROUP BY target_app, kind;
 
--- How many of those that ended within the last hour failed, and how many wait for another attempt.
+-- How many failed of what ended within the last hour, of the last 100,000 deliveries.
 CREATE VIEW integration.v_error_rate AS
     SELECT target_app, kind, completed, failed,
         round(failed::numeric / nullif(completed + failed, 0), 4) AS error_rate
     FROM (SELECT target_app, kind, count(*) FILTER (WHERE status = 'completed') AS completed,
               count(*) FILTER (WHERE status = 'failed') AS failed
           FROM integration.v_deliveries WHERE status IN ('completed', 'failed') AND processed_at > now() - interval '1 hour'
+            AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
           GROUP BY target_app, kind) AS ended;
 
 -- What does not move: leases that have run out, and what could have been claimed for an hour, and why it was not.

@@ -1,8 +1,9 @@
 //! The address of a server, `postgres://user:password@host:port/database?sslmode=…`, with what we set where it says
 //! nothing. The password goes into the client's configuration and nowhere else: what is shown has none.
 
+use super::tls::Connector;
 use handover_core::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -19,6 +20,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) struct Address {
     /// For the client; it holds the password.
     pub(super) config: Config,
+    /// Makes connections.
+    pub(super) connector: Connector,
     /// For people; it holds none.
     pub(super) shown: String,
 }
@@ -26,7 +29,7 @@ pub(super) struct Address {
 impl Address {
     /// Reads an address. The password may also be in the environment, as `PGPASSWORD`.
     pub(super) fn parse(url: &str) -> Result<Self> {
-        let url = verified(url);
+        let (url, root) = without_root(&verified(url));
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             // The client's own text names the key or what it expected, and never a value.
             Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error))).hint(
@@ -59,11 +62,13 @@ impl Address {
             // Of several, the one that takes writes.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        if config.get_ssl_mode() == SslMode::Prefer && !super::tls::AVAILABLE {
+        if config.get_ssl_mode() != SslMode::Require {
+            // Encrypted without a certificate that can be verified would only look safe.
             config.ssl_mode(SslMode::Disable);
         }
+        let connector = Connector::new(&config, root.as_deref())?;
         let shown = shown(&config);
-        Ok(Self { config, shown })
+        Ok(Self { config, connector, shown })
     }
 }
 
@@ -72,6 +77,16 @@ fn verified(url: &str) -> String {
     url.replace("sslmode=verify-full", "sslmode=require")
         .replace("sslmode=verify-ca", "sslmode=require")
         .replace("sslmode=allow", "sslmode=prefer")
+}
+
+/// The address without `sslrootcert=`, which the client does not know, and that.
+fn without_root(url: &str) -> (String, Option<PathBuf>) {
+    let Some((place, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let (root, rest): (Vec<&str>, Vec<&str>) =
+        query.split('&').partition(|pair| pair.starts_with("sslrootcert="));
+    let root = root.first().and_then(|pair| pair.split_once('=')).map(|(_, file)| file.replace("%2F", "/"));
+    let url = if rest.is_empty() { place.to_owned() } else { format!("{place}?{}", rest.join("&")) };
+    (url, root.map(PathBuf::from))
 }
 
 fn shown(config: &Config) -> String {
@@ -121,7 +136,11 @@ mod tests {
 
     #[test]
     fn the_strict_modes_of_libpq_are_ours() {
-        let strict = Address::parse("postgres://h/db?sslmode=verify-full").unwrap();
-        assert_eq!(strict.config.get_ssl_mode(), SslMode::Require);
+        let mode = |url: &str| Address::parse(url).map(|address| address.config.get_ssl_mode());
+        assert_eq!(mode("postgres://h/db").unwrap(), SslMode::Disable);
+        let Err(error) = mode("postgres://h/db?sslmode=verify-full&sslrootcert=%2Fnowhere.pem") else {
+            panic!("there is no such file")
+        };
+        assert!(error.to_string().contains("/nowhere.pem"), "{error}");
     }
 }

@@ -10,22 +10,26 @@ use super::finish::{Ends, Fails, complete_all, fail_all, standing};
 use super::push::push;
 use super::row::{get, kept, time_or_none};
 use super::tx::{Tx, number, text, time};
-use crate::api::{Answered, Answers, Failed, Held, Outcome, Pushed, Queue, Waiting};
+use crate::api::{Answer, Answered, Answers, Failed, Held, Outcome, Pushed, Queue, Waiting};
 use handover_core::{DeliveryId, Error, NewDelivery, Result};
 use std::collections::{HashMap, HashSet};
 
 pub(super) async fn answer(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<Vec<Answered>> {
-    let (done, actor) = complete(tx, answers).await?;
-    let failed = fail(tx, answers).await?;
-    let mut next = hand_over(tx, answers, &done, &actor).await?;
+    // Of several for one delivery the first counts, and ends the claim that the others would need.
+    let mut answered_for = HashSet::new();
+    let first: Vec<&Answer> =
+        answers.answers.iter().filter(|answer| answered_for.insert(answer.id)).collect();
+    let (mut done, actor) = complete(tx, answers, &first).await?;
+    let mut failed = fail(tx, answers, &first).await?;
+    let mut next = hand_over(tx, &first, &done, &actor).await?;
     let mut answered = Vec::with_capacity(answers.answers.len());
     for answer in &answers.answers {
         let id = answer.id.0;
         let came_to = match &answer.outcome {
-            Outcome::Completed { .. } if done.contains(&id) => {
+            Outcome::Completed { .. } if done.remove(&id) => {
                 Some(Answered::Completed(next.remove(&id).unwrap_or_default()))
             }
-            Outcome::Failed { .. } => failed.get(&id).copied().map(Answered::Failed),
+            Outcome::Failed { .. } => failed.remove(&id).map(Answered::Failed),
             Outcome::Completed { .. } => None,
         };
         answered.push(match came_to {
@@ -44,8 +48,8 @@ pub(super) async fn answer(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<Vec<An
 }
 
 /// Completes those that end well; which did, and who held them.
-async fn complete(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<(HashSet<i64>, String)> {
-    let ends = answers.answers.iter().filter_map(|answer| match &answer.outcome {
+async fn complete(tx: &mut Tx<'_>, answers: &Answers, first: &[&Answer]) -> Attempt<(HashSet<i64>, String)> {
+    let ends = first.iter().filter_map(|answer| match &answer.outcome {
         Outcome::Completed { result, .. } => Some(Ends { id: answer.id, result: result.as_ref().map(kept) }),
         Outcome::Failed { .. } => None,
     });
@@ -57,9 +61,8 @@ async fn complete(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<(HashSet<i64>, 
     Ok((done.ids.into_iter().collect(), done.actor))
 }
 
-async fn fail(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<HashMap<i64, Failed>> {
-    let bad: HashMap<i64, &Outcome> = answers
-        .answers
+async fn fail(tx: &mut Tx<'_>, answers: &Answers, first: &[&Answer]) -> Attempt<HashMap<i64, Failed>> {
+    let bad: HashMap<i64, &Outcome> = first
         .iter()
         .filter(|answer| matches!(answer.outcome, Outcome::Failed { .. }))
         .map(|answer| (answer.id.0, &answer.outcome))
@@ -83,13 +86,13 @@ async fn fail(tx: &mut Tx<'_>, answers: &Answers) -> Attempt<HashMap<i64, Failed
 /// Hands over what follows from those that ended well, in the order of the answers.
 async fn hand_over(
     tx: &mut Tx<'_>,
-    answers: &Answers,
+    first: &[&Answer],
     done: &HashSet<i64>,
     actor: &str,
 ) -> Attempt<HashMap<i64, Vec<DeliveryId>>> {
     let mut parents = Vec::new();
     let mut all: Vec<NewDelivery> = Vec::new();
-    for answer in &answers.answers {
+    for answer in first {
         let Outcome::Completed { next, .. } = &answer.outcome else { continue };
         if done.contains(&answer.id.0) {
             parents.extend(next.iter().map(|_| answer.id));

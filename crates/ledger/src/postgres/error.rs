@@ -67,6 +67,7 @@ fn again(code: &SqlState) -> Again {
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
         | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
         | SqlState::TOO_MANY_CONNECTIONS => Again::Lost,
         // Class 08 is a lost connection, as poolers say it.
         _ if code.code().starts_with("08") => Again::Lost,

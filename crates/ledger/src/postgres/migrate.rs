@@ -176,7 +176,7 @@ async fn apply(tx: &mut Tx<'_>, migration: &Migration) -> Attempt<()> {
     let number = migration.number;
     let query = "SELECT FROM integration.migrations WHERE number = $1";
     let value: super::tx::Value<'_> = (&number, tokio_postgres::types::Type::INT4);
-    if !tx.rows("look at its schema", query, &[value.clone()]).await?.is_empty() {
+    if !tx.rows("look at its schema", query, std::slice::from_ref(&value)).await?.is_empty() {
         return Ok(());
     }
     let connection = tx.connection().await?;

@@ -12,9 +12,11 @@ mod address;
 mod answer;
 mod archive;
 mod arrivals;
+mod bulk;
 mod by_hand;
+mod chores;
 mod claim;
-mod copy;
+mod clock;
 mod error;
 mod finish;
 mod ledger_impl;
@@ -34,6 +36,7 @@ mod wake;
 pub use migrate::SchemaState;
 
 use address::Address;
+use clock::ServerClock;
 use handover_core::{Clock, Error, Result};
 use jiff::Timestamp;
 use pool::Connections;
@@ -44,6 +47,7 @@ use wake::Wake;
 /// The ledger on a PostgreSQL server.
 pub struct PostgresLedger {
     connections: Arc<Connections>,
+    server: Arc<ServerClock>,
     wake: Wake,
     identity: String,
     /// Of tests; else the server's clock rules.
@@ -75,7 +79,11 @@ impl PostgresLedger {
         let mut ledger = Self::connect(url, clock)?;
         let shown = ledger.connections.shown().to_owned();
         ledger.identity = ledger
-            .block_on(migrate::migrate(&ledger, migrate))
+            .block_on(async {
+                let identity = migrate::migrate(&ledger, migrate).await?;
+                ledger.server.set(&ledger.connections).await.map_err(|fault| fault.error)?;
+                Ok(identity)
+            })
             .map_err(|error| if error.to_string().contains(&shown) { error } else { error.on(&shown) })?;
         Ok(ledger)
     }
@@ -97,6 +105,11 @@ impl PostgresLedger {
         Address::parse(url).map(|address| address.shown)
     }
 
+    /// The server's clock, for who reckons with the ledger's times.
+    pub fn server_clock(&self) -> Arc<dyn Clock> {
+        self.server.clone()
+    }
+
     fn connect(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self> {
         let address = Address::parse(url)?;
         let runtime = Builder::new_multi_thread()
@@ -107,8 +120,9 @@ impl PostgresLedger {
             .map_err(|e| Error::io("start the ledger's connections", "thread", e))?;
         let handle = runtime.handle().clone();
         let connections = Arc::new(Connections::new(address, handle.clone())?);
-        let wake = Wake::new(connections.clone(), handle);
-        Ok(Self { connections, wake, identity: String::new(), clock, runtime: Some(runtime) })
+        let server = Arc::new(ServerClock::default());
+        let wake = Wake::new(connections.clone(), server.clone(), handle);
+        Ok(Self { connections, server, wake, identity: String::new(), clock, runtime: Some(runtime) })
     }
 
     /// Runs something to its end, wherever this is called: also on a thread of another runtime.

@@ -6,7 +6,7 @@
 
 use super::address::Address;
 use super::error::{Again, Attempt, Fault, no_connection};
-use super::tls;
+use super::tls::Connector;
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
@@ -32,17 +32,20 @@ pub(super) struct Connections {
 }
 
 /// Makes connections on the ledger's own runtime.
-struct On(Handle);
+struct On {
+    runtime: Handle,
+    connector: Connector,
+}
 
 type Connecting<'a> =
     Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a>>;
 
 impl Connect for On {
     fn connect(&self, config: &Config) -> Connecting<'_> {
-        let (config, handle) = (config.clone(), self.0.clone());
+        let (config, handle, connector) = (config.clone(), self.runtime.clone(), self.connector.clone());
         Box::pin(async move {
             let (client, connection) =
-                Within { handle: handle.clone(), inner: Box::pin(tls::connect(&config)) }.await?;
+                Within { handle: handle.clone(), inner: Box::pin(connector.connect(&config)) }.await?;
             let serving = handle.spawn(async move {
                 // How it ended, whoever asks on it is told.
                 let _ = connection.await;
@@ -72,7 +75,11 @@ impl Connections {
     /// None is made yet.
     pub(super) fn new(address: Address, handle: Handle) -> Result<Self> {
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(address.config.clone(), On(handle), how);
+        let manager = Manager::from_connect(
+            address.config.clone(),
+            On { runtime: handle, connector: address.connector.clone() },
+            how,
+        );
         let timeouts = Timeouts { wait: Some(TIMEOUT), create: Some(TIMEOUT), recycle: Some(TIMEOUT) };
         let pool =
             Pool::builder(manager).max_size(CONNECTIONS).timeouts(timeouts).runtime(Runtime::Tokio1).build();
@@ -86,8 +93,8 @@ impl Connections {
     }
 
     /// What they are made with.
-    pub(super) fn config(&self) -> &Config {
-        &self.address.config
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// One of them, for as long as it is kept.

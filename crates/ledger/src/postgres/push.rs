@@ -102,7 +102,7 @@ async fn push_run(tx: &mut Tx<'_>, actor: &str, new: &[Born<'_>]) -> Attempt<Vec
     let plain = |(new, why): &Born<'_>| new.id.is_none() && new.dedup_key.is_none() && why.is_none();
     if new.len() > COPY_FROM && new.iter().all(plain) {
         let new: Vec<&NewDelivery> = new.iter().map(|(new, _)| *new).collect();
-        return super::copy::copy(tx, queue, actor, &new).await;
+        return super::bulk::copy(tx, queue, actor, &new).await;
     }
     let columns = Columns::of(new.iter().map(|(new, _)| *new));
     let given = some(new.iter().map(|(new, _)| new.id.map(|id| id.0)));

@@ -27,7 +27,9 @@ const CONFLICTS: u32 = 20;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// A process that is stopped in the middle of a transaction does not hold its locks for ever.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+                     SET LOCAL idle_in_transaction_session_timeout = '30s'";
 const NUMBER: &str = "SELECT pg_current_xact_id()::text";
 
 /// A transaction; dropped without an end it takes its connection with it, and so is rolled back.
@@ -90,9 +92,16 @@ impl<'a> Tx<'a> {
             connection.query_typed_one(NUMBER, &[]),
             connection.query_typed(text, values),
         );
-        begun.map_err(sql("begin a transaction"))?;
-        let number: String = number.and_then(|row| row.try_get(0)).map_err(sql("begin a transaction"))?;
-        self.number = Some(number);
+        match begun.and(number).and_then(|row| row.try_get(0)) {
+            Ok(number) => self.number = Some(number),
+            Err(error) => {
+                // Whatever state it is in, nobody needs it.
+                if let Some(connection) = self.connection.take() {
+                    drop_connection(connection);
+                }
+                return Err(fault("begin a transaction", &error));
+            }
+        }
         rows.map_err(sql(doing))
     }
 

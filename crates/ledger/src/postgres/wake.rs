@@ -10,8 +10,8 @@
 //!
 //! A lost connection is made again, and what may have been missed meanwhile is made good by a wake.
 
+use super::clock::ServerClock;
 use super::pool::Connections;
-use super::tls;
 use handover_core::id::random_hex;
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -45,12 +45,13 @@ pub(super) struct Wake {
     here: Arc<watch::Sender<u64>>,
     rings: OnceLock<mpsc::UnboundedSender<BTreeSet<String>>>,
     connections: Arc<Connections>,
+    server: Arc<ServerClock>,
     runtime: Handle,
 }
 
 impl Wake {
-    pub(super) fn new(connections: Arc<Connections>, runtime: Handle) -> Self {
-        Self { here: Arc::new(watch::Sender::new(0)), rings: OnceLock::new(), connections, runtime }
+    pub(super) fn new(connections: Arc<Connections>, server: Arc<ServerClock>, runtime: Handle) -> Self {
+        Self { here: Arc::new(watch::Sender::new(0)), rings: OnceLock::new(), connections, server, runtime }
     }
 
     /// A receiver; listening begins with the first.
@@ -60,6 +61,8 @@ impl Wake {
             let (started, start) = std::sync::mpsc::sync_channel(1);
             let listener = Listener { here: self.here.clone(), connections: self.connections.clone(), rung };
             self.runtime.spawn(listener.run(started));
+            // Whoever listens stays, and can keep house.
+            self.runtime.spawn(super::chores::keep(self.connections.clone(), self.server.clone()));
             // Where it takes longer, the wake that follows it makes good what was missed.
             let _ = start.recv_timeout(START_MAX);
             rings
@@ -226,7 +229,8 @@ async fn given_out(client: &Client) -> Result<i64, tokio_postgres::Error> {
 }
 
 async fn listen(connections: &Connections) -> Result<Line, tokio_postgres::Error> {
-    let (client, mut connection) = tls::connect(connections.config()).await?;
+    let address = connections.address();
+    let (client, mut connection) = address.connector.clone().connect(&address.config).await?;
     let (notes, heard) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         // It ends with the connection, and with it the channel.

@@ -8,7 +8,7 @@ use super::environment::{Lookup, fill};
 use super::error::{ConfigError, Problem, Severity};
 use super::flow::{self, ReadFlow};
 use super::report::{Document, Report};
-use super::settings::{self, Archive, LedgerAddress, RawConfig};
+use super::settings::{self, Archive, RawConfig};
 use super::{Config, check, decode, yaml};
 use handover_core::{limits::CONFIG_MAX_BYTES, path_text};
 use jiff::tz::TimeZone;
@@ -162,7 +162,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     if raw.api.is_some() {
         report.key(&["api"], "`api:` comes with a later version: nothing listens yet").notice();
     }
-    let refusals = refusals(report, &apps, &flows, &ledger);
+    let refusals = refusals(report, &apps, &flows);
     Some(Config {
         file: file.to_owned(),
         base,
@@ -183,19 +183,9 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
 }
 
 /// What this version cannot run: kept apart, because `check` passes it and `run` does not.
-fn refusals(
-    report: &mut Report<'_>,
-    apps: &[App],
-    flows: &[ReadFlow],
-    ledger: &LedgerAddress,
-) -> Vec<Problem> {
+fn refusals(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) -> Vec<Problem> {
     let mut later = Report::new(report.document);
     check::later(&mut later, apps, flows);
-    if matches!(ledger, LedgerAddress::Postgres(_)) {
-        later
-            .value(&["ledger"], "a ledger on PostgreSQL comes with a later version")
-            .help("remove `ledger:` for the embedded one");
-    }
     for problem in &later.problems {
         report.problems.push(problem.clone().severity(Severity::Notice));
     }

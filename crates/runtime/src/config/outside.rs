@@ -6,6 +6,8 @@ use super::app::Runs;
 use super::builtin::{BuiltIn, refuse};
 use super::error::Problem;
 use super::report::Report;
+use super::settings::LedgerAddress;
+use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use rustix::fs::{Access, access};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -41,9 +43,47 @@ impl Config {
                 Runs::Service { .. } => {}
             }
         }
+        self.check_ledger(&mut report);
         let mut problems = report.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
+    }
+
+    /// Whether a ledger on PostgreSQL can be reached, and how its schema stands. The embedded one is made where it is
+    /// missing, and its folder is tried out with the data directory.
+    fn check_ledger(&self, report: &mut Report<'_>) {
+        let LedgerAddress::Postgres(url) = &self.ledger else { return };
+        let state = match PostgresLedger::schema_state(url.expose()) {
+            Ok(state) => state,
+            Err(error) => {
+                let problem = report.value(&["ledger"], error.to_string());
+                if let Some(hint) = error.hint_text() {
+                    problem.help(hint);
+                }
+                return;
+            }
+        };
+        let said = match state {
+            SchemaState::Current => return,
+            SchemaState::Missing => "the ledger's schema is not there yet".to_owned(),
+            SchemaState::Behind(1) => "the ledger's schema is behind by 1 migration".to_owned(),
+            SchemaState::Behind(lacking) => format!("the ledger's schema is behind by {lacking} migrations"),
+            SchemaState::Ahead { has, knows } => {
+                let message = format!("the ledger has schema {has}, and this Handover knows up to {knows}");
+                report.value(&["ledger"], message).help("a newer Handover has used it: update this one");
+                return;
+            }
+        };
+        if self.migrate {
+            report
+                .value(&["ledger"], said)
+                .help("`handover run` brings it up to date when it starts")
+                .notice();
+        } else {
+            report
+                .value(&["ledger"], said)
+                .help("`migrate: false` is set: let one `handover run` without it bring it up to date");
+        }
     }
 
     fn check_builtin(&self, report: &mut Report<'_>, at: &[&str], builtin: &BuiltIn) {

@@ -33,7 +33,7 @@ impl fmt::Debug for Secret {
 pub enum LedgerAddress {
     /// An embedded one, in this file.
     Sqlite(PathBuf),
-    /// A PostgreSQL server. Comes with a later version.
+    /// A database of a PostgreSQL server, which machines share.
     Postgres(Secret),
 }
 

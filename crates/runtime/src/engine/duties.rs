@@ -55,7 +55,10 @@ pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
     let holders = project.ledger.holders().await?;
     let mut lost: Vec<HolderId> = holders
         .into_iter()
-        .filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder))
+        .filter(|holder| {
+            // Of a program with plain SQL, and of a process on another machine, nothing but its lease's end tells.
+            *holder != process.holder && lock::can_be_judged(holder) && !lock::is_alive(&project.data, holder)
+        })
         .collect();
     if !lost.is_empty() {
         let left = end_programs_of(lost.clone()).await?;
@@ -89,6 +92,7 @@ pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: w
             () = ended(&mut end) => return,
             () = tokio::time::sleep(LOOK) => {}
         }
+        process.lock.touch();
         if let Err(e) = clean_up(&project, &process).await {
             warn!("cannot remove what a dead process has left: {e}; it is tried again");
         }

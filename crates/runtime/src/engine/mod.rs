@@ -75,12 +75,12 @@ impl Engine {
     /// # Errors
     /// Where the built-in apps cannot be made, or the lock, the guard or the publisher cannot be had.
     pub async fn start(project: Project, options: Options, observer: Observer) -> Result<Self> {
-        let holder = HolderId::new(std::process::id());
+        let holder = project.new_holder();
         let lock = HolderLock::take(&project.data, holder.clone())?;
         clean_up(&project, &holder)?;
         let exe = std::env::current_exe().map_err(|e| Error::io("find", "this program's own file", e))?;
         let process = Arc::new(Process {
-            _lock: lock,
+            lock,
             publisher: Publisher::start()?,
             guard: Guard::start(&exe, &[OsStr::new("guard")])?,
             published: published::Published::default(),

@@ -49,7 +49,8 @@ pub fn running(data: &DataDir) -> Vec<Running> {
 
 fn of(holder: HolderId, since: Option<Timestamp>) -> Running {
     let pid = holder.0.split('-').next().and_then(|pid| pid.parse().ok());
-    let words = pid.map_or_else(Vec::new, words_of);
+    // A number of another machine is another program's here.
+    let words = pid.filter(|_| lock::can_be_judged(&holder)).map_or_else(Vec::new, words_of);
     let is = |command: &str| words.is_empty() || words.iter().skip(1).any(|word| word == command);
     let (watches, works) = (is("run"), is("run") || is("work"));
     let command = (!words.is_empty()).then(|| {

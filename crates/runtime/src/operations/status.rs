@@ -5,6 +5,7 @@ use crate::config::LedgerAddress;
 use crate::project::Project;
 use handover_core::{Result, Status as Stands};
 use handover_file::disk;
+use handover_ledger::postgres::PostgresLedger;
 use handover_ledger::{Filter, Pause};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -115,6 +116,7 @@ pub async fn status(project: &Project) -> Result<Status> {
         disk_low: space.is_some_and(|space| disk::low(&space)),
         ledger: match &project.config.ledger {
             LedgerAddress::Sqlite(file) if project.never_ran() => handover_core::path_text::to_text(file),
+            LedgerAddress::Postgres(url) if project.never_ran() => PostgresLedger::shown(url.expose())?,
             _ => ledger.location(),
         },
     })

@@ -1,0 +1,178 @@
+//! The real binary on a ledger that is a PostgreSQL: flows, two processes at once, what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![cfg(target_os = "linux")]
+
+use handover_testkit::{Project, TemporaryPostgres, files_below};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const BOUND: Duration = Duration::from_secs(120);
+
+struct World {
+    server: TemporaryPostgres,
+    project: Project,
+}
+
+impl World {
+    fn new(copy: &str) -> Self {
+        let server = TemporaryPostgres::new();
+        let project = Project::new(env!("CARGO_BIN_EXE_handover"), &configuration(&server, copy));
+        for folder in ["incoming", "outgoing"] {
+            std::fs::create_dir_all(project.join(folder)).unwrap();
+        }
+        Self { server, project }
+    }
+
+    fn arrive(&self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            self.project.arrive(format!("incoming/{number}.csv"), format!("id\n{number}\n"));
+        }
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    fn run(&self, words: &[&str], code: i32) -> String {
+        let mut running = self.project.start(words);
+        let ended = running.end_within(BOUND);
+        let said = format!("{}{}", running.stdout(), running.stderr());
+        assert_eq!(ended.code(), Some(code), "{words:?}: {said}");
+        said
+    }
+
+    fn exports(&self) -> Vec<PathBuf> {
+        let all = files_below(&self.project.join("outgoing"));
+        all.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "csv")).collect()
+    }
+
+    /// Everything that must hold when so many files have gone through.
+    #[track_caller]
+    fn settle_accounts(&self, files: usize) {
+        let contents: BTreeSet<String> =
+            self.exports().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        assert_eq!((self.exports().len(), contents.len()), (files, files));
+        let none = |query: &str| assert_eq!(self.server.sql(query), "", "{query}");
+        none("SELECT id, status, last_error FROM integration.v_deliveries WHERE status <> 'completed'");
+        none(
+            "SELECT id FROM integration.v_deliveries WHERE lease_token IS NOT NULL OR lease_until IS NOT NULL",
+        );
+        none(
+            "SELECT delivery_id FROM integration.v_audit WHERE to_status = 'completed' GROUP BY 1 HAVING count(*) > 1",
+        );
+        none(
+            "SELECT data ->> 'path', target_app FROM integration.deliveries WHERE kind = 'file' AND data ->> 'path' IS NOT NULL \
+             GROUP BY 1, 2 HAVING count(*) > 1",
+        );
+        let locks = files_below(&self.project.join("data/.handover/locks"));
+        let drafts = files_below(&self.project.join("data/.handover/tmp"));
+        assert!(locks.is_empty() && drafts.is_empty(), "{locks:?} {drafts:?}");
+    }
+}
+
+fn configuration(server: &TemporaryPostgres, copy: &str) -> String {
+    format!(
+        "ledger: '{}'
+apps:
+  file-importer: {{ uses: file-importer, with: {{ from: incoming, pattern: '*.csv', type: sales }} }}
+  copy: {{ run: \"{copy}\", workers: 2 }}
+  file-exporter: {{ uses: file-exporter, with: {{ to: outgoing }} }}
+flows:
+  sales: file-importer -> copy -> file-exporter
+",
+        server.url()
+    )
+}
+
+#[test]
+fn a_flow_runs_on_it_from_the_first_file_to_the_last() {
+    let world = World::new("cat");
+    let said = world.run(&["check"], 0);
+    assert!(said.contains("schema is not there yet"), "{said}");
+    assert!(world.run(&["status"], 0).contains("never run"));
+    assert_eq!(world.server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
+    world.arrive(0..20);
+    world.run(&["run", "--once"], 0);
+    world.settle_accounts(20);
+    world.run(&["run", "--once"], 0);
+    world.settle_accounts(20);
+    assert!(!world.run(&["check"], 0).contains("schema"));
+    let status = world.run(&["status", "--json"], 0);
+    assert!(status.contains(&format!("/{}", world.server.name())), "{status}");
+    assert!(world.run(&["why", "incoming/7.csv"], 0).contains("imported"));
+    let replayed = world.server.sql("SELECT min(id) FROM integration.deliveries WHERE target_app = 'copy'");
+    world.run(&["replay", &replayed], 0);
+    world.run(&["run", "--once"], 0);
+    assert_eq!(world.exports().len(), 21);
+}
+
+#[test]
+fn two_at_once_pick_nothing_up_twice() {
+    const FILES: usize = 60;
+    let world = World::new("sh -c 'sleep 0.05; cat'");
+    world.arrive(0..FILES / 2);
+    let mut both = [world.project.start(&["run"]), world.project.start(&["run"])];
+    world.arrive(FILES / 2..FILES);
+    handover_testkit::process::wait_for(BOUND, "all files are exported", || {
+        (world.exports().len() == FILES).then_some(())
+    });
+    let done = "SELECT count(*) FROM integration.v_deliveries WHERE status <> 'completed'";
+    handover_testkit::process::wait_for(BOUND, "all is completed", || {
+        (world.server.sql(done) == "0").then_some(())
+    });
+    for running in &mut both {
+        running.signal(Signal::TERM);
+    }
+    for running in &mut both {
+        assert_eq!(running.end_within(BOUND).code(), Some(0), "{}", running.stderr());
+    }
+    world.settle_accounts(FILES);
+    let workers = "SELECT count(DISTINCT leased_by) FROM integration.deliveries WHERE target_app = 'copy'";
+    assert_eq!(world.server.sql(workers), "2", "the work was shared");
+}
+
+/// Its lock tells of its death at once, or this would wait for the end of its lease, an hour.
+#[test]
+fn what_a_killed_process_held_is_taken_back_at_once() {
+    for fault in ["claim.committed:kill@2", "publish.linked:kill@2", "complete.committed:kill@3"] {
+        let world = World::new("cat");
+        let text = std::fs::read_to_string(world.project.join("handover.yaml")).unwrap();
+        world.project.write("handover.yaml", format!("lease: 1h\n{text}"));
+        world.arrive(0..5);
+        let mut killed = world.project.start_with_fault(&["run", "--once"], fault);
+        assert!(handover_testkit::process::was_killed(killed.end_within(BOUND)), "{}", killed.stderr());
+        world.run(&["run", "--once"], 0);
+        world.settle_accounts(5);
+    }
+}
+
+#[test]
+fn a_data_directory_of_another_ledger_is_refused() {
+    let world = World::new("cat");
+    world.arrive(0..1);
+    world.run(&["run", "--once"], 0);
+    let other = TemporaryPostgres::new();
+    world.project.write("handover.yaml", configuration(&other, "cat"));
+    let said = world.run(&["run", "--once"], 2);
+    assert!(said.contains("another ledger wrote the data directory"), "{said}");
+    assert_eq!(other.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
+}
+
+#[test]
+fn what_is_wrong_with_the_server_is_said() {
+    let world = World::new("cat");
+    let text = std::fs::read_to_string(world.project.join("handover.yaml")).unwrap();
+    world.project.write("handover.yaml", format!("migrate: false\n{text}"));
+    for command in [&["check"][..], &["run", "--once"]] {
+        assert!(world.run(command, 2).contains("not there yet"));
+    }
+    let away = text.replace(&world.server.url(), "postgres://ann:a-secret@127.0.0.1:1/db");
+    world.project.write("handover.yaml", away);
+    for command in [&["check"][..], &["run", "--once"], &["status"]] {
+        let mut running = world.project.start(command);
+        let code = running.end_within(BOUND).code();
+        let said = format!("{}{}", running.stdout(), running.stderr());
+        assert!(code.is_some_and(|code| code != 0), "{command:?}: {said}");
+        assert!(said.contains("no PostgreSQL answers") && !said.contains("a-secret"), "{command:?}: {said}");
+    }
+}
