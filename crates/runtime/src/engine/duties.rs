@@ -1,4 +1,7 @@
-//! Duties that belong to no app: the rescue of what lost processes held, and archiving by age.
+//! Duties that belong to no app: the rescue of what lost processes held, archiving by age, and the housekeeping of records
+//! ([`records`]).
+
+pub(crate) mod records;
 
 use super::ended;
 use crate::context::Process;
@@ -55,6 +58,8 @@ pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
     let holders = project.ledger.holders().await?;
     let mut lost: Vec<HolderId> = holders
         .into_iter()
+        // One that is no process, such as a script between two commands, has no lock: its lease alone counts.
+        .filter(|holder| holder.is_process())
         .filter(|holder| *holder != process.holder && !lock::is_alive(&project.data, holder))
         .collect();
     if !lost.is_empty() {

@@ -306,8 +306,10 @@ impl Plan {
                 Some(queue.oldest.map_or(delivery.created_at, |oldest| oldest.min(delivery.created_at)));
         }
         for delivery in all(project, Status::Processing).await? {
-            let lost =
-                delivery.leased_by.as_ref().is_some_and(|holder| !lock::is_alive(&project.data, holder));
+            let lost = delivery
+                .leased_by
+                .as_ref()
+                .is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder));
             self.rescues += u64::from(lost || delivery.lease_until.is_some_and(|until| until < now));
         }
         self.later.sort_by_key(|later| later.run_at);
