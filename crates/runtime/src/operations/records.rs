@@ -17,7 +17,7 @@ pub fn require_target(project: &Project, app: &str, accept: bool) -> Result<()> 
     let names = || config.apps.iter().map(|app| app.name.as_str());
     let near = match (suggest::nearest(app, names()), names().next()) {
         (Some(near), _) => format!("did you mean `{near}`? Otherwise "),
-        (None, Some(_)) => format!("the apps are: {}. ", names().collect::<Vec<_>>().join(", ")),
+        (None, Some(_)) => format!("the apps are: {}; ", names().collect::<Vec<_>>().join(", ")),
         (None, None) => String::new(),
     };
     let rest = "declare it, or take records for any app: `unknown_apps: accept` in handover.yaml, or --accept-unknown";

@@ -1,6 +1,7 @@
 //! Why a delivery stands where it stands.
 
 use super::{Asking, Explanation, State};
+use crate::config::Mode;
 use crate::engine::DATA_DIRECTORY;
 use crate::operations::facts::{Facts, Role};
 use crate::operations::times;
@@ -53,11 +54,8 @@ impl Asking<'_> {
             return Ok(self.delayed(delivery, subject));
         }
         let waits = Explanation::new(subject, State::Waiting).since(delivery.created_at);
-        let streams = |app: &std::sync::Arc<crate::config::App>| {
-            app.program().is_some_and(|program| program.mode == crate::config::Mode::Stream)
-        };
         let paused = self.project.ledger.paused().await?.iter().any(|pause| pause.app == app);
-        if delivery.kind == Kind::Record && !paused && !self.project.config.app(app).is_some_and(streams) {
+        if delivery.kind == Kind::Record && !paused && !self.streams(app) {
             return Ok(waits
                 .say(format!("{what} waits for whoever takes the records of {app}."))
                 .release(
@@ -117,6 +115,12 @@ impl Asking<'_> {
             .todo(format!("handover list --app {app} --status processing")))
     }
 
+    /// Whether the app is a program of ours that takes records; others are taken by whoever asks for them.
+    fn streams(&self, app: &str) -> bool {
+        let program = self.project.config.app(app).and_then(|app| app.program());
+        program.is_some_and(|program| program.mode == Mode::Stream)
+    }
+
     fn delayed(&self, delivery: &Delivery, subject: String) -> Explanation {
         let app = delivery.target_app.as_deref().unwrap_or_default();
         let when = times::at_and_ago(delivery.run_at, &self.project.config.timezone, self.now);
@@ -137,6 +141,12 @@ impl Asking<'_> {
                 delivery.max_attempts
             )),
         };
+        if delivery.kind == Kind::Record && !self.streams(app) {
+            return answer
+                .release(format!("It can be pulled again, or claimed by SQL, from {when} on."))
+                .todo(format!("handover pull --app {app}"))
+                .todo(format!("handover cancel {}", delivery.id));
+        }
         let runs = if !self.worked() { ", if handover runs then: nothing runs now" } else { "" };
         let answer = answer.release(format!("It is tried again by itself at {when}{runs}."));
         let answer = if !self.worked() { answer.todo("handover run") } else { answer };
