@@ -245,7 +245,9 @@ fn said(printer: Printer, args: &Args, done: &Done) {
 /// The error with what is in, and how it goes on.
 fn cut_short(push: &Push, cut: Cut) -> Failure {
     let Cut { error, done } = cut;
-    let is_in = done.already + done.records;
+    let count = done.already + done.records;
+    let records = times::count(count, "record");
+    let are = if count == 1 { "is" } else { "are" };
     let bad = error.kind() == ErrorKind::BadData;
     let hint = match (&push.key, push.whole) {
         (_, true) if bad => {
@@ -255,20 +257,15 @@ fn cut_short(push: &Push, cut: Cut) -> Failure {
             format!("nothing of it is seen yet: push the same with --whole --key {key} to go on")
         }
         (Some(key), false) if bad => format!(
-            "{} before it are in: mend it and push the same with --key {key} to go on, or pass bad lines over with --skip",
-            times::count(is_in, "record")
+            "{records} before it {are} in: mend it and push the same with --key {key} to go on, or pass bad lines over \
+             with --skip"
         ),
-        (Some(key), false) => {
-            format!("{} are in: push the same with --key {key} to go on", times::count(is_in, "record"))
-        }
-        (None, false) if bad => format!(
-            "{} before it are in, and what follows is not; --skip passes bad lines over, --key NAME lets a push go on where \
-             it stopped",
-            times::count(is_in, "record")
+        (Some(key), false) => format!("{records} {are} in: push the same with --key {key} to go on"),
+        (None, _) if bad => format!(
+            "{records} before it {are} in, and what follows is not; --skip passes bad lines over, --key NAME lets a push \
+             go on where it stopped"
         ),
-        (None, _) => {
-            format!("{} are in; --key NAME lets a push go on where it stopped", times::count(is_in, "record"))
-        }
+        (None, _) => format!("{records} {are} in; --key NAME lets a push go on where it stopped"),
     };
     let hint = match error.hint_text() {
         Some(own) if !bad => format!("{own}; {hint}"),
