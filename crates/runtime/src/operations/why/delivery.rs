@@ -1,7 +1,6 @@
 //! Why a delivery stands where it stands.
 
 use super::{Asking, Explanation, State};
-use crate::config::Mode;
 use crate::engine::DATA_DIRECTORY;
 use crate::operations::facts::{Facts, Role};
 use crate::operations::times;
@@ -117,8 +116,7 @@ impl Asking<'_> {
 
     /// Whether the app is a program of ours that takes records; others are taken by whoever asks for them.
     fn streams(&self, app: &str) -> bool {
-        let program = self.project.config.app(app).and_then(|app| app.program());
-        program.is_some_and(|program| program.mode == Mode::Stream)
+        self.project.config.app(app).is_some_and(|app| app.takes_records())
     }
 
     fn delayed(&self, delivery: &Delivery, subject: String) -> Explanation {
