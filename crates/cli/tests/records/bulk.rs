@@ -62,7 +62,11 @@ fn a_push_that_was_killed_goes_on_without_a_duplicate() {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(numbers(0, 3_456).as_bytes()).unwrap();
     // What a source gave before it paused is committed.
-    while !place.ledger().exists() || place.number("SELECT coalesce((SELECT rows FROM loads), 0)") < 3_000 {
+    // Until the child has made its tables there is nothing to ask.
+    let rows =
+        || place.sql().query_row("SELECT rows FROM loads", [], |row| row.get::<_, i64>(0)).unwrap_or(0);
+    while !place.ledger().exists() || rows() < 3_000 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
         std::thread::yield_now();
     }
     child.kill().unwrap();

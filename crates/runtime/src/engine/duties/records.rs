@@ -20,12 +20,12 @@ const EVERY: Duration = Duration::from_secs(20);
 /// Keeps house until the process ends.
 pub(crate) async fn keeping(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
     loop {
+        if let Err(e) = keep(&project, &process).await {
+            warn!("cannot archive records: {e}; it is tried again");
+        }
         tokio::select! {
             () = ended(&mut end) => return,
             () = tokio::time::sleep(EVERY) => {}
-        }
-        if let Err(e) = keep(&project, &process).await {
-            warn!("cannot archive records: {e}; it is tried again");
         }
     }
 }
