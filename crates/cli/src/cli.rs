@@ -38,6 +38,16 @@ pub(crate) enum Command {
     Run(commands::run::Args),
     /// Publish a file by hand as an app's output
     Put(commands::put::Args),
+    /// Hand records over in bulk, as lines of JSON or rows of a table
+    Push(commands::push::Args),
+    /// Take records of an app, with a token to answer by
+    Pull(commands::pull::Args),
+    /// Complete what was pulled
+    Ack(commands::ack::Args),
+    /// Say that what was pulled failed
+    Fail(commands::fail::Args),
+    /// Keep what was pulled for longer
+    Extend(commands::extend::Args),
     /// Work for one app alone, with its own command or another
     Work(commands::work::Args),
     /// How everything stands: apps, processes, disk, ledger

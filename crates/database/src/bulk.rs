@@ -90,7 +90,7 @@ pub async fn push<R: Read + Send + 'static>(
     push: Push,
     bad: &mut (dyn FnMut(&Bad) -> Result<()> + Send),
 ) -> std::result::Result<Done, Cut> {
-    let mut into = Into { ledger, actor, push, load: None, done: Done::default() };
+    let mut into = Pushing { ledger, actor, push, load: None, done: Done::default() };
     match into.all(source, bad).await {
         Ok(()) => Ok(into.done),
         Err(error) => {
@@ -106,7 +106,7 @@ pub async fn push<R: Read + Send + 'static>(
     }
 }
 
-struct Into<'a> {
+struct Pushing<'a> {
     ledger: &'a dyn Ledger,
     actor: &'a str,
     push: Push,
@@ -114,7 +114,7 @@ struct Into<'a> {
     done: Done,
 }
 
-impl Into<'_> {
+impl Pushing<'_> {
     async fn all<R: Read + Send + 'static>(
         &mut self,
         source: Source<R>,

@@ -53,8 +53,8 @@ pub struct Source<R: Read> {
 }
 
 enum Kind<R: Read> {
-    Lines(Lines<Bytes<'static, R>>),
-    Array(json::Reader<Bytes<'static, R>>),
+    Lines(Box<Lines<Bytes<'static, R>>>),
+    Array(Box<json::Reader<Bytes<'static, R>>>),
     Table(Box<Table<Bytes<'static, R>>>),
 }
 
@@ -68,12 +68,12 @@ impl<R: Read> Source<R> {
         let kind = match format {
             Format::Ndjson => {
                 let mut dialect = options.dialect.clone();
-                Kind::Lines(Lines::new(open_bytes(input, &options, &mut dialect)?))
+                Kind::Lines(Box::new(Lines::new(open_bytes(input, &options, &mut dialect)?)))
             }
             Format::Json | Format::Csv => {
                 options.sniff = format == Format::Csv;
                 match open_input(input, &options)?.records {
-                    Records::Json(reader) => Kind::Array(reader),
+                    Records::Json(reader) => Kind::Array(Box::new(reader)),
                     Records::Rows(reader) => Kind::Table(Box::new(Table::begin(reader)?)),
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::{Start, block_on, parsed};
 use crate::printer::Outcome;
-use handover_core::{DeliveryId, Result, units};
+use handover_core::{DeliveryId, units};
 use handover_file::HolderLock;
 use handover_runtime::operations::archive::{self, Archived};
 use handover_runtime::operations::times;
@@ -17,7 +17,8 @@ const REASONS_MAX: usize = 20;
 const HELP: &str = "\
 Files whose every reader has ended are compressed into archive/YYYY-MM/ of the data directory, and their deliveries \
 are moved to the ledger's archive. `show`, `replay` and `verify` read through it. Without a number it takes what ended \
-longer ago than `archive: { after: … }` says, or seven days.
+longer ago than `archive: { after: … }` says, or seven days; of records, which are rows and no files, what \
+was completed seven days ago or failed thirty days ago, or as `archive: { records: … }` says.
 
 Examples:
   handover archive --older-than 30d --dry-run
@@ -31,18 +32,11 @@ pub(crate) struct Args {
     #[arg(value_name = "ID", value_parser = parsed::<DeliveryId>, conflicts_with = "older_than")]
     ids: Vec<DeliveryId>,
     /// What ended longer ago than this: 12h, 7d, 0
-    #[arg(long, value_name = "AGE", value_parser = age)]
+    #[arg(long, value_name = "AGE", value_parser = super::length)]
     older_than: Option<Duration>,
     /// Say what would be archived, and do nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-fn age(text: &str) -> Result<Duration, String> {
-    units::parse_duration(text).map_err(|e| match e.hint_text() {
-        Some(hint) => format!("{e} ({hint})"),
-        None => e.to_string(),
-    })
 }
 
 /// Archives.
@@ -54,8 +48,16 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let done = block_on(async {
         match (args.ids.is_empty(), holder) {
             (false, holder) => archive::these(&project, holder, &args.ids).await,
-            (true, Some(holder)) => archive::by_age(&project, holder, age).await,
-            (true, None) => archive::would_by_age(&project, age).await,
+            (true, Some(holder)) => {
+                let mut done = archive::by_age(&project, holder, age).await?;
+                done.deliveries += archive::records_by_age(&project, holder, args.older_than).await?;
+                Ok(done)
+            }
+            (true, None) => {
+                let mut done = archive::would_by_age(&project, age).await?;
+                done.deliveries += archive::would_records_by_age(&project, args.older_than).await?;
+                Ok(done)
+            }
         }
     })??;
     let printer = start.printer;

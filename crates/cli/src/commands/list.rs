@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::process::ExitCode;
 
+/// So much of a record is shown, in characters.
+const EXCERPT: usize = 40;
 /// So many at the most.
 const LIMIT_MAX: u32 = 100_000;
 
@@ -143,7 +145,11 @@ fn table(project: &Project, found: &[Delivery], now: Timestamp) -> Table {
         Column::left("status"),
         Column::left("from"),
         Column::left("to"),
-        Column::path("file"),
+        if found.iter().any(|delivery| delivery.kind == Kind::Record) {
+            Column::left("file or record")
+        } else {
+            Column::path("file")
+        },
         Column::right("rows"),
         Column::left("at"),
     ];
@@ -166,13 +172,20 @@ fn table(project: &Project, found: &[Delivery], now: Timestamp) -> Table {
             Cell::toned(delivery.status.as_str(), tone(delivery.status)),
             delivery.source_app.as_str().into(),
             to,
-            facts.name.into(),
+            if facts.role == Role::Record { excerpt(delivery) } else { facts.name }.into(),
             facts.rows.map(times::number).unwrap_or_default().into(),
             times::at(delivery.created_at, &project.config.timezone, now).into(),
             remark(delivery).into(),
         ]);
     }
     table
+}
+
+/// The beginning of a record, on one line.
+fn excerpt(delivery: &Delivery) -> String {
+    let text = delivery.data.to_string();
+    let short: String = text.chars().take(EXCERPT).collect();
+    if short.len() < text.len() { format!("{short}…") } else { short }
 }
 
 /// How a status is shown.

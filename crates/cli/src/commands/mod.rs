@@ -1,15 +1,20 @@
 //! The commands: one module each. A command parses nothing and formats little: it calls the runtime and hands what
 //! it gets to the printer.
 
+pub(crate) mod ack;
 pub(crate) mod app;
 pub(crate) mod archive;
 pub(crate) mod by_hand;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod extend;
+pub(crate) mod fail;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod plan;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod put;
 pub(crate) mod reference;
 pub(crate) mod replay;
@@ -42,6 +47,11 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Check(args) => check::run(&start, args),
         Command::Run(args) => run::run(&start, &args),
         Command::Put(args) => put::run(&start, args),
+        Command::Push(args) => push::run(&start, args),
+        Command::Pull(args) => pull::run(&start, args),
+        Command::Ack(args) => ack::run(&start, &args),
+        Command::Fail(args) => fail::run(&start, args),
+        Command::Extend(args) => extend::run(&start, &args),
         Command::Work(args) => work::run(&start, args),
         Command::Status(args) => status::run(&start, args),
         Command::List(args) => list::run(&start, args),
@@ -151,6 +161,14 @@ pub(crate) fn actor() -> String {
 /// Reads an argument of the command line; what is wrong with it is said with its hint.
 pub(crate) fn parsed<T: std::str::FromStr<Err = Error>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e: Error| match e.hint_text() {
+        Some(hint) => format!("{e} ({hint})"),
+        None => e.to_string(),
+    })
+}
+
+/// Reads a length of time of the command line.
+pub(crate) fn length(text: &str) -> Result<std::time::Duration, String> {
+    handover_core::units::parse_duration(text).map_err(|e| match e.hint_text() {
         Some(hint) => format!("{e} ({hint})"),
         None => e.to_string(),
     })

@@ -4,7 +4,7 @@ use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone, width, wrapped};
 use handover_core::units::format_size;
-use handover_core::{Delivery, DeliveryId, Status, path_text};
+use handover_core::{Delivery, DeliveryId, Kind, Status, path_text};
 use handover_file::arrive::Proof;
 use handover_runtime::Project;
 use handover_runtime::operations::facts::Role;
@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 /// Longer lines than this are hard to read.
 const WIDTH_MAX: usize = 110;
+/// So much of a record is shown, in characters.
+const DATA_SHOWN: usize = 1_000;
 /// Where the facts begin.
 const INDENT: usize = 15;
 
@@ -82,6 +84,12 @@ impl Page<'_> {
             size.extend(text(&delivery.data, "checksum").map(str::to_owned));
             self.fact("", &size.join(", "));
             self.fact("manifest", &manifest(input, delivery));
+        }
+        if delivery.kind == Kind::Record {
+            let text = delivery.data.to_string();
+            let short: String = text.chars().take(DATA_SHOWN).collect();
+            let more = if short.len() < text.len() { "… (--json has all of it)" } else { "" };
+            self.fact("record", &format!("{short}{more}"));
         }
         let to = delivery.target_app.as_deref().unwrap_or("nobody: here its flow ends");
         self.fact("from, to", &format!("{} -> {to}", delivery.source_app));

@@ -3,6 +3,7 @@
 use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone};
+use handover_core::Kind;
 use handover_core::units::format_size;
 use handover_runtime::Project;
 use handover_runtime::operations::status::{self, AppStatus, Status};
@@ -113,6 +114,17 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
     if let Some(due) = status.next_due.filter(|_| waits && status.apps.iter().all(|app| app.processing == 0))
     {
         fact("next retry", ago(due));
+    }
+    let records: Vec<_> = status.sources.iter().filter(|s| s.counts.kind == Kind::Record).collect();
+    for (i, source) in records.iter().enumerate() {
+        let c = &source.counts;
+        let [pushed, live, archived, deleted] = [c.pushed, c.live, c.archived, c.deleted].map(times::number);
+        let sum = if source.conserved { "=" } else { "is NOT" };
+        let text = format!(
+            "from {}: {pushed} pushed {sum} {live} live + {archived} archived + {deleted} deleted",
+            c.source
+        );
+        fact(if i == 0 { "records" } else { "" }, text);
     }
     let low = if status.disk_low { ": too little, nothing is begun" } else { "" };
     let room = match status.free_bytes {

@@ -63,28 +63,30 @@ BEGIN
         RETURNING source_app, target_app, kind', p_before));
 END $$;
 
--- Archives records that ended long ago: completed ones before p_completed, failed ones before p_failed. It goes through
--- the records from number p_from on, in order, p_scan of them at most. next_id is where to go on; null at the end: what was
--- created after both times cannot have ended before them.
+-- Archives what is in this status, completed or failed, and ended before p_before: p_max at most, in the order of numbers.
+-- It goes through the deliveries from the oldest on, and stops where one was created after that time: none behind it can have
+-- ended before it. Returns how many it moved.
 CREATE FUNCTION integration._archive_ended(
-    p_actor text, p_completed timestamptz, p_failed timestamptz, p_from bigint DEFAULT 0, p_scan bigint DEFAULT 5000,
-    p_now timestamptz DEFAULT NULL, OUT moved bigint, OUT next_id bigint
-) LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
+    p_table text, p_actor text, p_status text, p_before timestamptz, p_max bigint, p_now timestamptz DEFAULT NULL
+) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
 DECLARE
-    v_ids bigint[];
-    v_last bigint;
-    v_seen bigint;
-    v_young boolean;
+    c_piece constant bigint := 5000;
+    v_ids bigint[] := '{}';
+    v_from bigint := 0;
+    v record;
 BEGIN
-    SELECT array_agg(id) FILTER (WHERE (status = 'completed' AND processed_at < p_completed)
-                                    OR (status = 'failed' AND processed_at < p_failed)),
-        max(id), count(*), bool_or(created_at >= greatest(p_completed, p_failed))
-        INTO v_ids, v_last, v_seen, v_young
-        FROM (SELECT id, status, processed_at, created_at FROM integration.data_staging_live
-              WHERE id >= p_from ORDER BY id LIMIT p_scan) AS piece;
-    moved := CASE WHEN v_ids IS NULL THEN 0
-                  ELSE integration._archive_rows('data_staging', p_actor, v_ids, coalesce(p_now, clock_timestamp())) END;
-    next_id := CASE WHEN v_seen = p_scan AND NOT v_young THEN v_last + 1 END;
+    LOOP
+        EXECUTE format('SELECT array_agg(id ORDER BY id) FILTER (WHERE status = $1 AND processed_at < $2) AS ids,
+                max(id) AS last, count(*) AS seen, bool_or(created_at >= $2) AS young
+            FROM (SELECT id, status, processed_at, created_at FROM integration.%I WHERE id >= $3 ORDER BY id LIMIT $4) AS piece',
+            p_table || '_live') INTO v USING p_status, p_before, v_from, c_piece;
+        v_ids := v_ids || coalesce(v.ids, '{}');
+        EXIT WHEN v.seen < c_piece OR v.young OR cardinality(v_ids) >= p_max;
+        v_from := v.last + 1;
+    END LOOP;
+    v_ids := v_ids[1:p_max];
+    RETURN CASE WHEN cardinality(v_ids) = 0 THEN 0
+                ELSE integration._archive_rows(p_table, p_actor, v_ids, coalesce(p_now, clock_timestamp()), ARRAY[p_status]) END;
 END $$;
 
 -- Forgets what the audit log says of before p_before. Returns how many entries went.

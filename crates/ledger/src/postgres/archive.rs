@@ -12,7 +12,7 @@ use crate::api::{Conserved, Queue};
 use handover_core::{Result, Status};
 use jiff::Timestamp;
 
-/// Moves what is in this status and ended before this time, as far as it lies: which is the order in which it ended.
+/// Moves what is in this status and ended before this time, oldest first.
 pub(super) async fn archive_ended(
     tx: &mut Tx<'_>,
     actor: &str,
@@ -21,17 +21,11 @@ pub(super) async fn archive_ended(
     before: Timestamp,
     max: usize,
 ) -> Attempt<usize> {
-    let table = queue.named();
-    let call = format!(
-        "SELECT integration._archive_rows('{table}', $1, ids, coalesce($5, clock_timestamp())) FROM (\
-             SELECT array_agg(id) AS ids FROM (\
-                 SELECT id FROM integration.{table}_live WHERE status = $2 AND processed_at < $3 \
-                 LIMIT $4 FOR UPDATE SKIP LOCKED) AS some) AS ended WHERE ids IS NOT NULL"
-    );
-    let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let (status, before, now) = (status.as_str(), Some(before), tx.ledger().now());
-    let values = [text(&actor), text(&status), time(&before), number(&max), time(&now)];
-    moved(tx.rows("archive what has come of age", &call, &values).await?.first())
+    let (table, status) = (queue.named(), status.as_str());
+    let (before, max, now) = (Some(before), i64::try_from(max).unwrap_or(i64::MAX), tx.ledger().now());
+    let call = "SELECT integration._archive_ended($1, $2, $3, $4, $5, $6)";
+    let values = [text(&table), text(&actor), text(&status), time(&before), number(&max), time(&now)];
+    moved(tx.rows("archive what has come of age", call, &values).await?.first())
 }
 
 /// Moves what plain SQL has set to `archived`.

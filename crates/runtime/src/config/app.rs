@@ -85,6 +85,11 @@ impl App {
         }
     }
 
+    /// Whether `run` feeds it records; those of any other app are taken by whoever pulls them, or claims them by SQL.
+    pub fn takes_records(&self) -> bool {
+        self.program().is_some_and(|program| program.mode == Mode::Stream)
+    }
+
     /// How often a delivery may be attempted in all.
     pub fn max_attempts(&self) -> u32 {
         self.retries + 1

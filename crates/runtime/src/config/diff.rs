@@ -14,7 +14,7 @@ pub struct Changes {
     pub changed: Vec<AppName>,
     /// Whether the flows differ.
     pub flows: bool,
-    /// The names of settings that differ: `timezone`, `lease`, `notify`, `archive`, `migrate`, `api`.
+    /// The names of settings that differ: `timezone`, `lease`, `notify`, `archive`, `unknown_apps`, `migrate`, `api`.
     pub settings: Vec<&'static str>,
 }
 
@@ -64,6 +64,7 @@ impl Config {
             ("lease", old.lease != new.lease),
             ("notify", old.notify != new.notify),
             ("archive", old.archive != new.archive),
+            ("unknown_apps", old.unknown_apps != new.unknown_apps),
             ("migrate", old.migrate != new.migrate),
             ("api", old.api != new.api),
         ];

@@ -38,9 +38,19 @@ mod tests {
     fn it_knows_every_key_and_each_built_in_app() {
         let schema = json_schema();
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-        for key in
-            ["data", "ledger", "apps", "flows", "api", "lease", "timezone", "migrate", "notify", "archive"]
-        {
+        for key in [
+            "data",
+            "ledger",
+            "apps",
+            "flows",
+            "api",
+            "lease",
+            "timezone",
+            "migrate",
+            "notify",
+            "archive",
+            "unknown_apps",
+        ] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
         assert_eq!(schema["additionalProperties"], false);

@@ -8,7 +8,7 @@ use super::environment::{Lookup, fill};
 use super::error::{ConfigError, Problem, Severity};
 use super::flow::{self, ReadFlow};
 use super::report::{Document, Report};
-use super::settings::{self, Archive, RawConfig};
+use super::settings::{self, Archive, RawConfig, UnknownApps};
 use super::{Config, check, decode, yaml};
 use handover_core::{limits::CONFIG_MAX_BYTES, path_text};
 use jiff::tz::TimeZone;
@@ -141,12 +141,10 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     };
     let lease = settings::lease(report, raw.lease);
     let notify = settings::notify(report, raw.notify.as_deref());
-    let archive = raw.archive.map_or_else(Archive::default, |raw| Archive {
-        after: raw.after,
-        compress: raw.compress.unwrap_or(true),
-    });
+    let archive = raw.archive.as_ref().map_or_else(Archive::default, Archive::read);
+    let unknown_apps = raw.unknown_apps.unwrap_or_default();
     let declared = keys(report, "apps", "declare at least one app, such as `copy: { run: cat }`");
-    if declared.is_none() && raw.apps.is_none() {
+    if declared.is_none() && raw.apps.is_none() && unknown_apps == UnknownApps::Refuse {
         report
             .key(&[], "there are no `apps:`")
             .help("declare at least one, such as `apps: { copy: { run: cat } }`");
@@ -173,6 +171,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
         migrate: raw.migrate.unwrap_or(true),
         notify,
         archive,
+        unknown_apps,
         apps: apps.into_iter().collect(),
         flows: flows.into_iter().map(|read| read.flow).collect(),
         api: raw.api,

@@ -43,7 +43,7 @@ pub use json_schema::json_schema;
 pub use load::FILE_NAME;
 pub use routes::{Hop, Routes};
 pub use schedule::{Schedule, ScheduleError};
-pub use settings::{Archive, LedgerAddress, Secret};
+pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;
@@ -73,6 +73,8 @@ pub struct Config {
     pub notify: Option<String>,
     /// When and how completed deliveries are archived.
     pub archive: Archive,
+    /// What becomes of records for an app that is not declared.
+    pub unknown_apps: UnknownApps,
     /// The apps, in the order of the file.
     pub apps: Apps,
     /// The flows, in the order of the file.
@@ -152,7 +154,7 @@ impl Config {
         render(problems, &self.shown_name(), &self.document.text)
     }
 
-    fn shown_name(&self) -> String {
+    pub(crate) fn shown_name(&self) -> String {
         load::shown(&self.file)
     }
 }

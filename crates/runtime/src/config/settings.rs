@@ -1,7 +1,7 @@
 //! What stands at the top of the file beside the apps and flows.
 
 use super::report::{Report, did_you_mean};
-use handover_core::units;
+use handover_core::{limits, units};
 use jiff::tz::{self, TimeZone};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -44,11 +44,32 @@ pub struct Archive {
     pub after: Option<Duration>,
     /// Whether files are compressed.
     pub compress: bool,
+    /// So long after it was completed a record is archived.
+    pub records_completed: Duration,
+    /// So long after it failed a record is archived.
+    pub records_failed: Duration,
+}
+
+impl Archive {
+    pub(crate) fn read(raw: &RawArchive) -> Self {
+        let (usual, records) = (Self::default(), raw.records.as_ref());
+        Self {
+            after: raw.after,
+            compress: raw.compress.unwrap_or(usual.compress),
+            records_completed: records.and_then(|r| r.completed).unwrap_or(usual.records_completed),
+            records_failed: records.and_then(|r| r.failed).unwrap_or(usual.records_failed),
+        }
+    }
 }
 
 impl Default for Archive {
     fn default() -> Self {
-        Self { after: None, compress: true }
+        Self {
+            after: None,
+            compress: true,
+            records_completed: Duration::from_millis(limits::RECORDS_COMPLETED_KEPT_MS),
+            records_failed: Duration::from_millis(limits::RECORDS_FAILED_KEPT_MS),
+        }
     }
 }
 
@@ -82,6 +103,19 @@ pub(crate) struct RawConfig {
     pub(crate) notify: Option<String>,
     /// When and how completed deliveries are archived.
     pub(crate) archive: Option<RawArchive>,
+    /// What becomes of records for an app that is not declared here: refuse (the default) or accept.
+    pub(crate) unknown_apps: Option<UnknownApps>,
+}
+
+/// What becomes of records for an app that the configuration does not declare.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownApps {
+    /// They are refused, with the nearest name that there is.
+    #[default]
+    Refuse,
+    /// They are taken: whoever pulls them or claims them by SQL need not be declared.
+    Accept,
 }
 
 /// `archive:` as it is written.
@@ -95,6 +129,23 @@ pub(crate) struct RawArchive {
     pub(crate) after: Option<Duration>,
     /// Whether files are compressed; by default true.
     pub(crate) compress: Option<bool>,
+    /// When records are archived, which are rows of data_staging and no files.
+    pub(crate) records: Option<RawRecords>,
+}
+
+/// `archive: { records: … }` as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ArchiveRecords")]
+pub(crate) struct RawRecords {
+    /// So long after it was completed a record is archived; by default 7d.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) completed: Option<Duration>,
+    /// So long after it failed a record is archived; by default 30d.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) failed: Option<Duration>,
 }
 
 /// The time zone of this name.

@@ -92,7 +92,10 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!((app.retries, app.max_attempts(), app.timeout), (3, 4, Duration::from_secs(3600)));
     assert!(app.workers >= 1 && config.migrate && config.notify.is_none() && config.api.is_none());
     assert_eq!(config.timezone, TimeZone::UTC);
-    assert_eq!(config.archive, Archive { after: None, compress: true });
+    assert_eq!((config.archive.after, config.archive.compress), (None, true));
+    let day = std::time::Duration::from_secs(86_400);
+    assert_eq!((config.archive.records_completed, config.archive.records_failed), (7 * day, 30 * day));
+    assert_eq!(config.unknown_apps, UnknownApps::Refuse);
 }
 
 #[test]
@@ -210,6 +213,11 @@ fn unknown_keys_and_wrong_types_are_explained() {
                 "unknown in a flow",
                 "apps: { a: {run: cat}, b: {run: cat} }\nflows:\n  f:\n    links: a -> b\n    desc: x\n",
             ),
+            (
+                "unknown in archive's records",
+                "apps: { a: { run: cat } }\narchive: { records: { done: 3d } }\n",
+            ),
+            ("unknown apps' fate", "apps: { a: { run: cat } }\nunknown_apps: swallow\n"),
             ("unknown in archive", "apps: { a: { run: cat } }\narchive: { older: 3d }\n"),
             ("unknown built-in", "apps:\n  v: { uses: validater }\n"),
             (

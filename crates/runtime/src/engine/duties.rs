@@ -1,4 +1,7 @@
-//! Duties that belong to no app: the rescue of what lost processes held, and archiving by age.
+//! Duties that belong to no app: the rescue of what lost processes held, archiving by age, and the housekeeping of records
+//! ([`records`]).
+
+pub(crate) mod records;
 
 use super::ended;
 use crate::context::Process;

@@ -206,6 +206,7 @@ fn begin_duties(
         tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(duties::rescuing(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(duties::archiving(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(duties::records::keeping(project.clone(), process.clone(), ending.clone())),
     ]
 }
 

@@ -7,8 +7,8 @@
 use super::events::{Event, Observer};
 use super::generation::Generation;
 use crate::project::Project;
-use handover_core::{AppName, DeliveryId, Result, Status};
-use handover_ledger::{Filter, Pause};
+use handover_core::{AppName, DeliveryId, Kind, Result, Status};
+use handover_ledger::{Filter, Pause, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,11 +54,13 @@ fn settling(generation: &Generation) -> bool {
 
 async fn runnable(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
-    let paused = ledger.paused().await?;
     for app in &generation.pools {
-        if paused.iter().all(|p| p.app != app.as_str())
-            && ledger.oldest_pending(app.as_str()).await?.is_some()
-        {
+        if ledger.waiting(Queue::Deliveries, app.as_str(), 1).await?.count > 0 {
+            return Ok(true);
+        }
+        // Records that nobody here takes wait for others.
+        let takes = generation.ctx.config().app(app.as_str()).is_some_and(|app| app.takes_records());
+        if takes && ledger.waiting(Queue::Records, app.as_str(), 1).await?.count > 0 {
             return Ok(true);
         }
     }
@@ -141,7 +143,11 @@ impl Summary {
         let ledger = &project.ledger;
         let paused = ledger.paused().await?;
         let mut pending: BTreeMap<String, u64> = BTreeMap::new();
+        let takes_records = |app: &str| project.config.app(app).is_some_and(|app| app.takes_records());
         for count in ledger.counts().await?.into_iter().filter(|count| count.status == Status::Pending) {
+            if count.kind == Kind::Record && !takes_records(&count.app) {
+                continue;
+            }
             *pending.entry(count.app).or_default() += count.count;
         }
         for (app, count) in pending.into_iter().filter(|(app, _)| only.is_none_or(|only| only == app)) {
@@ -164,7 +170,11 @@ impl Summary {
             ..Filter::default()
         };
         let now = project.clock.now();
+        let takes_records = project.config.app(app).is_some_and(|app| app.takes_records());
         for delivery in project.ledger.list(filter).await? {
+            if delivery.kind == Kind::Record && !takes_records {
+                continue;
+            }
             if delivery.run_at > now && delivery.deleted_at.is_none() {
                 let error = delivery.last_error.unwrap_or_default();
                 self.later.insert(delivery.id, (name.clone(), error, Some(delivery.run_at)));

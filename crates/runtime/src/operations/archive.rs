@@ -6,9 +6,9 @@
 
 use crate::delivery::payload::FilePayload;
 use crate::project::Project;
-use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, Kind, Result, Status};
+use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, Kind, Result, Status, limits};
 use handover_file::archive;
-use handover_ledger::Filter;
+use handover_ledger::{Filter, Queue};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,12 +27,74 @@ pub struct Archived {
     pub left: Vec<String>,
 }
 
-/// Archives what ended longer ago than `age`.
+/// Archives files and jobs that ended longer ago than `age`; for records see [`records_by_age`].
 ///
 /// # Errors
 /// Where the ledger or the data directory cannot be used; what cannot be archived by itself is in `left`.
 pub async fn by_age(project: &Project, holder: &HolderId, age: Duration) -> Result<Archived> {
     Round::new(project, Some(holder), age)?.all().await
+}
+
+/// Archives records that ended longer ago than `age`, or without one as the configuration says. Returns how many.
+///
+/// # Errors
+/// Where the ledger cannot be used.
+pub async fn records_by_age(project: &Project, holder: &HolderId, age: Option<Duration>) -> Result<u64> {
+    let mut moved = 0;
+    for (status, kept) in record_ages(project, age) {
+        let before = before(project, kept)?;
+        loop {
+            let some = project
+                .ledger
+                .archive_ended(&holder.0, Queue::Records, status, before, limits::ARCHIVE_BATCH)
+                .await?;
+            moved += some as u64;
+            if some < limits::ARCHIVE_BATCH {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(moved)
+}
+
+/// How many records [`records_by_age`] would archive now.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub async fn would_records_by_age(project: &Project, age: Option<Duration>) -> Result<u64> {
+    let mut found = 0;
+    for (status, kept) in record_ages(project, age) {
+        let ended_before = before(project, kept)?;
+        let mut below: Option<DeliveryId> = None;
+        loop {
+            let filter = Filter {
+                kind: Some(Kind::Record),
+                status: Some(status),
+                ended_before: Some(ended_before),
+                before: below,
+                limit: ROUND,
+                ..Filter::default()
+            };
+            let page = project.ledger.list(filter).await?;
+            found += page.len() as u64;
+            let Some(last) = page.last() else { break };
+            below = Some(last.id);
+        }
+    }
+    Ok(found)
+}
+
+fn record_ages(project: &Project, age: Option<Duration>) -> [(Status, Duration); 2] {
+    let usual = &project.config.archive;
+    [
+        (Status::Completed, age.unwrap_or(usual.records_completed)),
+        (Status::Failed, age.unwrap_or(usual.records_failed)),
+    ]
+}
+
+fn before(project: &Project, age: Duration) -> Result<Timestamp> {
+    project.clock.now().checked_sub(age).map_err(|e| Error::config("the age is too large").because(e))
 }
 
 /// What [`by_age`] would archive now; nothing is done.
@@ -81,20 +143,19 @@ struct Round<'a> {
 
 impl<'a> Round<'a> {
     fn new(project: &'a Project, holder: Option<&'a HolderId>, age: Duration) -> Result<Self> {
-        let before = project
-            .clock
-            .now()
-            .checked_sub(age)
-            .map_err(|e| Error::config("the age is too large").because(e))?;
+        let before = before(project, age)?;
         Ok(Self { project, holder, before, counted: BTreeSet::new(), done: Archived::default() })
     }
 
     async fn all(mut self) -> Result<Archived> {
-        for status in [Status::Completed, Status::Failed] {
+        let ended =
+            [Status::Completed, Status::Failed].map(|status| [(status, Kind::File), (status, Kind::Job)]);
+        for (status, kind) in ended.into_iter().flatten() {
             let mut below: Option<DeliveryId> = None;
             loop {
                 let filter = Filter {
                     status: Some(status),
+                    kind: Some(kind),
                     ended_before: Some(self.before),
                     before: below,
                     limit: ROUND,

@@ -1,4 +1,4 @@
-//! What a person does by hand: put a file in, archive, replay a flow, ask why.
+//! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod archive;
 pub mod facts;
@@ -6,6 +6,7 @@ pub mod lineage;
 pub mod picture;
 pub mod plan;
 pub mod put;
+pub mod records;
 pub mod replay;
 pub mod running;
 pub mod show;

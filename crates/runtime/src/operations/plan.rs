@@ -7,7 +7,7 @@ use crate::config::{App, Config};
 use crate::engine::{Assessed, assess, copied, known_unreadable};
 use crate::project::Project;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{Delivery, DeliveryId, ErrorKind, Result, Status, path_text};
+use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Result, Status, path_text};
 use handover_file::arrive::{self, Candidate, FolderCache, Inspector, Readiness, ScanOptions};
 use handover_file::{lock, read};
 use handover_ledger::Filter;
@@ -306,8 +306,10 @@ impl Plan {
                 Some(queue.oldest.map_or(delivery.created_at, |oldest| oldest.min(delivery.created_at)));
         }
         for delivery in all(project, Status::Processing).await? {
-            let lost =
-                delivery.leased_by.as_ref().is_some_and(|holder| !lock::is_alive(&project.data, holder));
+            let lost = delivery
+                .leased_by
+                .as_ref()
+                .is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder));
             self.rescues += u64::from(lost || delivery.lease_until.is_some_and(|until| until < now));
         }
         self.later.sort_by_key(|later| later.run_at);
@@ -339,14 +341,19 @@ async fn fate_of(
     }))
 }
 
-/// All deliveries that stand here and are not deleted.
+/// All files and jobs that stand here and are not deleted. Records may be millions, and others take them.
 async fn all(project: &Project, status: Status) -> Result<Vec<Delivery>> {
-    let (mut found, mut before) = (Vec::new(), None);
-    loop {
-        let filter = Filter { status: Some(status), before, limit: PAGE, ..Filter::default() };
-        let page = project.ledger.list(filter).await?;
-        let Some(last) = page.last() else { return Ok(found) };
-        before = Some(last.id);
-        found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
+    let mut found = Vec::new();
+    for kind in [Kind::File, Kind::Job] {
+        let mut before = None;
+        loop {
+            let filter =
+                Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
+            let page = project.ledger.list(filter).await?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
+        }
     }
+    Ok(found)
 }

@@ -6,7 +6,7 @@ use crate::project::Project;
 use handover_core::{Result, Status as Stands};
 use handover_file::disk;
 use handover_ledger::postgres::PostgresLedger;
-use handover_ledger::{Filter, Pause};
+use handover_ledger::{Conserved, Filter, Pause};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -48,6 +48,16 @@ pub struct FlowStatus {
     pub picture: Vec<String>,
 }
 
+/// What a source has handed over.
+#[derive(Debug, Clone, Serialize)]
+pub struct Source {
+    /// What became of it.
+    #[serde(flatten)]
+    pub counts: Conserved,
+    /// Whether all is accounted for.
+    pub conserved: bool,
+}
+
 /// How everything stands.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -59,6 +69,8 @@ pub struct Status {
     pub apps: Vec<AppStatus>,
     /// Files at the end of their flow: exports, reports, rejected rows, quarantined files.
     pub ended: u64,
+    /// What each source has handed over, and what became of it: pushed = live + archived + deleted.
+    pub sources: Vec<Source>,
     /// When the ledger last changed, as far as its newest deliveries tell.
     pub last_activity: Option<Timestamp>,
     /// When the next delayed delivery is due, or the next lease runs out.
@@ -107,6 +119,12 @@ pub async fn status(project: &Project) -> Result<Status> {
             .collect(),
         apps,
         ended,
+        sources: ledger
+            .conservation()
+            .await?
+            .into_iter()
+            .map(|counts| Source { conserved: counts.holds(), counts })
+            .collect(),
         last_activity: newest.iter().map(|d| d.updated_at).max(),
         next_due: ledger.next_due().await?,
         running: running(&project.data),

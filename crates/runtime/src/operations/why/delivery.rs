@@ -4,7 +4,7 @@ use super::{Asking, Explanation, State};
 use crate::engine::DATA_DIRECTORY;
 use crate::operations::facts::{Facts, Role};
 use crate::operations::times;
-use handover_core::{Delivery, DeliveryId, Result, Status};
+use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use handover_ledger::{AuditEntry, Filter};
 use serde_json::Value;
 
@@ -53,6 +53,16 @@ impl Asking<'_> {
             return Ok(self.delayed(delivery, subject));
         }
         let waits = Explanation::new(subject, State::Waiting).since(delivery.created_at);
+        let paused = self.project.ledger.paused().await?.iter().any(|pause| pause.app == app);
+        if delivery.kind == Kind::Record && !paused && !self.streams(app) {
+            return Ok(waits
+                .say(format!("{what} waits for whoever takes the records of {app}."))
+                .release(
+                    "It is worked on when a program pulls it, or claims it by SQL in the table data_staging.",
+                )
+                .todo(format!("handover pull --app {app}"))
+                .todo(format!("handover cancel {id}")));
+        }
         if self.project.config.app(app).is_none() {
             return Ok(waits
                 .say(format!(
@@ -104,6 +114,11 @@ impl Asking<'_> {
             .todo(format!("handover list --app {app} --status processing")))
     }
 
+    /// Whether the app is a program of ours that takes records; others are taken by whoever asks for them.
+    fn streams(&self, app: &str) -> bool {
+        self.project.config.app(app).is_some_and(|app| app.takes_records())
+    }
+
     fn delayed(&self, delivery: &Delivery, subject: String) -> Explanation {
         let app = delivery.target_app.as_deref().unwrap_or_default();
         let when = times::at_and_ago(delivery.run_at, &self.project.config.timezone, self.now);
@@ -124,6 +139,12 @@ impl Asking<'_> {
                 delivery.max_attempts
             )),
         };
+        if delivery.kind == Kind::Record && !self.streams(app) {
+            return answer
+                .release(format!("It can be pulled again, or claimed by SQL, from {when} on."))
+                .todo(format!("handover pull --app {app}"))
+                .todo(format!("handover cancel {}", delivery.id));
+        }
         let runs = if !self.worked() { ", if handover runs then: nothing runs now" } else { "" };
         let answer = answer.release(format!("It is tried again by itself at {when}{runs}."));
         let answer = if !self.worked() { answer.todo("handover run") } else { answer };
@@ -147,7 +168,7 @@ impl Asking<'_> {
                     ))
                     .release("It goes on when the app is done.");
             }
-            (Some(holder), None) if holder.0.contains('-') => {
+            (Some(holder), None) if holder.is_process() => {
                 answer.state = State::Waiting;
                 answer = answer
                     .say(format!("{app} was at work on it, and the process that ran it ({holder}) is gone."))
@@ -159,9 +180,10 @@ impl Asking<'_> {
                 }
             }
             _ => {
-                answer = answer.say(format!("Another program has claimed it for {app}.")).release(format!(
-                    "It goes on when that program says so, or when its lease ends at {until}."
-                ));
+                let by = holder.map(|holder| format!(" ({holder})")).unwrap_or_default();
+                answer = answer.say(format!("Another program{by} has claimed it for {app}.")).release(
+                    format!("It goes on when that program answers, or when its lease ends at {until}."),
+                );
             }
         }
         answer.todo(format!("handover show {}", delivery.id)).todo(format!("handover cancel {}", delivery.id))
@@ -233,6 +255,7 @@ impl Asking<'_> {
                 format!("{app} made {};{counted}", self.where_now(path))
             }
             Some(path) => format!("{app} made {}{counted}", self.where_now(path)),
+            None if delivery.kind == Kind::Record => format!("{app} has completed it"),
             None => format!("{app} ended well and made no file"),
         }
     }

@@ -1,0 +1,90 @@
+//! `handover pull`: records for a script, with the token to answer by.
+
+use super::{Start, actor, block_on, length};
+use crate::printer::Outcome;
+use handover_core::Delivery;
+use handover_core::limits::{PULL_LEASE_DEFAULT_MS, PULL_MAX};
+use handover_core::units::format_duration;
+use handover_database::pull::{self, Pull};
+use handover_runtime::operations::{records, times};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+Prints one line of JSON for each record: its id, the attempt, the token and the data. The records are the caller's until the \
+lease ends: `handover ack TOKEN` completes them, `handover fail TOKEN` gives them up or has them tried again, `handover \
+extend TOKEN` keeps them for longer. What is not answered in time is given to the next. Nothing printed and exit code 0: \
+there was nothing. With --json it is one object: the token, when the lease ends, and the records.
+
+Examples:
+  handover pull --app billing --max 100 --wait 30s > batch.ndjson
+  token=$(jq -r .token batch.ndjson | head -1) && ./bill < batch.ndjson && handover ack \"$token\"";
+
+/// The arguments of `pull`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The app whose records are wanted
+    #[arg(long)]
+    app: String,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=PULL_MAX as u64))]
+    max: u64,
+    /// How long to wait where there are none [default: not at all]
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    wait: Option<Duration>,
+    /// How long they are the caller's [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    lease: Option<Duration>,
+    /// Ask though neither the configuration nor the ledger knows the app
+    #[arg(long)]
+    accept_unknown: bool,
+}
+
+/// Pulls.
+pub(crate) fn run(start: &Start, args: Args) -> Outcome {
+    let project = start.project()?;
+    let lease = args.lease.unwrap_or(Duration::from_millis(PULL_LEASE_DEFAULT_MS));
+    let what = Pull {
+        app: args.app.clone(),
+        max: usize::try_from(args.max).unwrap_or(PULL_MAX),
+        wait: args.wait.unwrap_or_default(),
+        lease,
+        who: actor(),
+    };
+    let claimed = block_on(async {
+        records::require_source(&project, &args.app, args.accept_unknown).await?;
+        pull::pull(project.ledger.as_ref(), project.clock.as_ref(), what).await
+    })??;
+    let printer = start.printer;
+    let token = claimed.first().and_then(|delivery| delivery.lease_token.as_ref());
+    if printer.is_json() {
+        let all: Vec<Value> = claimed.iter().map(|delivery| line(delivery, false)).collect();
+        let until = claimed.first().and_then(|delivery| delivery.lease_until);
+        printer.json(&json!({ "app": args.app, "token": token, "lease_until": until, "records": all }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for delivery in &claimed {
+        printer.json(&line(delivery, true));
+    }
+    match token {
+        None => printer.talk(format_args!("nothing for {}", args.app)),
+        Some(token) => printer.talk(format_args!(
+            "{} for {} for {}: handover ack {token}",
+            times::count(claimed.len() as u64, "record"),
+            args.app,
+            format_duration(lease)
+        )),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(delivery: &Delivery, with_token: bool) -> Value {
+    let mut line = json!({ "id": delivery.id, "attempt": delivery.attempts });
+    if with_token {
+        line["token"] = json!(delivery.lease_token);
+    }
+    line["data"] = delivery.data.clone();
+    line
+}

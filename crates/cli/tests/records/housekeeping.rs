@@ -1,0 +1,55 @@
+//! What is old or was archived by SQL goes to the archive.
+
+use crate::{Place, lines};
+
+fn complete_all(place: &Place) {
+    let all = lines(&place.ok(&["pull", "--app", "billing", "--max", "99"]));
+    place.ok(&["ack", all[0]["token"].as_str().unwrap()]);
+}
+
+/// Makes everything that has ended look so many days older, as only a test may.
+fn age(place: &Place, days: u32) {
+    let text = format!(
+        "UPDATE data_staging SET processed_at = strftime('%Y-%m-%dT%H:%M:%fZ', processed_at, '-{days} days') WHERE processed_at IS NOT NULL"
+    );
+    place.sql().execute(&text, []).unwrap();
+}
+
+#[test]
+fn records_come_of_age_as_configured() {
+    let place = Place::new();
+    place.push("1\n2\n");
+    complete_all(&place);
+    place.push("3\n");
+    let failing = lines(&place.ok(&["pull", "--app", "billing"]));
+    place.ok(&["fail", failing[0]["token"].as_str().unwrap(), "--error", "x", "--final"]);
+    assert!(place.ok(&["archive"]).contains("nothing to archive"));
+    age(&place, 8);
+    assert!(place.ok(&["archive", "--dry-run"]).contains("would archive 0 files and 2 deliveries"));
+    assert!(place.ok(&["archive"]).contains("archived 0 files and 2 deliveries"), "completed after 7 days");
+    age(&place, 23);
+    assert!(place.ok(&["archive"]).contains("archived 0 files and 1 delivery"), "failed after 30");
+    assert_eq!(place.number("SELECT count(*) FROM data_archive"), 3);
+    let own = Place::with(&format!("{}archive: {{ records: {{ completed: 1h }} }}\n", crate::CONFIG));
+    own.push("1\n");
+    complete_all(&own);
+    age(&own, 1);
+    assert!(own.ok(&["archive"]).contains("1 delivery"));
+}
+
+#[test]
+fn a_running_engine_moves_what_sql_has_archived() {
+    let place = Place::new();
+    place.push("1\n");
+    complete_all(&place);
+    place.sql().execute("UPDATE data_staging SET status = 'archived'", []).unwrap();
+    let mut daemon = place.command(&["run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while place.number("SELECT count(*) FROM data_archive") == 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "not within a minute");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM data_staging"), 0);
+}

@@ -1,0 +1,37 @@
+//! Records by hand: who they may go to, and who takes them.
+
+use crate::config::UnknownApps;
+use crate::project::Project;
+use handover_core::{Error, Result, suggest};
+
+/// Checks the app that records are to go to, or are wanted for: a declared one, unless the configuration or the caller
+/// takes any.
+///
+/// # Errors
+/// [`handover_core::ErrorKind::Config`] naming the nearest declared app.
+pub fn require_target(project: &Project, app: &str, accept: bool) -> Result<()> {
+    let config = &project.config;
+    if accept || config.unknown_apps == UnknownApps::Accept || config.app(app).is_some() {
+        return Ok(());
+    }
+    let names = || config.apps.iter().map(|app| app.name.as_str());
+    let near = match (suggest::nearest(app, names()), names().next()) {
+        (Some(near), _) => format!("did you mean `{near}`? Otherwise "),
+        (None, Some(_)) => format!("the apps are: {}; ", names().collect::<Vec<_>>().join(", ")),
+        (None, None) => String::new(),
+    };
+    let rest = "declare it, or take records for any app: `unknown_apps: accept` in handover.yaml, or --accept-unknown";
+    Err(Error::config(format!("there is no app `{app}` in {}", config.shown_name()))
+        .hint(format!("{near}{rest}")))
+}
+
+/// The same for those who take records: an app of the past, which the ledger knows, may still have some.
+///
+/// # Errors
+/// As [`require_target`], and where the ledger cannot be read.
+pub async fn require_source(project: &Project, app: &str, accept: bool) -> Result<()> {
+    match require_target(project, app, accept) {
+        Err(error) if project.ledger.counts().await?.iter().all(|count| count.app != app) => Err(error),
+        _ => Ok(()),
+    }
+}
