@@ -26,6 +26,12 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
        AND rescues BETWEEN 0 AND 4294967295 AND snoozes BETWEEN 0 AND 4294967295
 $$;
 
+-- What is deleted is not claimed: the claim passes it by, and takes the others.
+CREATE FUNCTION integration._sql_pass_by() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION integration._sql_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is not to be truncated: the counts and the history would be wrong', TG_TABLE_NAME
@@ -229,6 +235,9 @@ CREATE TRIGGER {table}_before_insert BEFORE INSERT ON integration.{table}
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_before_insert();
 CREATE TRIGGER {table}_insert AFTER INSERT ON integration.{table} REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_insert_{table}();
+CREATE TRIGGER {table}_deleted BEFORE UPDATE ON integration.{table} FOR EACH ROW
+    WHEN (OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status = 'processing')
+    EXECUTE FUNCTION integration._sql_pass_by();
 CREATE TRIGGER {table}_update AFTER UPDATE ON integration.{table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_update_{table}();
 CREATE TRIGGER {table}_delete AFTER DELETE ON integration.{table} REFERENCING OLD TABLE AS old_rows

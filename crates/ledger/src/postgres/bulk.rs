@@ -113,24 +113,26 @@ async fn note(
     now: Timestamp,
 ) -> Attempt<()> {
     let mut counts = Counts::new();
-    let mut sources: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut sources: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     let (mut pending, mut completed) = (Vec::new(), Vec::new());
     for (new, id) in new.iter().zip(ids) {
         let app = new.target_app.as_deref().unwrap_or_default();
         *counts.entry((app, new.kind.as_str(), status(new))).or_default() += 1;
-        *sources.entry(&new.source_app).or_default() += 1;
+        *sources.entry((&new.source_app, new.kind.as_str())).or_default() += 1;
         if new.target_app.is_some() { pending.push(*id) } else { completed.push(*id) }
     }
     let apps: Vec<&str> = counts.keys().map(|(app, ..)| *app).collect();
     let kinds: Vec<&str> = counts.keys().map(|(_, kind, _)| *kind).collect();
     let statuses: Vec<&str> = counts.keys().map(|(.., status)| *status).collect();
     let counted: Vec<i64> = counts.values().copied().collect();
-    let names: Vec<&str> = sources.keys().copied().collect();
+    let names: Vec<&str> = sources.keys().map(|(source, _)| *source).collect();
+    let of_kinds: Vec<&str> = sources.keys().map(|(_, kind)| *kind).collect();
     let passed: Vec<i64> = sources.values().copied().collect();
     let statement = "WITH counted AS (INSERT INTO integration.tally \
              SELECT u.app, u.kind, u.status, u.n FROM unnest($1, $2, $3, $4) AS u (app, kind, status, n)), \
          passed AS (INSERT INTO integration.source_tally \
-             SELECT u.source, 'pushed', u.n FROM unnest($5, $6) AS u (source, n)) \
+             SELECT u.source, u.kind, w.what, u.n FROM unnest($5, $6, $11) AS u (source, n, kind), \
+             (VALUES ('pushed'), ('live')) AS w (what)) \
          SELECT integration._audit($7, $8, $9, NULL, 'pending')::text, \
                 integration._audit($7, $8, $10, NULL, 'completed')::text";
     let values = [
@@ -144,6 +146,7 @@ async fn note(
         text(&actor),
         numbers(&pending),
         numbers(&completed),
+        texts(&of_kinds),
     ];
     tx.rows("push deliveries", statement, &values).await.map(|_| ())
 }
