@@ -19,8 +19,8 @@ mod backoff;
 pub mod sqlite;
 
 pub use api::{
-    Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion, Content,
-    Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome, Pause, Pushed, Queue,
-    Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
+    Content, Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome, Pause,
+    Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;

@@ -75,5 +75,8 @@ pub(super) fn waiting(
             statement.query_row(params![app, now, at_most], |row| Ok((row.get(0)?, row.get(1)?)))
         })
         .map_err(sql("count what waits"))?;
-    Ok(Waiting { count: count.unsigned_abs(), oldest: oldest.and_then(|text| text.parse::<Timestamp>().ok()) })
+    Ok(Waiting {
+        count: count.unsigned_abs(),
+        oldest: oldest.and_then(|text| text.parse::<Timestamp>().ok()),
+    })
 }

@@ -110,7 +110,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
-        let hands_nothing_on = |outcome: &Outcome| matches!(outcome, Outcome::Completed { next, .. } if next.is_empty());
+        let hands_nothing_on =
+            |outcome: &Outcome| matches!(outcome, Outcome::Completed { next, .. } if next.is_empty());
         let step = match answers.answers.iter().all(|answer| hands_nothing_on(&answer.outcome)) {
             true => Step::End,
             false => Step::Complete,

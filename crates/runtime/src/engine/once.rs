@@ -1,14 +1,14 @@
 //! `run --once`: works until nothing is runnable now.
 //!
 //! It ends when every source was looked at, nothing goes on in this process, no file waits to settle, and no app has
-//! a delivery that could be claimed. What waits for a later time, or for a paused app, is listed, not waited for:
+//! a delivery that could be claimed; records that wait for others to be gathered with are gathered then. What waits for a later time, or for a paused app, is listed, not waited for:
 //! [`Summary::ask`] looks it up in the ledger, since an earlier run may have left it.
 
 use super::events::{Event, Observer};
 use super::generation::Generation;
 use crate::project::Project;
 use handover_core::{AppName, DeliveryId, Result, Status};
-use handover_ledger::{Filter, Pause};
+use handover_ledger::{Filter, Pause, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,13 @@ pub(crate) async fn until_idle(generation: &Generation) -> Result<()> {
             continue;
         }
         wake.mark_unchanged();
-        if !runnable(generation).await? && quiet(generation) && !wake.has_changed().unwrap_or(false) {
+        if runnable(generation).await? || !quiet(generation) || wake.has_changed().unwrap_or(false) {
+            continue;
+        }
+        if to_gather(generation).await? {
+            // Nothing more will come to it: what is there becomes a file.
+            generation.flush.send_modify(|count| *count += 1);
+        } else if quiet(generation) && !wake.has_changed().unwrap_or(false) {
             say_unsettled(generation);
             return Ok(());
         }
@@ -54,11 +60,19 @@ fn settling(generation: &Generation) -> bool {
 
 async fn runnable(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
-    let paused = ledger.paused().await?;
-    for app in &generation.pools {
-        if paused.iter().all(|p| p.app != app.as_str())
-            && ledger.oldest_pending(app.as_str()).await?.is_some()
-        {
+    for (app, queue) in &generation.pools {
+        if ledger.waiting(*queue, app.as_str(), 1).await?.count > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether records wait to be gathered.
+async fn to_gather(generation: &Generation) -> Result<bool> {
+    let ledger = &generation.ctx.project.ledger;
+    for app in &generation.gathering {
+        if ledger.waiting(Queue::Records, app.as_str(), 1).await?.count > 0 {
             return Ok(true);
         }
     }
@@ -90,6 +104,10 @@ pub struct Summary {
     pub later: BTreeMap<DeliveryId, (AppName, String, Option<jiff::Timestamp>)>,
     /// What waits for somebody: deliveries of a paused app, or of one that is not declared.
     pub waiting: Vec<WaitingApp>,
+    /// By app: files that became records for it.
+    pub split: BTreeMap<AppName, Moved>,
+    /// By app: records that became files for it.
+    pub gathered: BTreeMap<AppName, Moved>,
     /// Files that arrived.
     pub arrived: u64,
     /// Files that were refused as they stand.
@@ -98,6 +116,17 @@ pub struct Summary {
     pub hindered: BTreeSet<String>,
     /// What was worth saying.
     pub notices: Vec<String>,
+}
+
+/// What changed doors on its way to one app, in one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    /// How many files.
+    pub files: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many rows of the files were rejected.
+    pub rejected: u64,
 }
 
 /// What one app did in one run.
@@ -207,6 +236,18 @@ impl Summary {
                 sums.rows_rejected += rows_rejected.unwrap_or(0);
                 sums.rows_filtered += rows_filtered.unwrap_or(0);
                 sums.bytes_out += bytes_out.unwrap_or(0);
+            }
+            Event::Split { app, id, records, rejected, .. } => {
+                self.later.remove(id);
+                let moved = self.split.entry(app.clone()).or_default();
+                moved.files += 1;
+                moved.records += records;
+                moved.rejected += rejected;
+            }
+            Event::Gathered { app, records, .. } => {
+                let moved = self.gathered.entry(app.clone()).or_default();
+                moved.files += 1;
+                moved.records += records;
             }
             Event::Failed { app, id, file, error, .. } => {
                 self.later.remove(id);

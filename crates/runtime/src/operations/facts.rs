@@ -49,7 +49,7 @@ impl Facts {
         if delivery.kind == Kind::Record {
             return Self { role: Role::Record, path: None, name: "record".into(), rows: None, size: None };
         }
-        if let Some(payload) = FilePayload::from_value(&delivery.data) {
+        if let Some(payload) = FilePayload::in_delivery(delivery) {
             return Self {
                 role: role_of(&payload.path),
                 name: last_part(&payload.path),
