@@ -4,7 +4,7 @@ use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone, width, wrapped};
 use handover_core::units::format_size;
-use handover_core::{Delivery, DeliveryId, Status, path_text};
+use handover_core::{Delivery, DeliveryId, Kind, Status, path_text};
 use handover_file::arrive::Proof;
 use handover_runtime::Project;
 use handover_runtime::operations::facts::Role;
@@ -19,6 +19,8 @@ use std::process::ExitCode;
 const WIDTH_MAX: usize = 110;
 /// Where the facts begin.
 const INDENT: usize = 15;
+/// So much of a record is shown.
+const RECORD_SHOWN_BYTES: usize = 1_000;
 
 const HELP: &str = "\
 Examples:
@@ -83,6 +85,9 @@ impl Page<'_> {
             self.fact("", &size.join(", "));
             self.fact("manifest", &manifest(input, delivery));
         }
+        if delivery.kind == Kind::Record {
+            self.record(delivery);
+        }
         let to = delivery.target_app.as_deref().unwrap_or("nobody: here its flow ends");
         self.fact("from, to", &format!("{} -> {to}", delivery.source_app));
         if let Some(flow) = &delivery.flow {
@@ -103,6 +108,23 @@ impl Page<'_> {
         }
         if let Some(deleted) = delivery.deleted_at {
             self.fact("deleted", &self.at(deleted));
+        }
+    }
+
+    /// A record, what was made of it where nobody else has it, and the file that it went into.
+    fn record(&self, delivery: &Delivery) {
+        let short = |text: String| {
+            let end = text.floor_char_boundary(RECORD_SHOWN_BYTES);
+            if text.len() > end { format!("{}… (--json has all)", &text[..end]) } else { text }
+        };
+        self.fact("record", &short(delivery.data.to_string()));
+        let result = delivery.result.as_ref();
+        let made = result.and_then(|result| result.get("data")).and_then(Value::as_array);
+        for (nth, data) in made.into_iter().flatten().take(10).enumerate() {
+            self.fact(if nth == 0 { "became" } else { "" }, &short(data.to_string()));
+        }
+        if let Some(path) = result.and_then(|result| text(result, "gathered")) {
+            self.fact("gathered into", path);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::built::Built;
 use crate::config::{App, BuiltIn, Config, Enters, Runs};
 use crate::context::{Context, Process};
 use crate::project::Project;
-use crate::stream::Crew;
+use crate::stream::{Crew, Health};
 use handover_core::{AppName, Result};
 use handover_file::arrive::Watcher;
 use handover_ledger::Queue;
@@ -37,6 +37,8 @@ pub(crate) struct Generation {
     pub(crate) rounds: Vec<Arc<AtomicUsize>>,
     /// What is worked on: the apps, each with the table that its deliveries stand in.
     pub(crate) pools: Vec<(AppName, Queue)>,
+    /// The stream programs, with what is known of them.
+    pub(crate) streams: Vec<(AppName, Arc<Health>)>,
     /// The apps for which records are gathered.
     pub(crate) gathering: Vec<AppName>,
     /// Asks for what waits to be gathered now, however little it is.
@@ -60,6 +62,7 @@ impl Generation {
             importers: Vec::new(),
             rounds: Vec::new(),
             pools: Vec::new(),
+            streams: Vec::new(),
             gathering: Vec::new(),
             flush: watch::channel(0).0,
             _watchers: Vec::new(),
@@ -104,8 +107,8 @@ impl Generation {
             Enters::Program => self.work_on(&app, Queue::Records),
             Enters::Stream => {
                 let Some(program) = app.program().cloned() else { return };
-                self.pools.push((app.name.clone(), Queue::Records));
-                Crew::start(ctx, app, program, busy, self.alive.clone(), &end);
+                let health = Crew::start(ctx, app.clone(), program, busy, self.alive.clone(), &end);
+                self.streams.push((app.name.clone(), health));
             }
             Enters::Gathered(gather) => {
                 self.gathering.push(app.name.clone());

@@ -6,6 +6,8 @@
 
 use super::events::{Event, Observer};
 use super::generation::Generation;
+use crate::config::Enters;
+use crate::operations::records::RecordCount;
 use crate::project::Project;
 use handover_core::{AppName, DeliveryId, Result, Status};
 use handover_ledger::{Filter, Pause, Queue};
@@ -60,8 +62,10 @@ fn settling(generation: &Generation) -> bool {
 
 async fn runnable(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
-    for (app, queue) in &generation.pools {
-        if ledger.waiting(*queue, app.as_str(), 1).await?.count > 0 {
+    let streams = generation.streams.iter().filter(|(_, health)| !health.is_broken());
+    let records = streams.map(|(app, _)| (app, Queue::Records));
+    for (app, queue) in generation.pools.iter().map(|(app, queue)| (app, *queue)).chain(records) {
+        if ledger.waiting(queue, app.as_str(), 1).await?.count > 0 {
             return Ok(true);
         }
     }
@@ -108,6 +112,8 @@ pub struct Summary {
     pub split: BTreeMap<AppName, Moved>,
     /// By app: records that became files for it.
     pub gathered: BTreeMap<AppName, Moved>,
+    /// How the records of each app stand, whichever run left them.
+    pub records: Vec<RecordCount>,
     /// Files that arrived.
     pub arrived: u64,
     /// Files that were refused as they stand.
@@ -170,16 +176,33 @@ impl Summary {
         let ledger = &project.ledger;
         let paused = ledger.paused().await?;
         let mut pending: BTreeMap<String, u64> = BTreeMap::new();
-        for count in ledger.counts().await?.into_iter().filter(|count| count.status == Status::Pending) {
+        let counts = ledger.counts().await?;
+        self.records = crate::operations::records::balance(&counts);
+        self.records.retain(|records| only.is_none_or(|only| only == records.app));
+        for count in counts.into_iter().filter(|count| count.status == Status::Pending) {
             *pending.entry(count.app).or_default() += count.count;
         }
         for (app, count) in pending.into_iter().filter(|(app, _)| only.is_none_or(|only| only == app)) {
             let pause = paused.iter().find(|pause| pause.app == app).cloned();
+            self.ask_unwanted(project, &app).await?;
             if pause.is_some() || project.config.app(&app).is_none() {
                 self.waiting.push(WaitingApp { app, pending: count, paused: pause });
             } else {
                 self.ask_later(project, &app).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Records of a declared app that nobody works on.
+    async fn ask_unwanted(&mut self, project: &Project, app: &str) -> Result<()> {
+        let Some(declared) = project.config.app(app) else { return Ok(()) };
+        if project.config.doors().enters(&declared.name) != Enters::Waits {
+            return Ok(());
+        }
+        let pending = project.ledger.waiting(Queue::Records, app, LATER_MAX).await?.count;
+        if pending > 0 {
+            self.waiting.push(WaitingApp { app: app.to_owned(), pending, paused: None });
         }
         Ok(())
     }

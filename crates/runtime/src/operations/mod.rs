@@ -6,6 +6,7 @@ pub mod lineage;
 pub mod picture;
 pub mod plan;
 pub mod put;
+pub mod records;
 pub mod replay;
 pub mod running;
 pub mod show;

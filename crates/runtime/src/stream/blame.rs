@@ -2,7 +2,8 @@
 //!
 //! A program that dies with several records may have died of any: they are given again one at a time, oldest first, and
 //! the one that kills a program that has answered others is to blame. A program that has never answered anything may
-//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is.
+//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is,
+//! and all records go back as they were.
 //!
 //! There is no I/O here, so a crash leaves nothing.
 
@@ -83,13 +84,6 @@ impl Death {
     pub(super) fn guilty(self) -> Failed {
         let error = Error::bad_data(format!("with this record alone, {}", self.text)).hint(self.hint);
         Failed { error, summary: self.summary, next: Vec::new() }
-    }
-
-    /// For a record that was alone with a program which may be broken itself: tried again, at the cost of an attempt.
-    pub(super) fn suspected(self) -> Failed {
-        let error =
-            Error::new(ErrorKind::Program, format!("{}; it has not answered any record yet", self.text));
-        Failed { error: error.hint(self.hint), summary: self.summary, next: Vec::new() }
     }
 
     /// For a record that has nothing to do with it: later, at no cost.

@@ -23,4 +23,4 @@ mod pace;
 mod process;
 mod worker;
 
-pub(crate) use worker::Crew;
+pub(crate) use worker::{Crew, Health};

@@ -12,13 +12,15 @@ use super::process::{Heard, Process, Stopped};
 use crate::config::{App, Program};
 use crate::context::Context;
 use crate::delivery::{Attempt, Failed, said};
+use crate::engine::events::Event;
 use crate::engine::{Busy, ended, enough_room, until_due};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{DeliveryId, Error, ErrorKind, Result, fault};
 use handover_ledger::{Claim, Queue};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::task::JoinHandle;
@@ -29,7 +31,10 @@ use tracing::{info, warn};
 const SUSPECTS_MAX: usize = 3;
 /// So many programs in a row may end without an answer, and without blame, before their records wait.
 const FRUITLESS_MAX: u32 = 3;
-/// How long to wait before another try where the ledger, the disk or the program does not let us work.
+/// How long a broken program rests before it is tried again; each time twice as long, up to the most.
+const REST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
+/// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The workers of one app.
@@ -43,10 +48,50 @@ pub(crate) struct Crew {
     pub(crate) alive: Arc<AtomicUsize>,
     /// Held by the one that looks out for work.
     lookout: Arc<Mutex<()>>,
+    pub(crate) health: Arc<Health>,
+}
+
+/// What is known of a program, by all its workers.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// Whether it ever answered.
+    proven: AtomicBool,
+    /// Whether it could not be started, or ended each time before it answered anything, when it was last tried.
+    broken: AtomicBool,
+    /// How often in a row it was found to be so.
+    times: AtomicU32,
+    /// It is not tried before this time.
+    rests_until: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Health {
+    /// Whether it is broken, as far as is known: then nothing is given to it for a while.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    /// It answered.
+    fn prove(&self) {
+        self.proven.store(true, Ordering::SeqCst);
+        self.broken.store(false, Ordering::SeqCst);
+        self.times.store(0, Ordering::SeqCst);
+    }
+
+    /// It is broken: it rests, longer each time.
+    fn breaks(&self) {
+        let times = self.times.fetch_add(1, Ordering::SeqCst).min(6);
+        let rest = (REST * 2u32.pow(times)).min(REST_MAX);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Crew {
-    /// Starts the workers.
+    /// Starts the workers. What is known of their program is told in what is returned.
     pub(crate) fn start(
         ctx: Arc<Context>,
         app: Arc<App>,
@@ -54,12 +99,14 @@ impl Crew {
         busy: Arc<AtomicUsize>,
         alive: Arc<AtomicUsize>,
         end: &watch::Receiver<bool>,
-    ) {
-        let workers = app.workers;
-        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout: Arc::default() });
+    ) -> Arc<Health> {
+        let (workers, health) = (app.workers, Arc::<Health>::default());
+        let lookout = Arc::default();
+        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout, health: health.clone() });
         for _ in 0..workers {
             tokio::spawn(Worker::new(crew.clone(), end.clone()).serve());
         }
+        health
     }
 }
 
@@ -149,8 +196,6 @@ struct Worker {
     commit: Option<JoinHandle<()>>,
     program: Option<Process>,
     pace: Pace,
-    /// Whether a program of this worker ever answered.
-    proven: bool,
     /// Programs in a row that ended without an answer, and without blame.
     fruitless: u32,
     /// So many of the next records are given one at a time.
@@ -178,7 +223,6 @@ impl Worker {
             commit: None,
             program: None,
             pace: Pace::default(),
-            proven: false,
             fruitless: 0,
             alone: 0,
             suspects: Vec::new(),
@@ -189,9 +233,9 @@ impl Worker {
     async fn serve(mut self) {
         loop {
             self.begin_commit();
-            self.judge_suspects();
+            self.judge_suspects().await;
             if let Err(error) = self.feed().await {
-                self.cannot_start(&error);
+                self.is_broken(format!("it cannot be started: {}", said(&error)), Vec::new()).await;
             }
             if !self.has_work() {
                 self.busy = None;
@@ -223,10 +267,11 @@ impl Worker {
         let overdue = self.deadline();
         let stop = self.flight.oldest().map(|oldest| oldest.lease.cancel());
         let stopping = self.program.as_ref().is_some_and(|program| program.stopped.is_some());
-        let rests = Instant::now() < self.rests_until;
+        let rests_until = self.crew.health.rests_until().max(Some(self.rests_until)).unwrap_or(self.rests_until);
+        let rests = Instant::now() < rests_until;
         let wants = wants && !rests;
         let looks = wants && (!idle || self.lookout.is_some());
-        let Self { end, ending, wake, next_look, rests_until, commit, program, crew, lookout, .. } = self;
+        let Self { end, ending, wake, next_look, commit, program, crew, lookout, .. } = self;
         tokio::select! {
             biased;
             () = ended(end), if !*ending => Happened::End,
@@ -237,7 +282,7 @@ impl Worker {
             guard = crew.lookout.clone().lock_owned(), if idle && wants && lookout.is_none() => Happened::Lookout(guard),
             _ = wake.changed(), if looks => Happened::Look,
             () = sleep_until(*next_look), if looks => Happened::Look,
-            () = sleep_until(*rests_until), if rests => Happened::Rested,
+            () = sleep_until(rests_until), if rests => Happened::Rested,
         }
     }
 
@@ -411,7 +456,7 @@ impl Worker {
     }
 
     fn answered(&mut self, attempt: Attempt, told: Told) {
-        self.proven = true;
+        self.crew.health.prove();
         self.fruitless = 0;
         self.alone = self.alone.saturating_sub(1);
         if let Some(program) = &mut self.program {
@@ -454,8 +499,7 @@ impl Worker {
             }
             Means::Later(death) => self.fail_all(had, || death.later()),
             Means::NoStart(error) => {
-                had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
-                self.cannot_start(&error);
+                self.is_broken(format!("it cannot be started: {}", said(&error)), had).await;
             }
             Means::Blame(death) => self.blame(had, death),
         }
@@ -474,7 +518,7 @@ impl Worker {
         }
         self.alone -= 1;
         for attempt in had {
-            if self.proven {
+            if self.is_proven() {
                 // The one that kills is found: the others go on as before.
                 self.alone = 0;
                 self.fail(attempt, death.clone().guilty());
@@ -487,8 +531,8 @@ impl Worker {
     }
 
     /// Decides on those that killed a program which had not answered anything, as soon as that can be decided.
-    fn judge_suspects(&mut self) {
-        let undecided = !self.proven
+    async fn judge_suspects(&mut self) {
+        let undecided = !self.is_proven()
             && self.suspects.len() < SUSPECTS_MAX
             && (!self.ready.is_empty() || !self.flight.is_empty());
         if self.suspects.is_empty() || undecided {
@@ -499,27 +543,29 @@ impl Worker {
             self.alone = 0;
         }
         // With a program that answers, or where it is the only one there is, it is the record.
-        if self.proven || suspects.len() == 1 {
+        if self.is_proven() || suspects.len() == 1 {
             self.alone = 0;
             return suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.guilty()));
         }
-        let last = suspects[suspects.len() - 1].1.clone();
-        warn!(app = %self.crew.app.name, "the program seems to be broken: {}", last.text());
-        let innocent: Vec<Attempt> = self.ready.drain(..).collect();
-        self.fail_all(innocent, || last.later());
-        suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.suspected()));
-        self.rests_until = Instant::now() + AGAIN;
+        let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
+        let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
+        self.is_broken(text, suspects).await;
     }
 
-    fn cannot_start(&mut self, error: &Error) {
+    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest.
+    async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
         self.alone = 0;
-        let waiting: Vec<Attempt> = self.ready.drain(..).collect();
-        let again = || {
-            let same = Error::new(error.kind(), error.to_string());
-            Failed::from(same.hint(error.hint_text().unwrap_or_default()))
-        };
-        self.fail_all(waiting, again);
-        self.rests_until = Instant::now() + AGAIN;
+        had.extend(self.ready.drain(..));
+        self.crew.health.breaks();
+        let app = &self.crew.app.name;
+        let text = format!("{app} gets no records for a while: {why}");
+        warn!(app = %app, "{text}; it is tried again by itself");
+        self.crew.ctx.process.observer.tell(Event::Hindered(text));
+        self.release(had).await;
+    }
+
+    fn is_proven(&self) -> bool {
+        self.crew.health.proven.load(Ordering::SeqCst)
     }
 
     fn fail_all(&self, attempts: Vec<Attempt>, failed: impl Fn() -> Failed) {
