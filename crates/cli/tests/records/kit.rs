@@ -58,7 +58,7 @@ flows:
 
     /// `run --once` to its end.
     pub(crate) fn once(&self) -> Running {
-        let mut run = self.project.start(&["run", "--once"]);
+        let mut run = self.project.start(&["run", "--once", "-v"]);
         run.end_within(LONG);
         run
     }
@@ -66,7 +66,7 @@ flows:
     /// `run --once`, which must end well.
     #[track_caller]
     pub(crate) fn well(&self) -> Running {
-        let mut run = self.project.start(&["run", "--once"]);
+        let mut run = self.project.start(&["run", "--once", "-v"]);
         let status = run.end_within(LONG);
         assert!(status.success(), "{status}\n{}\n{}", run.stdout(), run.stderr());
         run
