@@ -24,6 +24,15 @@ pub const CONFIG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub const FIELD_MAX_BYTES: usize = 1024 * 1024;
 /// The longest row of a table, with its line end.
 pub const ROW_MAX_BYTES: usize = 16 * FIELD_MAX_BYTES;
+/// The longest record that is taken, as JSON; the longest line that a stream program may answer with; and the most that a
+/// program may print for one record.
+pub const RECORD_MAX_BYTES: usize = ROW_MAX_BYTES;
+/// So many records at most are with one stream program at a time.
+pub const STREAM_WINDOW_MAX: usize = 512;
+/// So many rows of a file that is split into records enter in one transaction, at most.
+pub const SPLIT_BATCH_ROWS: usize = 500;
+/// So many bytes of rows enter in one transaction, about.
+pub const SPLIT_BATCH_BYTES: usize = 1024 * 1024;
 /// How long a file must have been left alone before it counts as complete, unless `settle:` says otherwise.
 pub const SETTLE_DEFAULT_MS: u64 = 1_000;
 /// How many arrivals are committed in one transaction.
@@ -48,8 +57,6 @@ pub const JSON_DEPTH_MAX: usize = 127;
 /// How many keys one run of the validator remembers, for `unique`, `primaryKey`, `uniqueKeys` and `foreignKeys`; each
 /// takes 27 to 55 bytes of memory, and up to 82 while the table grows.
 pub const KEYS_REMEMBERED_MAX: usize = 50_000_000;
-/// The longest record that is taken, as JSON.
-pub const RECORD_MAX_BYTES: usize = ROW_MAX_BYTES;
 /// How many records one transaction of a bulk push takes.
 pub const PUSH_BATCH_RECORDS: usize = 1_000;
 /// And how many bytes of them.

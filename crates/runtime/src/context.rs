@@ -1,7 +1,7 @@
 //! What every part of a running runtime needs: one value, made once, shared by all.
 
 use crate::built::Built;
-use crate::config::{Config, Routes};
+use crate::config::{Config, Doors, Routes};
 use crate::delivery::payload::FilePayload;
 use crate::engine::events::Observer;
 use crate::engine::held::HeldLeases;
@@ -20,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) project: Project,
     /// Where outputs go.
     pub(crate) routes: Routes,
+    /// How deliveries enter each app.
+    pub(crate) doors: Doors,
     /// The built-in apps, compiled.
     pub(crate) built: Built,
     /// What outlives a reload.

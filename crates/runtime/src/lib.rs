@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: handover.yaml, read and checked. [`project`]: a configuration with its data directory and ledger.
 //! - [`engine`]: what `handover run` is: pools, sources, schedules, duties. [`program`]: running console programs.
+//! - `stream`: programs that go on running and are given records.
 //! - `delivery`: one delivery from claim to end. [`operations`]: what a person does by hand.
 //!
 //! It flows one way: `engine` claims and calls `delivery`, which runs an app, publishes through the file door and
@@ -17,6 +18,7 @@ pub mod engine;
 pub mod operations;
 pub mod program;
 pub mod project;
+mod stream;
 
 pub use built::Built;
 pub use engine::{Engine, Options};

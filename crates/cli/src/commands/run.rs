@@ -9,7 +9,7 @@ use handover_file::probe::probe;
 use handover_runtime::config::{BuiltIn, Config, Flow, Runs};
 use handover_runtime::engine::events::Observer;
 use handover_runtime::engine::{OnceSummary, Options, WaitingApp};
-use handover_runtime::operations::times::{self, number};
+use handover_runtime::operations::times::{self, count, number};
 use handover_runtime::{Engine, Project};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -245,8 +245,14 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
     if !summary.apps.is_empty() {
         printer.data(sums_by_app(config, summary));
     }
+    for line in doors(summary) {
+        printer.data(line);
+    }
     for (id, app, error) in &summary.failed {
         printer.data(format_args!("failed: delivery {id} of {app}: {error}"));
+    }
+    for text in &summary.hindered {
+        printer.data(format_args!("hindered: {text}"));
     }
     for (id, file, error) in &summary.refused {
         // Most reasons name the file themselves.
@@ -282,6 +288,25 @@ fn say(printer: Printer, config: &Config, summary: &OnceSummary) {
         let waits = !summary.later.is_empty() || !summary.waiting.is_empty();
         printer.data(if waits { "nothing to do now" } else { "nothing to do" });
     }
+}
+
+/// What changed doors, and how the records of each app stand now.
+fn doors(summary: &OnceSummary) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (app, moved) in &summary.split {
+        let (files, records) = (count(moved.files, "file"), count(moved.records, "record"));
+        let rejected = match moved.rejected {
+            0 => String::new(),
+            rejected => format!(", {} rejected", count(rejected, "row")),
+        };
+        lines.push(format!("split: {files} into {records} for {app}{rejected}"));
+    }
+    for (app, moved) in &summary.gathered {
+        let (files, records) = (count(moved.files, "file"), count(moved.records, "record"));
+        lines.push(format!("gathered: {records} into {files} for {app}"));
+    }
+    lines.extend(summary.records.iter().map(|records| format!("records of {records}")));
+    lines
 }
 
 /// What each app did, in the order of the configuration.
@@ -325,6 +350,9 @@ fn waits_for_somebody(config: &Config, waiting: &WaitingApp) -> String {
                 pause.by
             )
         }
+        None if config.app(app).is_some() => format!(
+            "waits: {many} of {app}, records that no link brings to it: link to it by database, or gather them by file"
+        ),
         None => format!("waits: {many} of {app}, which is not declared: declare it, or cancel them"),
     }
 }
@@ -347,6 +375,7 @@ fn say_json(printer: Printer, summary: &OnceSummary) {
         .collect();
     printer.json(&serde_json::json!({
         "arrived": summary.arrived, "apps": summary.apps, "failed": failed, "refused": refused, "later": later,
-        "waiting": summary.waiting, "notices": summary.notices,
+        "waiting": summary.waiting, "notices": summary.notices, "split": summary.split, "gathered": summary.gathered,
+        "records": summary.records, "hindered": summary.hindered,
     }));
 }

@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 /// Longer lines than this are hard to read.
 const WIDTH_MAX: usize = 110;
-/// So much of a record is shown, in characters.
-const DATA_SHOWN: usize = 1_000;
 /// Where the facts begin.
 const INDENT: usize = 15;
+/// So much of a record is shown.
+const RECORD_SHOWN_BYTES: usize = 1_000;
 
 const HELP: &str = "\
 Examples:
@@ -86,10 +86,7 @@ impl Page<'_> {
             self.fact("manifest", &manifest(input, delivery));
         }
         if delivery.kind == Kind::Record {
-            let text = delivery.data.to_string();
-            let short: String = text.chars().take(DATA_SHOWN).collect();
-            let more = if short.len() < text.len() { "… (--json has all of it)" } else { "" };
-            self.fact("record", &format!("{short}{more}"));
+            self.record(delivery);
         }
         let to = delivery.target_app.as_deref().unwrap_or("nobody: here its flow ends");
         self.fact("from, to", &format!("{} -> {to}", delivery.source_app));
@@ -111,6 +108,23 @@ impl Page<'_> {
         }
         if let Some(deleted) = delivery.deleted_at {
             self.fact("deleted", &self.at(deleted));
+        }
+    }
+
+    /// A record, what was made of it where nobody else has it, and the file that it went into.
+    fn record(&self, delivery: &Delivery) {
+        let short = |text: String| {
+            let end = text.floor_char_boundary(RECORD_SHOWN_BYTES);
+            if text.len() > end { format!("{}… (--json has all)", &text[..end]) } else { text }
+        };
+        self.fact("record", &short(delivery.data.to_string()));
+        let result = delivery.result.as_ref();
+        let made = result.and_then(|result| result.get("data")).and_then(Value::as_array);
+        for (nth, data) in made.into_iter().flatten().take(10).enumerate() {
+            self.fact(if nth == 0 { "became" } else { "" }, &short(data.to_string()));
+        }
+        if let Some(path) = result.and_then(|result| text(result, "gathered")) {
+            self.fact("gathered into", path);
         }
     }
 

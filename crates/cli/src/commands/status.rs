@@ -109,6 +109,9 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         let since = process.since.map(|since| format!(", since {}", ago(since))).unwrap_or_default();
         fact(if i == 0 { "running" } else { "" }, format!("{command}{pid}{since}"));
     }
+    for (nth, records) in status.records.iter().filter(|records| !records.app.is_empty()).enumerate() {
+        fact(if nth == 0 { "records" } else { "" }, records.to_string());
+    }
     fact("last activity", status.last_activity.map_or_else(|| "none yet".to_owned(), ago));
     let waits = status.apps.iter().any(|app| app.pending > 0);
     if let Some(due) = status.next_due.filter(|_| waits && status.apps.iter().all(|app| app.processing == 0))

@@ -102,6 +102,14 @@ impl Flow {
         assert_eq!(self.rows("PRAGMA integrity_check"), ["ok"]);
     }
 
+    /// Changes rows of the ledger, as another program would.
+    pub(crate) fn change(&self, statement: &str) {
+        let file = self.project.join("data/.handover/ledger.db");
+        let sql = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        sql.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        assert!(sql.execute(statement, []).unwrap() > 0, "{statement} changed nothing");
+    }
+
     /// What a query gives, its first column as text.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         let file = self.project.join("data/.handover/ledger.db");

@@ -5,6 +5,7 @@
 //! - `storm`: two daemons at once, killed at random while files keep arriving.
 //! - `stopped`: a worker stopped past its lease, another finishes, the first is woken.
 //! - `diamond`: one import, two apps, one exporter, also under kills.
+//! - `records`: files that become records, stream programs, records that become files.
 //! - `shutdown`: SIGTERM, SIGINT and SIGHUP. `once`: `run --once` beside others.
 //!
 //! What all of them check is in `account`; the project that they run is in `flow`.
@@ -16,6 +17,7 @@ mod diamond;
 mod flow;
 mod once;
 mod points;
+mod records;
 mod shutdown;
 mod stopped;
 mod storm;

@@ -85,11 +85,6 @@ impl App {
         }
     }
 
-    /// Whether `run` feeds it records; those of any other app are taken by whoever pulls them, or claims them by SQL.
-    pub fn takes_records(&self) -> bool {
-        self.program().is_some_and(|program| program.mode == Mode::Stream)
-    }
-
     /// How often a delivery may be attempted in all.
     pub fn max_attempts(&self) -> u32 {
         self.retries + 1
@@ -115,7 +110,8 @@ pub(crate) struct RawApp {
     pub(crate) shell: Option<bool>,
     /// What the program's output is: what it prints, the file it writes, or nothing.
     pub(crate) output: Option<Output>,
-    /// Whether the program is started for each delivery or goes on running. `stream` comes with a later version.
+    /// Whether the program is started for each delivery (`once`), or goes on running and gets one record a line
+    /// (`stream`).
     pub(crate) mode: Option<Mode>,
     /// How many deliveries run at the same time; by default one for each core.
     #[schemars(range(min = 1, max = 1024))]

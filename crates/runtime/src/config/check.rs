@@ -6,7 +6,6 @@
 
 use super::app::{App, Runs};
 use super::builtin::BuiltIn;
-use super::command::Mode;
 use super::flow::{By, ReadFlow};
 use super::report::{Report, did_you_mean};
 use handover_apps::importer::ImportSource;
@@ -27,6 +26,7 @@ pub(crate) fn flows(report: &mut Report<'_>, apps: &[App], declared: &[String], 
         }
     }
     circles(report, flows);
+    super::doors::check(report, apps, flows);
     unused(report, apps, flows);
 }
 
@@ -50,7 +50,7 @@ fn mentions(read: &ReadFlow) -> Vec<(&AppName, Vec<&str>, &'static str)> {
 }
 
 /// An error or more at an app's name in a flow, whichever way the flow is written.
-fn at_app<'r>(
+pub(super) fn at_app<'r>(
     report: &'r mut Report<'_>,
     place: &[&str],
     end: &str,
@@ -242,7 +242,7 @@ fn unused(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
 pub(crate) fn later(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
     for read in flows {
         for (link, place) in read.flow.links.iter().zip(&read.places) {
-            if link.by == By::File {
+            if link.by != By::Api {
                 continue;
             }
             let place: Vec<&str> = place.iter().map(String::as_str).chain(["by"]).collect();
@@ -261,9 +261,6 @@ pub(crate) fn later(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
                     format!("service apps such as `{name}` come with a later version"),
                 )
                 .help("a program with `run:` can call the service for now"),
-            Runs::Program(program) if program.mode == Mode::Stream => report
-                .key(&["apps", name, "mode"], "`mode: stream` comes with a later version")
-                .help("`mode: once` starts the program for each file"),
             _ => continue,
         };
         if !in_a_flow {

@@ -4,6 +4,7 @@
 //! `check` compares the flows with the apps and with one another.
 
 use super::decode::decode;
+use super::gather::{Gather, RawGather};
 use super::report::Report;
 use handover_core::AppName;
 use schemars::JsonSchema;
@@ -18,7 +19,7 @@ pub enum By {
     /// By a file and its manifest.
     #[default]
     File,
-    /// By rows of the ledger. Comes with a later version.
+    /// By rows of the ledger: each record is a delivery.
     Database,
     /// By HTTP. Comes with a later version.
     Api,
@@ -45,6 +46,8 @@ pub struct Link {
     pub by: By,
     /// What pictures call it.
     pub label: Option<String>,
+    /// How records are gathered into a file on it, where that is said.
+    pub gather: Option<Gather>,
 }
 
 /// Apps joined by links.
@@ -102,6 +105,9 @@ pub(crate) struct RawLink {
     /// What pictures call it.
     #[serde(default)]
     pub(crate) label: Option<String>,
+    /// Of a link by file from an app that works on records: when what it made becomes a file.
+    #[serde(default)]
+    pub(crate) gather: Option<RawGather>,
 }
 
 /// A flow as it is written with more than its links.
@@ -228,8 +234,9 @@ impl Reader<'_, '_> {
         let Some(raw) = decode::<RawLink>(self.report, path) else { return };
         let from = self.name(&raw.from, &[path, &["from"]].concat());
         let to = self.name(&raw.to, &[path, &["to"]].concat());
+        let gather = raw.gather.map(|raw| raw.checked(self.report, &[path, &["gather"]].concat()));
         if let (Some(from), Some(to)) = (from, to) {
-            self.push(Link { from, to, by: raw.by, label: raw.label }, path);
+            self.push(Link { from, to, by: raw.by, label: raw.label, gather }, path);
         }
     }
 
@@ -262,7 +269,13 @@ impl Reader<'_, '_> {
                 let Some(group) = self.group(step.trim(), path) else { break };
                 for from in &before {
                     for to in &group {
-                        let link = Link { from: from.clone(), to: to.clone(), by: By::File, label: None };
+                        let link = Link {
+                            from: from.clone(),
+                            to: to.clone(),
+                            by: By::File,
+                            label: None,
+                            gather: None,
+                        };
                         self.push(link, path);
                     }
                 }

@@ -15,9 +15,11 @@ mod check;
 mod command;
 mod decode;
 mod diff;
+mod doors;
 mod environment;
 mod error;
 mod flow;
+mod gather;
 mod json_schema;
 mod load;
 mod outside;
@@ -36,9 +38,11 @@ pub use apps::Apps;
 pub use builtin::BuiltIn;
 pub use command::{Input, Mode, Output, Placeholder, Placeholders, Program};
 pub use diff::Changes;
+pub use doors::{Doors, Enters};
 pub use environment::Lookup;
 pub use error::{Also, ConfigError, Problem, Severity, render};
 pub use flow::{By, Flow, Link};
+pub use gather::Gather;
 pub use json_schema::json_schema;
 pub use load::FILE_NAME;
 pub use routes::{Hop, Routes};
@@ -132,6 +136,17 @@ impl Config {
         Routes::new(&self.flows)
     }
 
+    /// How deliveries enter each app.
+    pub fn doors(&self) -> Doors {
+        Doors::new(&self.apps, &self.flows)
+    }
+
+    /// Whether `run` works on the records of an app; those of any other are taken by whoever pulls them, or claims them by
+    /// SQL.
+    pub fn takes_records(&self, app: &str) -> bool {
+        self.app(app).is_some_and(|app| self.doors().enters(&app.name) != Enters::Waits)
+    }
+
     /// What is worth saying though nothing is wrong: warnings, and what comes with a later version.
     pub fn notices(&self) -> &[Problem] {
         &self.notices
@@ -140,8 +155,8 @@ impl Config {
     /// Whether this version can run all of it.
     ///
     /// # Errors
-    /// What a flow needs and this version does not have: links by database or API, stream programs, service apps,
-    /// a ledger on PostgreSQL.
+    /// What a flow needs and this version does not have: links by API, service apps, a ledger on
+    /// PostgreSQL.
     pub fn runnable(&self) -> Result<(), ConfigError> {
         if self.refusals.is_empty() {
             return Ok(());

@@ -67,10 +67,18 @@ fn the_example_of_the_documentation_is_read_whole() {
     assert!(nightly.is_source() && nightly.schedule.is_some());
     assert_eq!(config.flow("sales").unwrap().links.len(), 3);
     assert_eq!(config.flow("scored").unwrap().links[0].by, By::Database);
-    let refused = config.runnable().unwrap_err();
-    assert_eq!(refused.problems.len(), 2, "{refused}");
+    config.runnable().unwrap();
+    let doors = config.doors();
+    let enters = |name: &str| doors.enters(&config.app(name).unwrap().name);
+    assert_eq!(enters("scorer"), Enters::Stream);
+    assert_eq!(enters("file-exporter"), Enters::Gathered(Gather::default()));
+    assert_eq!(enters("validator"), Enters::Waits);
+    assert!(doors.splits("validator", &config.app("scorer").unwrap().name));
+    assert!(!doors.splits("scorer", &config.app("file-exporter").unwrap().name));
     snapshot("design_notices", &config.render(config.notices()));
-    snapshot("design_refused", &refused.render());
+    let later =
+        good("apps: { a: { run: cat }, b: { run: cat } }\nflows: { f: [ { from: a, to: b, by: api } ] }\n");
+    snapshot("refused", &later.runnable().unwrap_err().render());
 }
 
 #[test]
@@ -382,6 +390,57 @@ fn flows_that_cannot_be_are_explained() {
     ];
     let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
     snapshot("flows", &gallery(&cases));
+}
+
+#[test]
+fn doors_that_cannot_be_are_explained() {
+    const APPS: &str = "apps:\n  file-importer: { uses: file-importer, with: { from: in, type: sales } }\n  check: { uses: enricher, with: {} }\n  s: { run: python3 s.py, mode: stream }\n  p: { run: cat }\n  q: { run: cat, ext: json }\n  out: { uses: file-exporter, with: { to: out } }\nflows:\n";
+    let with = |flows: &str| format!("{APPS}{flows}");
+    let cases = [
+        ("a built-in app by database", with("  f: [ { from: file-importer, to: check, by: database } ]\n")),
+        ("a stream program by file", with("  f: file-importer -> s -> out\n")),
+        (
+            "records by both doors",
+            with("  f: [ { from: file-importer, to: s, by: database }, { from: s, to: p }, { from: file-importer, to: p, by: database } ]\n"),
+        ),
+        (
+            "gather where nothing is gathered",
+            with("  f: [ { from: file-importer, to: s, by: database, gather: { rows: 5 } }, { from: file-importer, to: out, gather: {} } ]\n"),
+        ),
+        (
+            "gathers that differ, and out of bounds",
+            with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: soon } } ]\n"),
+        ),
+        (
+            "two flows by one link",
+            with("  f: [ { from: file-importer, to: s, by: database } ]\n  g: [ { from: file-importer, to: s, by: database } ]\n"),
+        ),
+        (
+            "an extension that records cannot have",
+            with("  f: [ { from: file-importer, to: q, by: database }, { from: q, to: out } ]\n"),
+        ),
+        (
+            "placeholders of a stream program",
+            "apps:\n  s: { run: 'x {input} {config}', mode: stream, schedule: '@daily', type: t }\nflows: { f: s }\n".to_owned(),
+        ),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    snapshot("doors", &gallery(&cases));
+}
+
+#[test]
+fn records_enter_as_the_links_say() {
+    let config = good(
+        "apps:\n  a: { run: cat }\n  b: { run: cat }\n  c: { run: cat }\n  d: { run: cat }\nflows:\n  f: [ { from: a, to: b, by: database }, { from: b, to: c, by: file, gather: { rows: 7 } }, { from: c, to: d } ]\n",
+    );
+    let doors = config.doors();
+    let name = |name: &str| AppName::new(name).unwrap();
+    assert_eq!(doors.enters(&name("a")), Enters::Program, "nothing leads to it: records may be pushed to it");
+    assert_eq!(doors.enters(&name("b")), Enters::Program);
+    assert_eq!(doors.enters(&name("c")), Enters::Gathered(Gather { rows: 7, ..Gather::default() }));
+    assert_eq!(doors.enters(&name("d")), Enters::Waits);
+    assert!(doors.splits("a", &name("b")) && doors.splits("whoever", &name("b")));
+    assert!(!doors.splits("b", &name("c")) && !doors.splits("x", &name("a")));
 }
 
 #[test]

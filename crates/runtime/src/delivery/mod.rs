@@ -8,26 +8,31 @@
 //! and the app runs again into the same reserved names.
 
 mod export;
+pub(crate) mod gather;
 mod import;
 pub(crate) mod outputs;
 pub mod payload;
 mod program;
 pub(crate) mod quarantine;
+mod record;
+mod records;
 mod rows;
 mod settle;
+mod split;
 mod untouched;
 
+pub(crate) use program::small;
 pub(crate) use quarantine::QUARANTINE_SLOT;
 pub(crate) use rows::{blocking, rows_of};
-pub(crate) use settle::said;
+pub(crate) use settle::{said, tell_failure};
 
-use crate::config::{App, BuiltIn, Runs};
+use crate::config::{App, BuiltIn, Mode, Runs};
 use crate::context::Context;
 use crate::engine::ended;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
-use handover_core::{Checksum, Delivery, Error, NewDelivery, Result, Status};
-use handover_ledger::Held;
+use handover_core::{Checksum, Delivery, Error, Kind, NewDelivery, Result, Status};
+use handover_ledger::{Held, Queue};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -81,6 +86,12 @@ pub(crate) struct Summary {
     pub(crate) took_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes_out: Option<u64>,
+    /// Into how many records a file was split, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) records: Option<u64>,
+    /// What was made of a record that nobody else gets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) data: Vec<Value>,
     /// The original of an import had gone, or had become another, before it was read ([`handover_ledger::NOT_TAKEN`]).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) not_taken: bool,
@@ -161,6 +172,26 @@ impl Drop for Slot {
 }
 
 impl Attempt {
+    /// An attempt at what was just claimed; none where the ledger gave it without a lease.
+    pub(crate) fn begin(
+        ctx: &Arc<Context>,
+        app: &Arc<App>,
+        queue: Queue,
+        delivery: Delivery,
+    ) -> Option<Self> {
+        let Some(token) = delivery.lease_token.clone() else {
+            tracing::error!(
+                delivery = delivery.id.0,
+                "the ledger gave delivery {} without a lease",
+                delivery.id
+            );
+            return None;
+        };
+        let held = Held { queue, id: delivery.id, token };
+        let lease = ctx.process.held.keep(&held);
+        Some(Self { ctx: ctx.clone(), app: app.clone(), delivery, held, lease })
+    }
+
     /// Runs the app over the delivery and settles it.
     pub(crate) async fn work(self, mut slot: Slot) {
         let outcome = self.run(&mut slot).await;
@@ -175,6 +206,12 @@ impl Attempt {
             Runs::BuiltIn(BuiltIn::Exporter(_)) => self.export(slot).await,
             Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_) | BuiltIn::Transformer(_)) => {
                 self.rows(slot).await
+            }
+            Runs::Program(program) if self.delivery.kind == Kind::Record => self.record(program, slot).await,
+            Runs::Program(_) if self.is_to_be_split() => self.split(slot).await,
+            Runs::Program(program) if program.mode == Mode::Stream => {
+                let error = Error::config("a stream program works on records, and this is a job");
+                Err(error.hint("push a record to it").into())
             }
             Runs::Program(program) => self.program(program, slot).await,
             Runs::Service { .. } => {

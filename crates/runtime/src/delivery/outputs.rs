@@ -311,7 +311,7 @@ impl Maker<'_> {
     }
 
     fn manifest(&self, named: &Named, written: &Written, says: &Says) -> Manifest {
-        let input = FilePayload::from_value(&self.delivery.data).map(|p| p.manifest);
+        let input = FilePayload::in_delivery(self.delivery).map(|p| p.manifest);
         let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(input.and_then(|m| m.replay_of));
         let targets: Vec<AppName> = says.hops.iter().map(|hop| hop.to.clone()).collect();
         Manifest {

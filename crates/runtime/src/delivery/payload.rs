@@ -1,6 +1,6 @@
 //! What a row's `data` holds for a file: its manifest and its path; and for an arrival: the original.
 
-use handover_core::{Delivery, Error, FileName, Manifest, Result, TypeName, path_text};
+use handover_core::{Delivery, Error, FileName, Kind, Manifest, Result, TypeName, path_text};
 use handover_file::arrive::Candidate;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -27,9 +27,14 @@ impl FilePayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        Self::from_value(&delivery.data).ok_or_else(|| {
+        Self::in_delivery(delivery).ok_or_else(|| {
             Error::bad_data(format!("delivery {} does not hold a file's manifest and path", delivery.id))
         })
+    }
+
+    /// Reads it from a delivery of a file; a record may look like one.
+    pub fn in_delivery(delivery: &Delivery) -> Option<Self> {
+        if delivery.kind == Kind::Record { None } else { Self::from_value(&delivery.data) }
     }
 
     /// Reads it from `data`.

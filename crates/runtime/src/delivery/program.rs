@@ -19,17 +19,17 @@ use jiff::civil::Date;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a program works on, in one form for files and jobs.
-struct Work {
-    payload: Option<FilePayload>,
-    name: Option<FileName>,
-    type_name: TypeName,
-    date: Date,
-    sequence: Option<u32>,
-    flows: Vec<String>,
+pub(super) struct Work {
+    pub(super) payload: Option<FilePayload>,
+    pub(super) name: Option<FileName>,
+    pub(super) type_name: TypeName,
+    pub(super) date: Date,
+    pub(super) sequence: Option<u32>,
+    pub(super) flows: Vec<String>,
 }
 
 impl Work {
@@ -40,13 +40,23 @@ impl Work {
 }
 
 /// The files that a run needs, removed when this is dropped.
-struct Files {
-    input: Option<RetainedPath>,
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) input: Option<RetainedPath>,
+    /// The input of a run for a record.
+    pub(super) record: Option<Draft>,
     /// The manifest beside the input, where that is where it was published.
-    beside: Option<PathBuf>,
-    manifest: Option<Draft>,
-    config: Option<Draft>,
-    output: Option<Draft>,
+    pub(super) beside: Option<PathBuf>,
+    pub(super) manifest: Option<Draft>,
+    pub(super) config: Option<Draft>,
+    pub(super) output: Option<Draft>,
+}
+
+impl Files {
+    /// Where the input is.
+    fn input_path(&self) -> Option<&Path> {
+        self.input.as_ref().map(RetainedPath::path).or(self.record.as_ref().map(Draft::path))
+    }
 }
 
 impl Attempt {
@@ -174,26 +184,26 @@ impl Attempt {
                 Output::Stdout => Some(data.draft(&holder, &ext)?.counting(rows_of(&ext))),
                 Output::File => Some(data.draft_path(&holder, &ext)?.counting(rows_of(&ext))),
             };
-            Ok(Files { input, beside, manifest, config, output })
+            Ok(Files { input, beside, manifest, config, output, ..Files::default() })
         })
         .await
     }
 
-    fn spec(
+    pub(super) fn spec(
         &self,
         program: &Program,
         work: &Work,
         sequence: Option<u32>,
         files: &mut Files,
     ) -> Result<ProgramSpec> {
-        let input_path = files.input.as_ref().map(|input| input.path().to_owned()).unwrap_or_default();
+        let input_path = files.input_path().map(Path::to_owned);
         let manifest = match (&files.manifest, &files.beside) {
             (Some(draft), _) => draft.path().to_owned(),
             (None, Some(beside)) => beside.clone(),
             (None, None) => PathBuf::new(),
         };
         let values = Placeholders {
-            input: input_path.clone().into(),
+            input: input_path.clone().unwrap_or_default().into(),
             output: files.output.as_ref().map(|d| d.path().into()).unwrap_or_default(),
             manifest: manifest.into(),
             config: files.config.as_ref().map(|d| d.path().into()).unwrap_or_default(),
@@ -202,10 +212,10 @@ impl Attempt {
             date: work.date.to_string().into(),
             sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
         };
-        let stdin = match (program.input, &files.input) {
-            (Input::Stdin, Some(_)) => program::Input::File(
-                File::open(&input_path).map_err(|e| Error::io("open", input_path.display(), e))?,
-            ),
+        let stdin = match (program.input, input_path) {
+            (Input::Stdin, Some(path)) => {
+                program::Input::File(File::open(&path).map_err(|e| Error::io("open", path.display(), e))?)
+            }
             _ => program::Input::Null,
         };
         let stdout = match (program.output, &mut files.output) {
@@ -243,7 +253,7 @@ impl Attempt {
 
     /// What the exit means: 0 done, 65 bad data, 75 later, any other a retry; but with the disk full nothing counts,
     /// neither what the program left nor that it failed.
-    fn judge(&self, ended: &Ended, full: bool) -> Result<Summary, Box<Failed>> {
+    pub(super) fn judge(&self, ended: &Ended, full: bool) -> Result<Summary, Box<Failed>> {
         let mut meaning = ended.meaning();
         if ended.how == How::TimedOut {
             let timeout = units::format_duration(self.app.timeout);
@@ -299,7 +309,7 @@ fn says_full(stderr: &str) -> bool {
         .any(|words| stderr.contains(words))
 }
 
-pub(super) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
+pub(crate) fn small(mut draft: Draft, bytes: &[u8]) -> Result<Draft> {
     draft
         .write_all(bytes)
         .and_then(|()| draft.flush())

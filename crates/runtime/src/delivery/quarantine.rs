@@ -3,10 +3,12 @@
 
 use super::outputs::{Maker, Naming, Place, Right, Says};
 use super::payload::{ArrivalPayload, FilePayload};
+use super::records::Origin;
 use super::rows::blocking;
 use super::{Attempt, Failed};
 use crate::context::Context;
-use handover_core::{AppName, Delivery, Error, FileName, Result, TypeName, path_text};
+use handover_core::{AppName, Delivery, Error, FileName, Kind, Result, TypeName, path_text};
+use handover_file::draft::Draft;
 use handover_file::quarantine::{QUARANTINED_SUFFIX, REASON_KEY, Reason, keep};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,8 @@ struct Bad {
     sequence: Option<u32>,
     ext: String,
     flows: Vec<String>,
+    /// Where it is no file yet, as a record: what it was written into.
+    draft: Option<Draft>,
 }
 
 impl Attempt {
@@ -55,7 +59,8 @@ impl Maker<'_> {
     }
 
     async fn keep_bad(&self, bad: Bad, why: &Error) -> Result<super::outputs::Output> {
-        let mut reason = Reason::new(why, self.by.as_str(), self.ctx.project.clock.now()).of_file(&bad.path);
+        let reason = Reason::new(why, self.by.as_str(), self.ctx.project.clock.now());
+        let mut reason = if bad.draft.is_some() { reason } else { reason.of_file(&bad.path) };
         let (data, holder, path, ext) =
             (self.ctx.project.data.clone(), self.ctx.process.holder.clone(), bad.path, bad.ext);
         let (written, reason) = blocking(move || {
@@ -80,6 +85,9 @@ impl Maker<'_> {
     }
 
     async fn bad_input(&self) -> Result<Option<Bad>> {
+        if self.delivery.kind == Kind::Record {
+            return self.bad_record().await.map(Some);
+        }
         if let Ok(arrival) = ArrivalPayload::of(self.delivery) {
             return Ok(Some(Bad {
                 path: path_text::from_text(&arrival.original),
@@ -88,9 +96,10 @@ impl Maker<'_> {
                 sequence: None,
                 ext: arrival.ext,
                 flows: arrival.flows,
+                draft: None,
             }));
         }
-        let Some(payload) = FilePayload::from_value(&self.delivery.data) else { return Ok(None) };
+        let Some(payload) = FilePayload::in_delivery(self.delivery) else { return Ok(None) };
         let data = &self.ctx.project.data;
         // What lies in the archive stays there; its reason stands alone.
         let path = match payload.outside() {
@@ -108,7 +117,26 @@ impl Maker<'_> {
             sequence: name.as_ref().map(|n| n.sequence),
             ext: name.map_or_else(|| "dat".to_owned(), |n| n.ext),
             flows: payload.manifest.flows,
+            draft: None,
         }))
+    }
+
+    /// A record as a file of one line.
+    async fn bad_record(&self) -> Result<Bad> {
+        let app = self.ctx.config().app(self.by.as_str()).cloned();
+        let Origin { type_name, date } = self.ctx.origin(app.as_deref(), self.delivery).await?;
+        let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
+        let line = format!("{}\n", self.delivery.data);
+        let draft = blocking(move || super::small(data.draft(&holder, "ndjson")?, line.as_bytes())).await?;
+        Ok(Bad {
+            path: draft.path().to_owned(),
+            type_name,
+            date,
+            sequence: None,
+            ext: "ndjson".to_owned(),
+            flows: self.ctx.flows_of(self.by, self.delivery),
+            draft: Some(draft),
+        })
     }
 }
 
@@ -135,6 +163,7 @@ pub(crate) async fn refuse_manifest(
         sequence: None,
         ext: "json".to_owned(),
         flows: Vec::new(),
+        draft: None,
     };
     let mut made = maker.keep_bad(bad, why).await?;
     made.deliveries.iter_mut().for_each(|new| new.parent_id = Some(delivery.id));

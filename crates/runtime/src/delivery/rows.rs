@@ -346,9 +346,9 @@ fn find_input(data: &DataDir, payload: &FilePayload) -> Result<Retained> {
 }
 
 /// A draft that is made when the first byte comes.
-struct Lazy<F: FnMut() -> Result<Draft>> {
-    make: F,
-    draft: Option<Draft>,
+pub(super) struct Lazy<F: FnMut() -> Result<Draft>> {
+    pub(super) make: F,
+    pub(super) draft: Option<Draft>,
 }
 
 impl<F: FnMut() -> Result<Draft>> Write for Lazy<F> {

@@ -1,9 +1,9 @@
 //! How an attempt ends: the ledger is told, the original is seen to, people are told.
 
-use super::{Attempt, Failed, Finished, import};
+use super::{Attempt, Failed, Finished, Summary, import};
 use crate::config::{BuiltIn, Runs};
 use crate::engine::events::Event;
-use handover_core::{Error, ErrorKind, Result, Status};
+use handover_core::{Error, ErrorKind, Kind, Result, Status};
 use handover_ledger::{Completion, Failure, Verdict};
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -14,7 +14,7 @@ pub(super) const SKIPPED: &str = "skipped: ";
 impl Attempt {
     /// Settles what came of the attempt. Nothing escapes: what cannot be said to the ledger is said in the log, and
     /// the lease's end brings the delivery back.
-    pub(super) async fn settle(self, outcome: Result<Finished, Failed>, took: Duration) {
+    pub(crate) async fn settle(self, outcome: Result<Finished, Failed>, took: Duration) {
         let (id, app) = (self.delivery.id, self.app.name.clone());
         let settled = match outcome {
             Ok(finished) => self.complete(finished, took).await,
@@ -55,17 +55,16 @@ impl Attempt {
 
     async fn complete(&self, mut finished: Finished, took: Duration) -> Result<()> {
         finished.summary.took_ms = Some(millis(took));
-        let event = Event::Completed {
-            app: self.app.name.clone(),
-            id: self.delivery.id,
-            rows_in: finished.summary.rows_in,
-            rows_out: finished.summary.rows_out,
-            rows_rejected: finished.summary.rows_rejected,
-            rows_filtered: finished.summary.rows_filtered,
-            bytes_out: finished.summary.bytes_out,
-            output: finished.summary.outputs.first().cloned(),
-            latency: self.latency(),
-            skipped: self.imports() && finished.summary.notes.iter().any(|note| note.starts_with(SKIPPED)),
+        let summary = &finished.summary;
+        let event = match summary.records {
+            Some(records) => Event::Split {
+                app: self.app.name.clone(),
+                id: self.delivery.id,
+                rows: summary.rows_in.unwrap_or(0),
+                records,
+                rejected: summary.rows_rejected.unwrap_or(0),
+            },
+            None => self.completed(summary),
         };
         let completion = Completion {
             held: self.held.clone(),
@@ -81,6 +80,22 @@ impl Attempt {
         }
         self.ctx.process.observer.tell(event);
         Ok(())
+    }
+
+    /// What is told of a completion.
+    pub(crate) fn completed(&self, summary: &Summary) -> Event {
+        Event::Completed {
+            app: self.app.name.clone(),
+            id: self.delivery.id,
+            rows_in: summary.rows_in,
+            rows_out: summary.rows_out,
+            rows_rejected: summary.rows_rejected,
+            rows_filtered: summary.rows_filtered,
+            bytes_out: summary.bytes_out,
+            output: summary.outputs.first().cloned(),
+            latency: self.latency(),
+            skipped: self.imports() && summary.notes.iter().any(|note| note.starts_with(SKIPPED)),
+        }
     }
 
     /// Says what an app noted. What an importer noted of a file that it let through is a warning.
@@ -138,7 +153,7 @@ impl Attempt {
         };
         self.lease.settling();
         let came_to = self.ctx.project.ledger.fail(failure).await?;
-        self.tell_failure(failed.error.kind(), text, came_to.status, came_to.run_at);
+        tell_failure(self, failed.error.kind(), text, came_to.status, came_to.run_at);
         Ok(())
     }
 
@@ -159,36 +174,40 @@ impl Attempt {
 
     /// The file that the delivery is about, for people.
     fn file(&self) -> Option<String> {
+        if self.delivery.kind == Kind::Record {
+            return None;
+        }
         let data = &self.delivery.data;
         ["original", "path"].iter().find_map(|key| data.get(key)?.as_str()).map(str::to_owned)
     }
+}
 
-    fn tell_failure(&self, kind: ErrorKind, text: String, status: Status, run_at: Option<jiff::Timestamp>) {
-        let (app, id) = (self.app.name.clone(), self.delivery.id);
-        let attempt = self.delivery.attempts;
-        match (status, run_at) {
-            (Status::Failed, _) => {
-                error!(app = %app, delivery = id.0, attempt, "delivery {id} failed: {text}");
-                let quarantined = kind == ErrorKind::BadData;
-                self.ctx.process.observer.tell(Event::Failed {
-                    app,
-                    id,
-                    file: self.file(),
-                    error: text,
-                    quarantined,
-                });
-            }
-            (_, run_at) => {
-                let when = run_at.map(handover_core::clock::rfc3339).unwrap_or_default();
-                warn!(app = %app, delivery = id.0, attempt, retry_at = %when, "delivery {id} is tried again at {when}: {text}");
-                self.ctx.process.observer.tell(Event::Retrying { app, id, error: text, run_at });
-            }
+/// Says how an attempt failed, in the log and to those who listen. `kind` is the error's.
+pub(crate) fn tell_failure(
+    attempt: &Attempt,
+    kind: ErrorKind,
+    text: String,
+    status: Status,
+    run_at: Option<jiff::Timestamp>,
+) {
+    let (app, id, nth) = (attempt.app.name.clone(), attempt.delivery.id, attempt.delivery.attempts);
+    let observer = &attempt.ctx.process.observer;
+    match (status, run_at) {
+        (Status::Failed, _) => {
+            error!(app = %app, delivery = id.0, attempt = nth, "delivery {id} failed: {text}");
+            let quarantined = kind == ErrorKind::BadData;
+            observer.tell(Event::Failed { app, id, file: attempt.file(), error: text, quarantined });
+        }
+        (_, run_at) => {
+            let when = run_at.map(handover_core::clock::rfc3339).unwrap_or_default();
+            warn!(app = %app, delivery = id.0, attempt = nth, retry_at = %when, "delivery {id} is tried again at {when}: {text}");
+            observer.tell(Event::Retrying { app, id, error: text, run_at });
         }
     }
 }
 
 /// How an error of this kind goes on.
-fn verdict(kind: ErrorKind) -> Verdict {
+pub(crate) fn verdict(kind: ErrorKind) -> Verdict {
     match kind {
         ErrorKind::BadData => Verdict::Final,
         ErrorKind::NotYet => Verdict::Later,

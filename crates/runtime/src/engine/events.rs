@@ -52,6 +52,30 @@ pub enum Event {
         /// Whether an importer passed over the file on purpose.
         skipped: bool,
     },
+    /// A file became records.
+    Split {
+        /// The app that the records go to.
+        app: AppName,
+        /// The file's delivery.
+        id: DeliveryId,
+        /// Rows of the file.
+        rows: u64,
+        /// Records that it became.
+        records: u64,
+        /// Rows that were rejected.
+        rejected: u64,
+    },
+    /// Records became a file.
+    Gathered {
+        /// The app that the file goes to.
+        app: AppName,
+        /// The app that made the records.
+        by: String,
+        /// How many records.
+        records: u64,
+        /// The file's path within the data directory.
+        path: String,
+    },
     /// An attempt failed and there will be another.
     Retrying {
         /// The app.

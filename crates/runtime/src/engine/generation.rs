@@ -4,16 +4,19 @@ use super::Options;
 use super::adopt::Adopting;
 use super::clockwork::Clockwork;
 use super::events::Event;
+use super::gather::Gathering;
 use super::pool::{Busy, Pool};
 use super::refusals;
 use super::sources::{ImportState, Importing};
 use super::watched;
 use crate::built::Built;
-use crate::config::{App, BuiltIn, Config, Runs};
+use crate::config::{App, BuiltIn, Config, Enters, Runs};
 use crate::context::{Context, Process};
 use crate::project::Project;
+use crate::stream::{Crew, Health};
 use handover_core::{AppName, Result};
 use handover_file::arrive::Watcher;
+use handover_ledger::Queue;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -26,12 +29,20 @@ pub(crate) struct Generation {
     end: watch::Sender<bool>,
     /// What is going on: claims, scans, attempts.
     pub(crate) busy: Arc<AtomicUsize>,
+    /// Stream programs that run, with or without records.
+    pub(crate) alive: Arc<AtomicUsize>,
     /// The importers, with what they say of themselves.
     pub(crate) importers: Vec<(AppName, ImportState)>,
     /// Counters of which each must have moved before `run --once` may end.
     pub(crate) rounds: Vec<Arc<AtomicUsize>>,
-    /// The apps that are worked for.
-    pub(crate) pools: Vec<AppName>,
+    /// What is worked on: the apps, each with the table that its deliveries stand in.
+    pub(crate) pools: Vec<(AppName, Queue)>,
+    /// The stream programs, with what is known of them.
+    pub(crate) streams: Vec<(AppName, Arc<Health>)>,
+    /// The apps for which records are gathered.
+    pub(crate) gathering: Vec<AppName>,
+    /// Asks for what waits to be gathered now, however little it is.
+    pub(crate) flush: watch::Sender<u64>,
     _watchers: Vec<Watcher>,
 }
 
@@ -40,15 +51,20 @@ impl Generation {
     pub(crate) fn start(project: Project, process: Arc<Process>, options: &Options) -> Result<Self> {
         let built = Built::new(&project.config)?;
         let routes = project.config.routes();
-        let ctx = Arc::new(Context { project, routes, built, process });
+        let doors = project.config.doors();
+        let ctx = Arc::new(Context { project, routes, doors, built, process });
         let (end, _) = watch::channel(false);
         let mut generation = Self {
             ctx,
             end,
             busy: Arc::default(),
+            alive: Arc::default(),
             importers: Vec::new(),
             rounds: Vec::new(),
             pools: Vec::new(),
+            streams: Vec::new(),
+            gathering: Vec::new(),
+            flush: watch::channel(0).0,
             _watchers: Vec::new(),
         };
         let apps: Vec<Arc<App>> = generation.ctx.config().apps.iter().cloned().collect();
@@ -85,8 +101,28 @@ impl Generation {
         if matches!(app.runs, Runs::Service { .. }) {
             return;
         }
-        self.pools.push(app.name.clone());
-        tokio::spawn(Pool::new(self.ctx.clone(), app, self.busy.clone()).serve(self.end.subscribe()));
+        self.work_on(&app, Queue::Deliveries);
+        let (ctx, busy, end) = (self.ctx.clone(), self.busy.clone(), self.end.subscribe());
+        match self.ctx.doors.enters(&app.name) {
+            Enters::Program => self.work_on(&app, Queue::Records),
+            Enters::Stream => {
+                let Some(program) = app.program().cloned() else { return };
+                let health = Crew::start(ctx, app.clone(), program, busy, self.alive.clone(), &end);
+                self.streams.push((app.name.clone(), health));
+            }
+            Enters::Gathered(gather) => {
+                self.gathering.push(app.name.clone());
+                let gathering = Gathering { ctx, app, gather, busy, flush: self.flush.subscribe() };
+                tokio::spawn(gathering.serve(end));
+            }
+            Enters::Waits => {}
+        }
+    }
+
+    fn work_on(&mut self, app: &Arc<App>, queue: Queue) {
+        self.pools.push((app.name.clone(), queue));
+        let pool = Pool::new(self.ctx.clone(), app.clone(), queue, self.busy.clone());
+        tokio::spawn(pool.serve(self.end.subscribe()));
     }
 
     fn source(&mut self, app: Arc<App>, once: bool) -> Result<()> {

@@ -11,6 +11,7 @@ mod adopt;
 mod clockwork;
 mod duties;
 pub mod events;
+mod gather;
 pub(crate) mod generation;
 pub(crate) mod held;
 pub(crate) mod load;
@@ -25,6 +26,7 @@ mod watched;
 
 pub(crate) use adopt::{Assessed, DATA_DIRECTORY, assess, copied, put_key};
 pub(crate) use clockwork::job_for;
+pub(crate) use pool::{Busy, enough_room, until_due};
 pub(crate) use sources::known_unreadable;
 
 use crate::config::Config;
@@ -147,7 +149,7 @@ impl Engine {
                 let before = std::mem::replace(&mut self.generation, next);
                 before.end();
                 self.earlier.retain(|busy| busy.load(Ordering::SeqCst) > 0);
-                self.earlier.push(before.busy.clone());
+                self.earlier.extend([before.busy.clone(), before.alive.clone()]);
                 // The duties go by the new configuration's times: a shorter lease is renewed more often.
                 self.duties.drain(..).for_each(|duty| duty.abort());
                 self.duties = begin_duties(self.generation.project(), &self.process, &self.end.subscribe());
@@ -187,7 +189,7 @@ impl Engine {
     /// end is to reach the ledger.
     async fn wait_until_idle(&self) {
         let goes_on = || {
-            let counts = self.earlier.iter().chain([&self.generation.busy]);
+            let counts = self.earlier.iter().chain([&self.generation.busy, &self.generation.alive]);
             self.process.held.count() > 0
                 || counts.map(|busy| busy.load(Ordering::SeqCst)).any(|count| count > 0)
         };

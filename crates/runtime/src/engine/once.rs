@@ -1,11 +1,13 @@
 //! `run --once`: works until nothing is runnable now.
 //!
 //! It ends when every source was looked at, nothing goes on in this process, no file waits to settle, and no app has
-//! a delivery that could be claimed. What waits for a later time, or for a paused app, is listed, not waited for:
+//! a delivery that could be claimed; records that wait for others to be gathered with are gathered then. What waits for a later time, or for a paused app, is listed, not waited for:
 //! [`Summary::ask`] looks it up in the ledger, since an earlier run may have left it.
 
 use super::events::{Event, Observer};
 use super::generation::Generation;
+use crate::config::Enters;
+use crate::operations::balance::RecordCount;
 use crate::project::Project;
 use handover_core::{AppName, DeliveryId, Kind, Result, Status};
 use handover_ledger::{Filter, Pause, Queue};
@@ -32,7 +34,13 @@ pub(crate) async fn until_idle(generation: &Generation) -> Result<()> {
             continue;
         }
         wake.mark_unchanged();
-        if !runnable(generation).await? && quiet(generation) && !wake.has_changed().unwrap_or(false) {
+        if runnable(generation).await? || !quiet(generation) || wake.has_changed().unwrap_or(false) {
+            continue;
+        }
+        if to_gather(generation).await? {
+            // Nothing more will come to it: what is there becomes a file.
+            generation.flush.send_modify(|count| *count += 1);
+        } else if quiet(generation) && !wake.has_changed().unwrap_or(false) {
             say_unsettled(generation);
             return Ok(());
         }
@@ -54,13 +62,21 @@ fn settling(generation: &Generation) -> bool {
 
 async fn runnable(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
-    for app in &generation.pools {
-        if ledger.waiting(Queue::Deliveries, app.as_str(), 1).await?.count > 0 {
+    let streams = generation.streams.iter().filter(|(_, health)| !health.is_broken());
+    let records = streams.map(|(app, _)| (app, Queue::Records));
+    for (app, queue) in generation.pools.iter().map(|(app, queue)| (app, *queue)).chain(records) {
+        if ledger.waiting(queue, app.as_str(), 1).await?.count > 0 {
             return Ok(true);
         }
-        // Records that nobody here takes wait for others.
-        let takes = generation.ctx.config().app(app.as_str()).is_some_and(|app| app.takes_records());
-        if takes && ledger.waiting(Queue::Records, app.as_str(), 1).await?.count > 0 {
+    }
+    Ok(false)
+}
+
+/// Whether records wait to be gathered.
+async fn to_gather(generation: &Generation) -> Result<bool> {
+    let ledger = &generation.ctx.project.ledger;
+    for app in &generation.gathering {
+        if ledger.waiting(Queue::Records, app.as_str(), 1).await?.count > 0 {
             return Ok(true);
         }
     }
@@ -92,6 +108,12 @@ pub struct Summary {
     pub later: BTreeMap<DeliveryId, (AppName, String, Option<jiff::Timestamp>)>,
     /// What waits for somebody: deliveries of a paused app, or of one that is not declared.
     pub waiting: Vec<WaitingApp>,
+    /// By app: files that became records for it.
+    pub split: BTreeMap<AppName, Moved>,
+    /// By app: records that became files for it.
+    pub gathered: BTreeMap<AppName, Moved>,
+    /// How the records of each app stand, whichever run left them.
+    pub records: Vec<RecordCount>,
     /// Files that arrived.
     pub arrived: u64,
     /// Files that were refused as they stand.
@@ -100,6 +122,17 @@ pub struct Summary {
     pub hindered: BTreeSet<String>,
     /// What was worth saying.
     pub notices: Vec<String>,
+}
+
+/// What changed doors on its way to one app, in one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    /// How many files.
+    pub files: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many rows of the files were rejected.
+    pub rejected: u64,
 }
 
 /// What one app did in one run.
@@ -143,20 +176,33 @@ impl Summary {
         let ledger = &project.ledger;
         let paused = ledger.paused().await?;
         let mut pending: BTreeMap<String, u64> = BTreeMap::new();
-        let takes_records = |app: &str| project.config.app(app).is_some_and(|app| app.takes_records());
-        for count in ledger.counts().await?.into_iter().filter(|count| count.status == Status::Pending) {
-            if count.kind == Kind::Record && !takes_records(&count.app) {
-                continue;
-            }
+        let counts = ledger.counts().await?;
+        self.records = crate::operations::balance::balance(&counts);
+        self.records.retain(|records| only.is_none_or(|only| only == records.app));
+        for count in counts.into_iter().filter(|count| count.status == Status::Pending) {
             *pending.entry(count.app).or_default() += count.count;
         }
         for (app, count) in pending.into_iter().filter(|(app, _)| only.is_none_or(|only| only == app)) {
             let pause = paused.iter().find(|pause| pause.app == app).cloned();
+            self.ask_unwanted(project, &app).await?;
             if pause.is_some() || project.config.app(&app).is_none() {
                 self.waiting.push(WaitingApp { app, pending: count, paused: pause });
             } else {
                 self.ask_later(project, &app).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Records of a declared app that nobody works on.
+    async fn ask_unwanted(&mut self, project: &Project, app: &str) -> Result<()> {
+        let Some(declared) = project.config.app(app) else { return Ok(()) };
+        if project.config.doors().enters(&declared.name) != Enters::Waits {
+            return Ok(());
+        }
+        let pending = project.ledger.waiting(Queue::Records, app, LATER_MAX).await?.count;
+        if pending > 0 {
+            self.waiting.push(WaitingApp { app: app.to_owned(), pending, paused: None });
         }
         Ok(())
     }
@@ -170,7 +216,7 @@ impl Summary {
             ..Filter::default()
         };
         let now = project.clock.now();
-        let takes_records = project.config.app(app).is_some_and(|app| app.takes_records());
+        let takes_records = project.config.takes_records(app);
         for delivery in project.ledger.list(filter).await? {
             if delivery.kind == Kind::Record && !takes_records {
                 continue;
@@ -217,6 +263,18 @@ impl Summary {
                 sums.rows_rejected += rows_rejected.unwrap_or(0);
                 sums.rows_filtered += rows_filtered.unwrap_or(0);
                 sums.bytes_out += bytes_out.unwrap_or(0);
+            }
+            Event::Split { app, id, records, rejected, .. } => {
+                self.later.remove(id);
+                let moved = self.split.entry(app.clone()).or_default();
+                moved.files += 1;
+                moved.records += records;
+                moved.rejected += rejected;
+            }
+            Event::Gathered { app, records, .. } => {
+                let moved = self.gathered.entry(app.clone()).or_default();
+                moved.files += 1;
+                moved.records += records;
             }
             Event::Failed { app, id, file, error, .. } => {
                 self.later.remove(id);

@@ -1,4 +1,5 @@
-//! A pool for each app: claims its deliveries and works on them, `workers` at a time.
+//! A pool for each app, and one more for its records where it works on them one by one: claims deliveries and works on
+//! them, `workers` at a time.
 //!
 //! Two bounds: slots, so many run at once; places, so many are in this process in all, because publishing one goes on
 //! while the next runs. How far claims go ahead of the slots is [`Load`]'s to say. An idle pool waits for the ledger's
@@ -12,12 +13,12 @@ use crate::delivery::{Attempt, Slot};
 use handover_core::{Delivery, Error, ErrorKind, Result};
 use handover_file::disk;
 use handover_file::layout::DataDir;
-use handover_ledger::{Claim, Held, Queue};
+use handover_ledger::{Claim, Queue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::{error, warn};
+use tracing::warn;
 
 /// So many deliveries beyond its workers an app may have in this process: they are being published.
 const PUBLISHING: usize = 64;
@@ -28,6 +29,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Pool {
     ctx: Arc<Context>,
     app: Arc<App>,
+    queue: Queue,
     load: Arc<Load>,
     slots: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -35,11 +37,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, busy: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, queue: Queue, busy: Arc<AtomicUsize>) -> Self {
         let slots = Arc::new(Semaphore::new(app.workers));
         let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
         let load = Arc::new(Load::new(app.workers));
-        Self { ctx, app, load, slots, places, busy }
+        Self { ctx, app, queue, load, slots, places, busy }
     }
 
     /// Claims and works until `end`; what has begun goes on after that.
@@ -49,7 +51,7 @@ impl Pool {
             wake.mark_unchanged();
             let pause = match self.round(&mut end).await {
                 Ok(Some(claimed)) if claimed > 0 => continue,
-                Ok(Some(_)) => self.until_due().await,
+                Ok(Some(_)) => until_due(&self.ctx).await,
                 Ok(None) => return,
                 Err(e) => {
                     warn!(app = %self.app.name, "cannot claim: {}; it is tried again in a second", crate::delivery::said(&e));
@@ -74,11 +76,11 @@ impl Pool {
             () = ended(end) => return Ok(None),
             room = self.load.until_room() => room,
         };
-        self.enough_room()?;
+        enough_room(&self.ctx.project.data)?;
         let max = (1 + self.places.available_permits()).min(room);
         let busy = Busy::begin(&self.busy);
         let claim = Claim {
-            queue: Queue::Deliveries,
+            queue: self.queue,
             app: self.app.name.to_string(),
             max,
             lease: self.ctx.config().lease,
@@ -105,13 +107,7 @@ impl Pool {
 
     /// Works on a delivery; gives it back if the end has come.
     fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit, end: watch::Receiver<bool>) {
-        let Some(token) = delivery.lease_token.clone() else {
-            error!(delivery = delivery.id.0, "the ledger gave delivery {} without a lease", delivery.id);
-            return;
-        };
-        let held = Held { queue: Queue::Deliveries, id: delivery.id, token };
-        let lease = self.ctx.process.held.keep(&held);
-        let attempt = Attempt { ctx: self.ctx.clone(), app: self.app.clone(), delivery, held, lease };
+        let Some(attempt) = Attempt::begin(&self.ctx, &self.app, self.queue, delivery) else { return };
         self.load.more();
         let (slot, busy) =
             (Slot::new(self.slots.clone(), self.load.clone(), end.clone()), Busy::begin(&self.busy));
@@ -121,36 +117,34 @@ impl Pool {
             if over { attempt.give_back().await } else { attempt.work(slot).await }
         });
     }
+}
 
-    /// With the disk full nothing is begun.
-    fn enough_room(&self) -> Result<()> {
-        let data = &self.ctx.project.data;
-        let space = match disk::space(data.tmp_dir()) {
-            // Somebody removed the folder for temporary files: it is made again.
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                DataDir::open(data.root()).and_then(|_| disk::space(data.tmp_dir()))
-            }
-            other => other,
-        }?;
-        if disk::low(&space) {
-            return Err(
-                Error::new(ErrorKind::NotYet, "the disk is full").hint("make room: work resumes by itself")
-            );
+/// With the disk full nothing is begun.
+pub(crate) fn enough_room(data: &DataDir) -> Result<()> {
+    let space = match disk::space(data.tmp_dir()) {
+        // Somebody removed the folder for temporary files: it is made again.
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            DataDir::open(data.root()).and_then(|_| disk::space(data.tmp_dir()))
         }
-        Ok(())
+        other => other,
+    }?;
+    if disk::low(&space) {
+        let full = Error::new(ErrorKind::NotYet, "the disk is full");
+        return Err(full.hint("make room: work resumes by itself"));
     }
+    Ok(())
+}
 
-    /// How long until something that waits becomes due; a minute at most, in case the clock jumps.
-    async fn until_due(&self) -> Duration {
-        let most = Duration::from_secs(60);
-        match self.ctx.project.ledger.next_due().await {
-            Ok(Some(due)) => {
-                let wait = due.duration_since(self.ctx.project.clock.now());
-                Duration::try_from(wait).unwrap_or_default().clamp(Duration::from_millis(5), most)
-            }
-            Ok(None) => most,
-            Err(_) => AGAIN,
+/// How long until something that waits becomes due; a minute at most, in case the clock jumps.
+pub(crate) async fn until_due(ctx: &Context) -> Duration {
+    let most = Duration::from_secs(60);
+    match ctx.project.ledger.next_due().await {
+        Ok(Some(due)) => {
+            let wait = due.duration_since(ctx.project.clock.now());
+            Duration::try_from(wait).unwrap_or_default().clamp(Duration::from_millis(5), most)
         }
+        Ok(None) => most,
+        Err(_) => AGAIN,
     }
 }
 

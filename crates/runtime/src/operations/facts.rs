@@ -6,6 +6,9 @@ use handover_file::quarantine::QUARANTINED_SUFFIX;
 use serde::Serialize;
 use serde_json::Value;
 
+/// So much of a record is shown where there is one line for it.
+const RECORD_SHOWN_BYTES: usize = 48;
+
 /// What part a delivery plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,9 +50,10 @@ impl Facts {
     /// The facts of a delivery.
     pub fn of(delivery: &Delivery) -> Self {
         if delivery.kind == Kind::Record {
-            return Self { role: Role::Record, path: None, name: "record".into(), rows: None, size: None };
+            let name = short(&delivery.data.to_string());
+            return Self { role: Role::Record, path: None, name, rows: None, size: None };
         }
-        if let Some(payload) = FilePayload::from_value(&delivery.data) {
+        if let Some(payload) = FilePayload::in_delivery(delivery) {
             return Self {
                 role: role_of(&payload.path),
                 name: last_part(&payload.path),
@@ -68,6 +72,14 @@ impl Facts {
         let name = date.map_or_else(|| named.to_owned(), |date| format!("{named} {date}"));
         Self { role: Role::Job, path: None, name, rows: None, size: None }
     }
+}
+
+/// The beginning of a record, to know it by.
+fn short(text: &str) -> String {
+    if text.len() <= RECORD_SHOWN_BYTES {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(RECORD_SHOWN_BYTES)])
 }
 
 fn last_part(path: &str) -> String {

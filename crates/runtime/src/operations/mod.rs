@@ -1,6 +1,7 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod archive;
+pub mod balance;
 pub mod facts;
 pub mod lineage;
 pub mod picture;

@@ -42,7 +42,7 @@ pub struct One {
 
 impl One {
     fn of(delivery: &Delivery, id: Option<DeliveryId>) -> Self {
-        let path = FilePayload::from_value(&delivery.data).map(|payload| payload.path);
+        let path = FilePayload::in_delivery(delivery).map(|payload| payload.path);
         let original = delivery.data.get("original").and_then(|o| o.as_str()).map(str::to_owned);
         Self {
             replay_of: delivery.id,
@@ -143,7 +143,7 @@ async fn entered(
         let Some(last) = page.last() else { return Ok(()) };
         before = Some(last.id);
         for delivery in page {
-            let Some(payload) = FilePayload::from_value(&delivery.data) else { continue };
+            let Some(payload) = FilePayload::in_delivery(&delivery) else { continue };
             let flows = &payload.manifest.flows;
             let first_run = delivery.replay_of.is_none() && payload.manifest.replay_of.is_none();
             let in_time = until.is_none_or(|until| delivery.created_at < until);

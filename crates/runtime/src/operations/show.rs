@@ -69,7 +69,7 @@ fn outputs(project: &Project, children: &[Delivery], made_by: &Delivery) -> Vec<
     let mut files: BTreeMap<String, File> = BTreeMap::new();
     for child in children {
         // A replay of an output has the same maker, and is no second output.
-        let Some(path) = FilePayload::from_value(&child.data).map(|payload| payload.path) else { continue };
+        let Some(path) = FilePayload::in_delivery(child).map(|payload| payload.path) else { continue };
         let known = files.entry(path).or_insert_with(|| {
             let mut file = file(project, child);
             (file.deliveries, file.to) = (Vec::new(), Vec::new());

@@ -1,12 +1,13 @@
 //! How things stand: one look at the ledger's counts, the locks and the disk. Cheap however long the past.
 
+use super::balance::{RecordCount, balance};
 use super::running::{Running, running};
 use crate::config::LedgerAddress;
 use crate::project::Project;
 use handover_core::{Result, Status as Stands};
 use handover_file::disk;
 use handover_ledger::postgres::PostgresLedger;
-use handover_ledger::{Conserved, Filter, Pause};
+use handover_ledger::{AppCount, Conserved, Filter, Pause};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct Status {
     pub flows: Vec<FlowStatus>,
     /// The apps in the order of the flows; then those that only the ledger knows.
     pub apps: Vec<AppStatus>,
+    /// How the records of each app stand.
+    pub records: Vec<RecordCount>,
     /// Files at the end of their flow: exports, reports, rejected rows, quarantined files.
     pub ended: u64,
     /// What each source has handed over, and what became of it: pushed = live + archived + deleted.
@@ -95,7 +98,8 @@ pub struct Status {
 /// Where the ledger cannot be read.
 pub async fn status(project: &Project) -> Result<Status> {
     let ledger = &project.ledger;
-    let (mut apps, ended) = count(project).await?;
+    let counts = ledger.counts().await?;
+    let (mut apps, ended) = count(project, &counts);
     for pause in ledger.paused().await? {
         if let Some(app) = apps.iter_mut().find(|app| app.app == pause.app) {
             app.paused = Some(pause);
@@ -118,6 +122,7 @@ pub async fn status(project: &Project) -> Result<Status> {
             })
             .collect(),
         apps,
+        records: balance(&counts),
         ended,
         sources: ledger
             .conservation()
@@ -141,7 +146,7 @@ pub async fn status(project: &Project) -> Result<Status> {
 }
 
 /// The apps with their counts, and how many files stand at the end of their flow.
-async fn count(project: &Project) -> Result<(Vec<AppStatus>, u64)> {
+fn count(project: &Project, counts: &[AppCount]) -> (Vec<AppStatus>, u64) {
     let config = &project.config;
     let in_flows = config.flows.iter().flat_map(|flow| flow.apps().iter());
     let declared = in_flows.chain(config.apps.iter().map(|app| &app.name));
@@ -153,7 +158,7 @@ async fn count(project: &Project) -> Result<(Vec<AppStatus>, u64)> {
     }
     let mut others: BTreeMap<String, AppStatus> = BTreeMap::new();
     let mut ended = 0;
-    for count in project.ledger.counts().await? {
+    for count in counts {
         if count.app.is_empty() {
             ended += count.count;
             continue;
@@ -173,5 +178,5 @@ async fn count(project: &Project) -> Result<(Vec<AppStatus>, u64)> {
         }
     }
     apps.extend(others.into_values());
-    Ok((apps, ended))
+    (apps, ended)
 }

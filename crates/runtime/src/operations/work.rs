@@ -24,6 +24,7 @@ pub fn with_command(mut config: Config, app: &str, words: &[String]) -> Result<C
     if new.output == crate::config::Output::Stdout {
         new.output = program.output;
     }
+    new.mode = program.mode;
     config.apps = config
         .apps
         .iter()

@@ -1,6 +1,7 @@
 //! Why a delivery stands where it stands.
 
 use super::{Asking, Explanation, State};
+use crate::config::Enters;
 use crate::engine::DATA_DIRECTORY;
 use crate::operations::facts::{Facts, Role};
 use crate::operations::times;
@@ -54,7 +55,7 @@ impl Asking<'_> {
         }
         let waits = Explanation::new(subject, State::Waiting).since(delivery.created_at);
         let paused = self.project.ledger.paused().await?.iter().any(|pause| pause.app == app);
-        if delivery.kind == Kind::Record && !paused && !self.streams(app) {
+        if delivery.kind == Kind::Record && !paused && self.project.config.app(app).is_none() {
             return Ok(waits
                 .say(format!("{what} waits for whoever takes the records of {app}."))
                 .release(
@@ -87,6 +88,9 @@ impl Asking<'_> {
             paused.state = State::Paused;
             return Ok(paused);
         }
+        if let Some(answer) = self.record_waits(delivery, &what, &waits) {
+            return Ok(answer);
+        }
         if !self.worked() {
             return Ok(waits
                 .say(format!("{what} waits for {app}, and nothing runs that would work on it."))
@@ -114,9 +118,43 @@ impl Asking<'_> {
             .todo(format!("handover list --app {app} --status processing")))
     }
 
-    /// Whether the app is a program of ours that takes records; others are taken by whoever asks for them.
-    fn streams(&self, app: &str) -> bool {
-        self.project.config.app(app).is_some_and(|app| app.takes_records())
+    /// Whether an app of ours takes records; others are taken by whoever asks for them.
+    fn takes_records(&self, app: &str) -> bool {
+        self.project.config.takes_records(app)
+    }
+
+    /// Of a record that is to be gathered, or that nobody works on: what it waits for.
+    fn record_waits(&self, delivery: &Delivery, what: &str, waits: &Explanation) -> Option<Explanation> {
+        let config = &self.project.config;
+        let app = config.app(delivery.target_app.as_deref().unwrap_or_default())?;
+        if delivery.kind != Kind::Record {
+            return None;
+        }
+        let name = &app.name;
+        match config.doors().enters(name) {
+            Enters::Waits => Some(
+                waits
+                    .clone()
+                    .say(format!("{what} is a record, and {name} works on files: no link brings records to it."))
+                    .release(format!(
+                        "Nothing by itself: it goes on when a link by database leads to {name}, or one by file from an app that works on records."
+                    ))
+                    .todo("handover check")
+                    .todo(format!("handover cancel {}", delivery.id)),
+            ),
+            Enters::Gathered(gather) if self.worked() => Some(
+                waits
+                    .clone()
+                    .say(format!(
+                        "{what} waits to be gathered with others into a file for {name}: with {}, or {} after the first of them came.",
+                        times::count(gather.rows as u64, "record"),
+                        handover_core::units::format_duration(gather.every)
+                    ))
+                    .release("It goes on by itself then; `handover run --once` gathers what there is at its end.")
+                    .todo(format!("handover list --app {name} --status pending")),
+            ),
+            _ => None,
+        }
     }
 
     fn delayed(&self, delivery: &Delivery, subject: String) -> Explanation {
@@ -139,7 +177,7 @@ impl Asking<'_> {
                 delivery.max_attempts
             )),
         };
-        if delivery.kind == Kind::Record && !self.streams(app) {
+        if delivery.kind == Kind::Record && !self.takes_records(app) {
             return answer
                 .release(format!("It can be pulled again, or claimed by SQL, from {when} on."))
                 .todo(format!("handover pull --app {app}"))
@@ -249,6 +287,20 @@ impl Asking<'_> {
             (_, Some(after), _) => format!(" with {}", times::count(after, "row")),
             _ => String::new(),
         };
+        if let Some(records) = rows("records") {
+            return format!("it was split into {} for {app};{counted}", times::count(records, "record"));
+        }
+        if let Some(path) = result("gathered").and_then(Value::as_str) {
+            return format!("it was gathered with others into {} for {app}", self.where_now(path));
+        }
+        if delivery.kind == Kind::Record {
+            return match rows("rows_filtered").or(rows("rows_out")) {
+                Some(out) if rows("rows_filtered").is_none() => {
+                    format!("{app} made {} of it", times::count(out, "record"))
+                }
+                _ => format!("{app} answered it"),
+            };
+        }
         let outputs = result("outputs").and_then(Value::as_array);
         match outputs.and_then(|outputs| outputs.first()).and_then(Value::as_str) {
             Some(path) if counted.starts_with(" of") => {
@@ -311,6 +363,10 @@ impl Asking<'_> {
             (true, false) if facts.role == Role::Arrival => {
                 refused_goes_on(answer.todo(format!("handover show {id}")), delivery)
             }
+            (true, false) if facts.role == Role::Record => answer
+                .release("Nothing by itself: correct the program, and retry; or hand a corrected record over.")
+                .todo(format!("handover show {id}"))
+                .todo(format!("handover retry {id}")),
             (true, false) => answer
                 .release("Nothing by itself: correct the file and let it arrive anew, or change the app's rules and retry.")
                 .todo(format!("handover show {id}"))

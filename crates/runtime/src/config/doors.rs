@@ -1,0 +1,251 @@
+//! By which door deliveries enter an app: what a record that is handed to it becomes, and what becomes of a file.
+//!
+//! Records come by SQL, by `handover push`, or from an app that works on records. One that is handed to an app
+//! - is given to its program, one a line or one a run, where a link by database leads to the app, or it is a program
+//!   that no link by file leads to, or a stream program;
+//! - is gathered with others into a file, where links by file lead to the app and one of them comes from an app that
+//!   works on records;
+//! - waits otherwise: `why` says so.
+//!
+//! A file that is handed over by database is split into records first. Nothing here does anything: it is what the
+//! configuration says, and what is wrong with that.
+
+use super::app::{App, Runs};
+use super::check::at_app;
+use super::command::{Mode, Placeholder};
+use super::flow::{By, Flow, Link, ReadFlow};
+use super::gather::Gather;
+use super::report::Report;
+use handover_core::AppName;
+use handover_records::{Compression, FileKind};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// What becomes of a record that is handed to an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enters {
+    /// It goes to the program, which runs for each.
+    Program,
+    /// It goes to the program, which goes on running.
+    Stream,
+    /// It is gathered with others into a file.
+    Gathered(Gather),
+    /// Nobody works on it.
+    Waits,
+}
+
+/// How deliveries enter each app.
+#[derive(Debug, Clone, Default)]
+pub struct Doors {
+    enters: HashMap<AppName, Enters>,
+    links: HashMap<AppName, Vec<Link>>,
+}
+
+impl Doors {
+    /// The doors of these apps in these flows.
+    pub fn new<'a>(apps: impl IntoIterator<Item = &'a Arc<App>>, flows: &[Flow]) -> Self {
+        let apps: Vec<&App> = apps.into_iter().map(AsRef::as_ref).collect();
+        let links: Vec<&Link> = flows.iter().flat_map(|flow| &flow.links).collect();
+        Self::of(&apps, &links)
+    }
+
+    fn of(apps: &[&App], links: &[&Link]) -> Self {
+        let works = |app: &App| works_on_records(app, links);
+        let workers: HashSet<&AppName> = apps.iter().filter(|app| works(app)).map(|app| &app.name).collect();
+        let enters = |app: &App| match &app.runs {
+            Runs::Program(program) if works(app) => match program.mode {
+                Mode::Stream => Enters::Stream,
+                Mode::Once => Enters::Program,
+            },
+            _ => {
+                let mut from = links.iter().filter(|link| {
+                    link.to == app.name && link.by == By::File && workers.contains(&link.from)
+                });
+                match from.next() {
+                    Some(first) => {
+                        let said = std::iter::once(first).chain(from).find_map(|link| link.gather);
+                        Enters::Gathered(said.unwrap_or_default())
+                    }
+                    None => Enters::Waits,
+                }
+            }
+        };
+        let mut doors = Self::default();
+        doors.enters.extend(apps.iter().map(|app| (app.name.clone(), enters(app))));
+        for link in links {
+            doors.links.entry(link.to.clone()).or_default().push((*link).clone());
+        }
+        doors
+    }
+
+    /// What becomes of a record that is handed to this app.
+    pub fn enters(&self, app: &AppName) -> Enters {
+        self.enters.get(app).copied().unwrap_or(Enters::Waits)
+    }
+
+    /// Whether a file that `from` hands to `to` is split into records.
+    pub fn splits(&self, from: &str, to: &AppName) -> bool {
+        match self.enters(to) {
+            Enters::Stream => true,
+            Enters::Gathered(_) | Enters::Waits => false,
+            Enters::Program => {
+                let links = self.links.get(to).map_or(&[][..], Vec::as_slice);
+                let own: Vec<&Link> = links.iter().filter(|link| link.from.as_str() == from).collect();
+                // What somebody puts there by hand goes as the links do, if they all go one way.
+                let of = if own.is_empty() { links.iter().collect() } else { own };
+                !of.is_empty() && of.iter().all(|link| link.by == By::Database)
+            }
+        }
+    }
+}
+
+/// Whether an app's program gets records.
+fn works_on_records(app: &App, links: &[&Link]) -> bool {
+    let Runs::Program(program) = &app.runs else { return false };
+    if app.is_source() {
+        return false;
+    }
+    let mut to = links.iter().filter(|link| link.to == app.name).peekable();
+    program.mode == Mode::Stream || to.peek().is_none() || to.any(|link| link.by == By::Database)
+}
+
+/// What cannot be: built-in apps behind a link by database, an app that would get records by both doors, and such.
+pub(super) fn check(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
+    streams(report, apps);
+    let all: Vec<&App> = apps.iter().collect();
+    let links: Vec<&Link> = flows.iter().flat_map(|read| &read.flow.links).collect();
+    let doors = Doors::of(&all, &links);
+    let mut gathers: HashMap<&AppName, Gather> = HashMap::new();
+    let mut flows_by_database: HashMap<(&AppName, &AppName), &str> = HashMap::new();
+    for read in flows {
+        for (link, place) in read.flow.links.iter().zip(&read.places) {
+            let place: Vec<&str> = place.iter().map(String::as_str).collect();
+            let Some(to) = apps.iter().find(|app| app.name == link.to) else { continue };
+            if link.by == By::Database {
+                by_database(report, to, link, &place);
+                let first = flows_by_database.entry((&link.from, &link.to)).or_insert(&read.flow.name);
+                if *first != read.flow.name {
+                    let message = format!(
+                        "`{}` hands over to `{}` by database in the flow `{first}` too: a record belongs to one flow",
+                        link.from, link.to
+                    );
+                    at_app(report, &place, "to", link.to.as_str(), 0, message)
+                        .help("write the link in one flow, and let the other begin at the app that it taps");
+                }
+            } else if link.by == By::File {
+                by_file(report, apps, &doors, to, link, &place);
+            }
+            let Some(gather) = link.gather else { continue };
+            if *gathers.entry(&link.to).or_insert(gather) != gather {
+                report
+                    .key(
+                        &[&place[..], &["gather"]].concat(),
+                        format!("another link to `{}` gathers otherwise", link.to),
+                    )
+                    .help("write the same `gather` at each: what waits for an app is gathered together");
+            }
+        }
+    }
+}
+
+/// What a stream program cannot have.
+fn streams(report: &mut Report<'_>, apps: &[App]) {
+    for app in apps {
+        let Runs::Program(program) = &app.runs else { continue };
+        if program.mode != Mode::Stream {
+            continue;
+        }
+        let name = app.name.as_str();
+        let of_a_file = Placeholder::ALL.into_iter().filter(|one| *one != Placeholder::Config);
+        for one in of_a_file.filter(|one| program.uses(*one)) {
+            let word = one.word();
+            report
+                .word(&["apps", name, "run"], word, 0, format!("a stream program has no `{{{word}}}`"))
+                .help("it gets its records on stdin, one JSON object a line; `mode: once` runs for each");
+        }
+        if app.schedule.is_some() {
+            report
+                .key(&["apps", name, "mode"], "a program with a schedule does not go on running")
+                .help("remove `mode: stream`, or the schedule");
+        }
+    }
+}
+
+fn by_database(report: &mut Report<'_>, to: &App, link: &Link, place: &[&str]) {
+    if link.gather.is_some() {
+        report
+            .key(
+                &[place, &["gather"]].concat(),
+                "`gather` is for a link by file: by database nothing is gathered",
+            )
+            .help("remove it");
+    }
+    let at = [place, &["by"]].concat();
+    match &to.runs {
+        Runs::BuiltIn(_) if !to.is_source() => {
+            report.value(&at, format!("`{}` is a built-in app, which works on files", to.name)).help(
+                "write `by: file`: what comes from an app that works on records is gathered into files",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn by_file(report: &mut Report<'_>, apps: &[App], doors: &Doors, to: &App, link: &Link, place: &[&str]) {
+    let from_records = matches!(doors.enters(&link.from), Enters::Program | Enters::Stream);
+    if link.gather.is_some() && !from_records {
+        report
+            .key(
+                &[place, &["gather"]].concat(),
+                format!("`gather` is for records, and `{}` makes files", link.from),
+            )
+            .help("remove it");
+    }
+    match doors.enters(&to.name) {
+        Enters::Stream => {
+            at_app(
+                report,
+                place,
+                "to",
+                to.name.as_str(),
+                0,
+                format!("`{}` is a stream program, which gets records", to.name),
+            )
+            .help(format!("write the link as {{ from: {}, to: {}, by: database }}", link.from, to.name));
+        }
+        Enters::Program if by_database_to(doors, &to.name) && is_fed_records(doors, &link.from) => {
+            let message = format!(
+                "`{}` gets records by database, so what `{}` makes of records cannot come by file",
+                to.name, link.from
+            );
+            at_app(report, place, "to", to.name.as_str(), 0, message).help("write `by: database` here too");
+        }
+        Enters::Gathered(_) if from_records && is_fed_records(doors, &link.from) => {
+            let maker = apps.iter().find(|app| app.name == link.from);
+            let Some((maker, ext)) = maker.and_then(|app| Some((app, app.ext.as_deref()?))) else { return };
+            let fits = FileKind::of_ext(ext).is_some_and(|kind| {
+                kind.compression == Compression::None && kind.format != handover_records::Format::Json
+            });
+            if !fits {
+                report
+                    .value(
+                        &["apps", maker.name.as_str(), "ext"],
+                        format!("records cannot be gathered into a file of `.{ext}`"),
+                    )
+                    .help(
+                        "use ndjson, jsonl, csv or tsv; a file-exporter makes others of them, and compresses",
+                    );
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether it is sure that an app works on records, and not only on such as somebody pushes to it.
+fn is_fed_records(doors: &Doors, app: &AppName) -> bool {
+    doors.enters(app) == Enters::Stream || by_database_to(doors, app)
+}
+
+fn by_database_to(doors: &Doors, app: &AppName) -> bool {
+    doors.links.get(app).is_some_and(|links| links.iter().any(|link| link.by == By::Database))
+}

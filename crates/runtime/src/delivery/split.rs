@@ -1,0 +1,260 @@
+//! A file that is handed over by database becomes records, one for each row.
+//!
+//! The cells of a table are fields, named by its header, and texts all of them: what a column holds is not guessed (a
+//! data-transformer casts, and hands over NDJSON). Records of NDJSON and JSON are as they are. A row that cannot be a
+//! record is rejected with its reason, as at a validator.
+//!
+//! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
+//! batches, each once, however often the file is begun anew ([`Entering`]); rows in = records + rows rejected; the file's
+//! delivery completes after its last row is in.
+//!
+//! On a crash the rows that are in stay, and may be worked on already; the file is split again, and those are known.
+
+use super::payload::FilePayload;
+use super::rows::{blocking, checked_input, flows_of, rows_of};
+use super::{Attempt, Failed, Finished, Slot, Summary};
+use handover_apps::exporter::{Config, Exporter};
+use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
+use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
+use handover_core::{DeliveryId, Error, ErrorKind, Kind, NewDelivery, Result, fault};
+use handover_file::draft::{Draft, Written};
+use handover_ledger::{Ledger, Pushed};
+use handover_records::{Compression, FileKind};
+use serde_json::Value;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What splitting a file came to.
+struct Split {
+    outcome: Outcome,
+    /// Records that are in the ledger, whichever attempt put them there.
+    records: u64,
+    rejected: Option<Written>,
+}
+
+impl Attempt {
+    /// Whether this delivery is a file that is to become records.
+    pub(super) fn is_to_be_split(&self) -> bool {
+        self.delivery.kind == Kind::File && self.ctx.doors.splits(&self.delivery.source_app, &self.app.name)
+    }
+
+    pub(super) async fn split(&self, slot: &mut Slot) -> Result<Finished, Failed> {
+        let payload = FilePayload::of(&self.delivery)?;
+        let name = payload.name()?;
+        if FileKind::of_ext(&name.ext).is_none() {
+            let error = Error::bad_data(format!("a file of `.{}` cannot be split into records", name.ext));
+            return Err(error
+                .on(&payload.path)
+                .hint("hand over csv, tsv, ndjson or json, or link by file")
+                .into());
+        }
+        self.ctx.may_read(&payload).await?;
+        slot.begin().await?;
+        let Split { mut outcome, records, rejected } = self.split_rows(payload.clone()).await?;
+        slot.free();
+        let mut summary = Summary { records: Some(records), ..super::rows::summary(&outcome) };
+        summary.rows_out = Some(records);
+        if let Some(error) = outcome.refuse.take() {
+            return Err(Failed { error, summary, next: Vec::new() });
+        }
+        let mut next = Vec::new();
+        if let Some(rejected) = rejected {
+            let flows = &payload.manifest.flows;
+            let rejects = self.publish_rejected(&name, flows, rejected, outcome.rows_rejected).await?;
+            summary.outputs.push(rejects.payload.path);
+            next.extend(rejects.deliveries);
+        }
+        Ok(Finished { summary, next, ..Finished::default() })
+    }
+
+    async fn split_rows(&self, payload: FilePayload) -> Result<Split> {
+        let ext = payload.name()?.ext;
+        let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
+        let (lease, timeout) = (self.lease.clone(), self.app.timeout);
+        let mut rows = self.entering(&payload);
+        blocking(move || {
+            let input = checked_input(&data, &holder, &payload)?;
+            let mut file = std::fs::File::open(input.path())
+                .map_err(|e| Error::io("open", input.path().display(), e))?;
+            fault::point("program.before_start")?;
+            let splitter = splitter()?;
+            let rejected_ext = splitter.rejected_ext(&ext);
+            let mut rejected = super::rows::Lazy {
+                make: || Ok(data.draft(&holder, rejected_ext)?.counting(rows_of(rejected_ext))),
+                draft: None,
+            };
+            let began = Instant::now();
+            let ran = splitter.run(AppIo {
+                input: &mut file,
+                output: &mut rows,
+                rejected: &mut rejected,
+                input_ext: &ext,
+                progress: None,
+                cancelled: &|| lease.is_stopped() || began.elapsed() > timeout,
+                // A limit, so that it goes row by row and looks at each.
+                options: RunOptions { limit: Some(u64::MAX), ..RunOptions::default() },
+                scratch: &|| data.scratch(),
+            });
+            let records = rows.end()?;
+            let outcome = ran?;
+            fault::point("program.ended")?;
+            if outcome.refuse.is_none() {
+                conserved(&payload, &outcome, records)?;
+            }
+            let rejected = rejected.draft.map(Draft::finish).transpose()?;
+            Ok(Split { outcome, records, rejected })
+        })
+        .await
+    }
+
+    /// Where the rows go.
+    fn entering(&self, payload: &FilePayload) -> Rows {
+        let flows = flows_of(&[], &payload.manifest.flows);
+        let like = NewDelivery {
+            flow: flows.first().cloned(),
+            priority: self.delivery.priority,
+            max_attempts: self.app.max_attempts(),
+            order_key: self.delivery.order_key.clone(),
+            parent_id: Some(self.delivery.id),
+            trace: self.delivery.trace.clone(),
+            ..NewDelivery::new(
+                Kind::Record,
+                self.delivery.source_app.clone(),
+                Some(self.app.name.to_string()),
+                Value::Null,
+            )
+        };
+        Rows {
+            entering: Entering {
+                ledger: self.ctx.project.ledger.clone(),
+                actor: self.ctx.process.holder.0.clone(),
+                of: self.delivery.id,
+                rows: 0,
+            },
+            handle: tokio::runtime::Handle::current(),
+            like,
+            line: Vec::new(),
+            batch: Vec::new(),
+            bytes: 0,
+            failed: None,
+        }
+    }
+}
+
+/// The app that makes lines of JSON of any table, or of any records.
+fn splitter() -> Result<Exporter> {
+    let mut config = Config::to(".".into());
+    config.format = Some(FormatName::Ndjson);
+    config.compression = Some(Compression::None);
+    config.verify = false;
+    Exporter::new(&config)
+}
+
+/// Every row of the file is a record, or rejected.
+fn conserved(payload: &FilePayload, outcome: &Outcome, records: u64) -> Result<()> {
+    let (rows_in, rejected) = (outcome.rows_in, outcome.rows_rejected);
+    if records != outcome.rows_out || rows_in != records + rejected {
+        let message = format!("{rows_in} rows became {records} records, and {rejected} were rejected");
+        return Err(Error::internal(message).on(&payload.path));
+    }
+    Ok(())
+}
+
+/// How rows of a file enter the ledger, each once: the one place that knows by what they are known again.
+struct Entering {
+    ledger: Arc<dyn Ledger>,
+    actor: String,
+    /// The delivery of the file.
+    of: DeliveryId,
+    /// So many have entered.
+    rows: u64,
+}
+
+impl Entering {
+    /// Puts the next rows in, in one transaction. A row that an earlier attempt put in is known by its number in the file.
+    async fn enter(&mut self, mut rows: Vec<NewDelivery>) -> Result<()> {
+        for (new, number) in rows.iter_mut().zip(self.rows + 1..) {
+            new.dedup_key = Some(format!("split:{}:{number}", self.of));
+        }
+        let pushed = self.ledger.push(&self.actor, rows).await?;
+        self.rows += pushed.len() as u64;
+        let known = pushed.iter().filter(|pushed| matches!(pushed, Pushed::Duplicate(_))).count();
+        tracing::debug!(delivery = self.of.0, known, rows = self.rows, "rows entered");
+        fault::point("split.loaded")
+    }
+}
+
+/// Takes lines of JSON and has them enter, a batch at a time. Written to on a thread that may block.
+struct Rows {
+    entering: Entering,
+    handle: tokio::runtime::Handle,
+    like: NewDelivery,
+    line: Vec<u8>,
+    batch: Vec<NewDelivery>,
+    bytes: usize,
+    failed: Option<Error>,
+}
+
+impl Rows {
+    fn take(&mut self) -> Result<()> {
+        let data = serde_json::from_slice(&self.line).map_err(|e| {
+            Error::internal("a row became no JSON").on(format!("row {}", self.entering.rows + 1)).because(e)
+        })?;
+        self.bytes += self.line.len();
+        self.line.clear();
+        self.batch.push(NewDelivery { data, ..self.like.clone() });
+        if self.batch.len() >= SPLIT_BATCH_ROWS || self.bytes >= SPLIT_BATCH_BYTES {
+            self.enter()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        self.bytes = 0;
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.handle.block_on(self.entering.enter(batch))
+    }
+
+    /// The rest enters. Returns how many rows have.
+    fn end(&mut self) -> Result<u64> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.enter()?;
+        Ok(self.entering.rows)
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.take()?;
+            } else if self.line.len() > 2 * ROW_MAX_BYTES {
+                return Err(Error::new(ErrorKind::BadData, "a row is too long to be a record"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Rows {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.push(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(error) => {
+                let text = io::Error::other(error.to_string());
+                self.failed = Some(error);
+                Err(text)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,611 @@
+//! One worker of a stream program: claims records, gives them to its program, hears the answers, and starts a new
+//! program where one ended.
+//!
+//! One task, one loop: whatever happens is an [`Happened`], and nothing that changes the ledger is ever broken off in the
+//! middle. Of the workers that have nothing to do one alone looks out for work.
+
+use super::blame::{Death, Means, means};
+use super::commit::{Answer1, commit};
+use super::lines::{Said, Told, give};
+use super::pace::Pace;
+use super::process::{Heard, Process, Stopped};
+use crate::config::{App, Program};
+use crate::context::Context;
+use crate::delivery::{Attempt, Failed, said};
+use crate::engine::events::Event;
+use crate::engine::{Busy, ended, enough_room, until_due};
+use handover_core::limits::SHUTDOWN_GRACE_MS;
+use handover_core::{DeliveryId, Error, ErrorKind, Result, fault};
+use handover_ledger::{Claim, Queue};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+/// So many records in a row may kill a program that never answered anything before it counts as broken.
+const SUSPECTS_MAX: usize = 3;
+/// So many programs in a row may end without an answer, and without blame, before their records wait.
+const FRUITLESS_MAX: u32 = 3;
+/// How long a broken program rests before it is tried again; each time twice as long, up to the most.
+const REST: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
+/// How long to wait before another try where the ledger or the disk does not let us work.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The workers of one app.
+pub(crate) struct Crew {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) app: Arc<App>,
+    pub(crate) program: Program,
+    /// What goes on, so that `run --once` knows when nothing does.
+    pub(crate) busy: Arc<AtomicUsize>,
+    /// The programs that run, so that a shutdown waits for them.
+    pub(crate) alive: Arc<AtomicUsize>,
+    /// Held by the one that looks out for work.
+    lookout: Arc<Mutex<()>>,
+    pub(crate) health: Arc<Health>,
+}
+
+/// What is known of a program, by all its workers.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// Whether it ever answered.
+    proven: AtomicBool,
+    /// Whether it could not be started, or ended each time before it answered anything, when it was last tried.
+    broken: AtomicBool,
+    /// How often in a row it was found to be so.
+    times: AtomicU32,
+    /// It is not tried before this time.
+    rests_until: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Health {
+    /// Whether it is broken, as far as is known: then nothing is given to it for a while.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    /// It answered.
+    fn prove(&self) {
+        self.proven.store(true, Ordering::SeqCst);
+        self.broken.store(false, Ordering::SeqCst);
+        self.times.store(0, Ordering::SeqCst);
+    }
+
+    /// It is broken: it rests, longer each time.
+    fn breaks(&self) {
+        let times = self.times.fetch_add(1, Ordering::SeqCst).min(6);
+        let rest = (REST * 2u32.pow(times)).min(REST_MAX);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Crew {
+    /// Starts the workers. What is known of their program is told in what is returned.
+    pub(crate) fn start(
+        ctx: Arc<Context>,
+        app: Arc<App>,
+        program: Program,
+        busy: Arc<AtomicUsize>,
+        alive: Arc<AtomicUsize>,
+        end: &watch::Receiver<bool>,
+    ) -> Arc<Health> {
+        let (workers, health) = (app.workers, Arc::<Health>::default());
+        let lookout = Arc::default();
+        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout, health: health.clone() });
+        for _ in 0..workers {
+            tokio::spawn(Worker::new(crew.clone(), end.clone()).serve());
+        }
+        health
+    }
+}
+
+/// The records that a program has, in the order in which it got them.
+#[derive(Default)]
+struct Flight {
+    records: HashMap<DeliveryId, Attempt>,
+    order: VecDeque<DeliveryId>,
+    /// Since when the oldest is the oldest.
+    since: Option<Instant>,
+}
+
+impl Flight {
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn add(&mut self, attempt: Attempt) {
+        self.since = self.since.or_else(|| Some(Instant::now()));
+        self.order.push_back(attempt.delivery.id);
+        self.records.insert(attempt.delivery.id, attempt);
+    }
+
+    fn take(&mut self, id: DeliveryId) -> Option<Attempt> {
+        let attempt = self.records.remove(&id)?;
+        if self.order.front() == Some(&id) {
+            while self.order.front().is_some_and(|id| !self.records.contains_key(id)) {
+                self.order.pop_front();
+            }
+            self.since = (!self.records.is_empty()).then(Instant::now);
+        }
+        Some(attempt)
+    }
+
+    fn oldest(&self) -> Option<&Attempt> {
+        self.records.get(self.order.front()?)
+    }
+
+    /// All of them, oldest first.
+    fn take_all(&mut self) -> Vec<Attempt> {
+        self.since = None;
+        let order = std::mem::take(&mut self.order);
+        order.into_iter().filter_map(|id| self.records.remove(&id)).collect()
+    }
+}
+
+/// What a worker has to see to.
+enum Happened {
+    /// No new records from now on.
+    End,
+    /// The program said something, or ended.
+    Heard(Heard),
+    /// Answers were committed.
+    Committed,
+    /// The oldest record was not answered in time; or the program does not end when it should.
+    Overdue,
+    /// The work on the oldest record is to stop.
+    Stop,
+    /// This one looks out for work now.
+    Lookout(OwnedMutexGuard<()>),
+    /// There may be work.
+    Look,
+    /// The time to rest is over.
+    Rested,
+}
+
+struct Worker {
+    crew: Arc<Crew>,
+    end: watch::Receiver<bool>,
+    ending: bool,
+    wake: watch::Receiver<u64>,
+    lookout: Option<OwnedMutexGuard<()>>,
+    /// Nothing is claimed before this time, unless the ledger calls.
+    next_look: Instant,
+    /// Nothing is claimed before this time, whoever calls.
+    rests_until: Instant,
+    /// When the program must have ended that has nothing more to do.
+    ends_by: Option<Instant>,
+    /// Claimed, and not given yet.
+    ready: VecDeque<Attempt>,
+    flight: Flight,
+    answers: Vec<Answer1>,
+    commit: Option<JoinHandle<()>>,
+    program: Option<Process>,
+    pace: Pace,
+    /// Programs in a row that ended without an answer, and without blame.
+    fruitless: u32,
+    /// So many of the next records are given one at a time.
+    alone: usize,
+    /// Records that a program died with alone, which had never answered anything.
+    suspects: Vec<(Attempt, Death)>,
+    busy: Option<Busy>,
+}
+
+impl Worker {
+    fn new(crew: Arc<Crew>, end: watch::Receiver<bool>) -> Self {
+        let wake = crew.ctx.project.ledger.wake();
+        Self {
+            crew,
+            end,
+            ending: false,
+            wake,
+            lookout: None,
+            next_look: Instant::now(),
+            rests_until: Instant::now(),
+            ends_by: None,
+            ready: VecDeque::new(),
+            flight: Flight::default(),
+            answers: Vec::new(),
+            commit: None,
+            program: None,
+            pace: Pace::default(),
+            fruitless: 0,
+            alone: 0,
+            suspects: Vec::new(),
+            busy: None,
+        }
+    }
+
+    async fn serve(mut self) {
+        loop {
+            self.begin_commit();
+            self.judge_suspects().await;
+            if let Err(error) = self.feed().await {
+                self.is_broken(format!("it cannot be started: {}", said(&error)), Vec::new()).await;
+            }
+            if !self.has_work() {
+                self.busy = None;
+                if self.ending && self.program.is_none() {
+                    return;
+                }
+            }
+            let happened = self.next().await;
+            self.see_to(happened).await;
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.flight.is_empty()
+            || !self.answers.is_empty()
+            || self.commit.is_some()
+            || !self.suspects.is_empty()
+    }
+
+    /// Whether more should be claimed: in bulk, when half of what may be with the program is.
+    fn wants_more(&self) -> bool {
+        let here = self.ready.len() + self.flight.len() + self.answers.len();
+        !self.ending && self.alone == 0 && self.suspects.is_empty() && here * 2 <= self.pace.window()
+    }
+
+    async fn next(&mut self) -> Happened {
+        let (idle, wants) = (!self.has_work(), self.wants_more());
+        let overdue = self.deadline();
+        let stop = self.flight.oldest().map(|oldest| oldest.lease.cancel());
+        let stopping = self.program.as_ref().is_some_and(|program| program.stopped.is_some());
+        let rests_until =
+            self.crew.health.rests_until().max(Some(self.rests_until)).unwrap_or(self.rests_until);
+        let rests = Instant::now() < rests_until;
+        let wants = wants && !rests;
+        let looks = wants && (!idle || self.lookout.is_some());
+        let Self { end, ending, wake, next_look, commit, program, crew, lookout, .. } = self;
+        tokio::select! {
+            biased;
+            () = ended(end), if !*ending => Happened::End,
+            () = finished(commit), if commit.is_some() => Happened::Committed,
+            heard = heard(program), if program.is_some() => Happened::Heard(heard),
+            () = stopped(stop), if !stopping => Happened::Stop,
+            () = sleep_until(overdue.unwrap_or(*next_look)), if overdue.is_some() && !stopping => Happened::Overdue,
+            guard = crew.lookout.clone().lock_owned(), if idle && wants && lookout.is_none() => Happened::Lookout(guard),
+            _ = wake.changed(), if looks => Happened::Look,
+            () = sleep_until(*next_look), if looks => Happened::Look,
+            () = sleep_until(rests_until), if rests => Happened::Rested,
+        }
+    }
+
+    /// When the oldest record must have been answered; where none is out and nothing more will come, when the program
+    /// must have ended.
+    fn deadline(&mut self) -> Option<Instant> {
+        self.program.as_ref()?;
+        match self.flight.since {
+            Some(since) => since.checked_add(self.crew.app.timeout),
+            None if self.ending => {
+                let grace = Duration::from_millis(SHUTDOWN_GRACE_MS);
+                Some(*self.ends_by.get_or_insert_with(|| Instant::now() + grace))
+            }
+            None => None,
+        }
+    }
+
+    async fn see_to(&mut self, happened: Happened) {
+        match happened {
+            Happened::End => self.begin_end().await,
+            Happened::Committed => self.commit = None,
+            Happened::Heard(Heard::Lines(lines)) => self.hear(lines),
+            Happened::Heard(Heard::Ended(end)) => self.ended(end).await,
+            Happened::Overdue => {
+                let why = if self.flight.is_empty() { Stopped::Unwanted } else { Stopped::TimedOut };
+                self.stop(why);
+            }
+            Happened::Stop => self.stop_oldest(),
+            Happened::Lookout(guard) => {
+                self.lookout = Some(guard);
+                self.claim().await;
+            }
+            Happened::Look => self.claim().await,
+            Happened::Rested => {}
+        }
+    }
+
+    fn stop(&mut self, why: Stopped) {
+        if let Some(program) = &mut self.program {
+            program.stop(why);
+        }
+    }
+
+    /// The oldest record was lost, or cancelled: its answer will be nobody's. Or the shutdown's grace is over.
+    fn stop_oldest(&mut self) {
+        let Some(oldest) = self.flight.oldest() else { return };
+        if oldest.lease.is_lost() {
+            let id = oldest.delivery.id;
+            self.flight.take(id);
+        } else {
+            self.stop(Stopped::Unwanted);
+        }
+    }
+
+    /// No new records: what is not given yet goes back, and the program's stdin ends.
+    async fn begin_end(&mut self) {
+        self.ending = true;
+        self.lookout = None;
+        let mut back: Vec<Attempt> = self.ready.drain(..).collect();
+        back.extend(self.suspects.drain(..).map(|(attempt, _)| attempt));
+        self.release(back).await;
+        if let Some(program) = &mut self.program {
+            program.close();
+        }
+    }
+
+    async fn release(&self, attempts: Vec<Attempt>) {
+        let held = attempts.iter().map(|attempt| attempt.held.clone()).collect();
+        attempts.iter().for_each(|attempt| attempt.lease.settling());
+        if let Err(e) = self.crew.ctx.project.ledger.release(held).await {
+            warn!(app = %self.crew.app.name, "cannot give {} records back: {e}; their leases bring them back", attempts.len());
+        }
+    }
+
+    // --- claiming and giving ------------------------------------------------------------------------------
+
+    async fn claim(&mut self) {
+        self.wake.mark_unchanged();
+        let busy = Busy::begin(&self.crew.busy);
+        match self.try_claim().await {
+            Ok(0) => self.next_look = Instant::now() + until_due(&self.crew.ctx).await,
+            Ok(_) => {
+                self.lookout = None;
+                self.next_look = Instant::now();
+                self.busy.get_or_insert(busy);
+            }
+            Err(e) => {
+                warn!(app = %self.crew.app.name, "cannot claim: {}; it is tried again in a second", said(&e));
+                self.rests_until = Instant::now() + AGAIN;
+            }
+        }
+    }
+
+    async fn try_claim(&mut self) -> Result<usize> {
+        let ctx = &self.crew.ctx;
+        enough_room(&ctx.project.data)?;
+        let here = self.ready.len() + self.flight.len() + self.answers.len();
+        let claim = Claim {
+            queue: Queue::Records,
+            app: self.crew.app.name.to_string(),
+            max: self.pace.window().saturating_sub(here).max(1),
+            lease: ctx.config().lease,
+            holder: ctx.process.holder.clone(),
+        };
+        let claimed = ctx.project.ledger.claim(claim).await?;
+        let count = claimed.len();
+        let begin = |delivery| Attempt::begin(ctx, &self.crew.app, Queue::Records, delivery);
+        self.ready.extend(claimed.into_iter().filter_map(begin));
+        Ok(count)
+    }
+
+    /// Gives the program what it may have; starts one where there is none.
+    async fn feed(&mut self) -> Result<()> {
+        let window = if self.alone > 0 { 1 } else { self.pace.window() };
+        let mut lines = Vec::new();
+        while self.flight.len() < window && !self.ending {
+            let stopping = self.program.as_ref().is_some_and(|program| program.stopped.is_some());
+            if stopping || self.ready.is_empty() {
+                break;
+            }
+            if self.program.is_none() {
+                let Crew { ctx, app, program, alive, .. } = &*self.crew;
+                self.program = Some(Process::start(ctx, app, program, alive).await?);
+            }
+            let Some(attempt) = self.ready.pop_front() else { break };
+            if attempt.lease.is_lost() {
+                self.alone = self.alone.saturating_sub(1);
+                continue;
+            }
+            let before = lines.len();
+            give(&attempt.delivery, &mut lines);
+            self.pace.given(lines.len() - before, self.flight.is_empty());
+            self.flight.add(attempt);
+        }
+        if let (Some(program), false) = (&self.program, lines.is_empty()) {
+            program.give(lines);
+            fault::point("stream.given")?;
+        }
+        Ok(())
+    }
+
+    // --- answers ------------------------------------------------------------------------------------------
+
+    fn hear(&mut self, lines: Vec<Said>) {
+        let mut answered = 0;
+        for line in lines {
+            match line {
+                Said::Answer(id, told) => match self.flight.take(id) {
+                    Some(attempt) => {
+                        answered += 1;
+                        self.answered(attempt, told);
+                    }
+                    None => {
+                        let text = format!("record {id}");
+                        self.strange(&text, "it has no such record, or has answered it already");
+                    }
+                },
+                Said::NoAnswer(shown, why) => self.strange(&shown, &why),
+                Said::TooLong => self.stop(Stopped::TooLong),
+            }
+        }
+        if answered > 0 {
+            self.pace.answered(answered);
+        }
+    }
+
+    fn strange(&mut self, line: &str, why: &str) {
+        if let Some(program) = &mut self.program {
+            program.strange(line, why);
+        }
+    }
+
+    fn answered(&mut self, attempt: Attempt, told: Told) {
+        self.crew.health.prove();
+        self.fruitless = 0;
+        self.alone = self.alone.saturating_sub(1);
+        if let Some(program) = &mut self.program {
+            program.answered += 1;
+        }
+        self.answers.push(Answer1 { attempt, told });
+    }
+
+    /// Commits what has come meanwhile, unless a commit is under way.
+    fn begin_commit(&mut self) {
+        if self.commit.is_none() && !self.answers.is_empty() {
+            let answers = std::mem::take(&mut self.answers);
+            let (ctx, app) = (self.crew.ctx.clone(), self.crew.app.clone());
+            self.commit = Some(tokio::spawn(commit(ctx, app, answers)));
+        }
+    }
+
+    // --- when the program ends ----------------------------------------------------------------------------
+
+    async fn ended(&mut self, end: Result<crate::program::Ended>) {
+        let Some(program) = self.program.take() else { return };
+        let had = self.flight.take_all();
+        if self.ending {
+            return self.release(had).await;
+        }
+        let app = &self.crew.app;
+        let means = means(app, end, program.stopped, program.answered);
+        drop(program);
+        match means {
+            Means::Blame(death) if had.is_empty() => {
+                warn!(app = %app.name, "{}; it had no record, and is started again when there is one", death.text());
+            }
+            Means::Again if self.fruitless < FRUITLESS_MAX => {
+                self.fruitless += u32::from(!had.is_empty());
+                had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
+            }
+            Means::Again => {
+                let error = || Error::new(ErrorKind::NotYet, "the program was stopped again and again");
+                self.fail_all(had, || Failed::from(error()));
+            }
+            Means::Later(death) => self.fail_all(had, || death.later()),
+            Means::NoStart(error) => {
+                self.is_broken(format!("it cannot be started: {}", said(&error)), had).await;
+            }
+            Means::Blame(death) => self.blame(had, death),
+        }
+    }
+
+    fn blame(&mut self, had: Vec<Attempt>, death: Death) {
+        let was_alone = self.alone > 0 && had.len() == 1;
+        if !was_alone {
+            warn!(
+                app = %self.crew.app.name,
+                "{}; it had {} records, which are given again one at a time", death.text(), had.len()
+            );
+            self.alone = had.len();
+            had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
+            return;
+        }
+        self.alone -= 1;
+        for attempt in had {
+            if self.is_proven() {
+                // The one that kills is found: the others go on as before.
+                self.alone = 0;
+                self.fail(attempt, death.clone().guilty());
+            } else {
+                self.suspects.push((attempt, death.clone()));
+                // The next one shows whether it is the program itself.
+                self.alone = self.alone.max(1);
+            }
+        }
+    }
+
+    /// Decides on those that killed a program which had not answered anything, as soon as that can be decided.
+    async fn judge_suspects(&mut self) {
+        let undecided = !self.is_proven()
+            && self.suspects.len() < SUSPECTS_MAX
+            && (!self.ready.is_empty() || !self.flight.is_empty());
+        if self.suspects.is_empty() || undecided {
+            return;
+        }
+        let suspects = std::mem::take(&mut self.suspects);
+        if self.flight.is_empty() {
+            self.alone = 0;
+        }
+        // With a program that answers, or where it is the only one there is, it is the record.
+        if self.is_proven() || suspects.len() == 1 {
+            self.alone = 0;
+            return suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.guilty()));
+        }
+        let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
+        let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
+        self.is_broken(text, suspects).await;
+    }
+
+    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest.
+    async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
+        self.alone = 0;
+        had.extend(self.ready.drain(..));
+        self.crew.health.breaks();
+        let app = &self.crew.app.name;
+        let text = format!("{app} gets no records for a while: {why}");
+        warn!(app = %app, "{text}; it is tried again by itself");
+        self.crew.ctx.process.observer.tell(Event::Hindered(text));
+        self.release(had).await;
+    }
+
+    fn is_proven(&self) -> bool {
+        self.crew.health.proven.load(Ordering::SeqCst)
+    }
+
+    fn fail_all(&self, attempts: Vec<Attempt>, failed: impl Fn() -> Failed) {
+        attempts.into_iter().for_each(|attempt| self.fail(attempt, failed()));
+    }
+
+    /// Tells the ledger, and goes on meanwhile.
+    fn fail(&self, attempt: Attempt, failed: Failed) {
+        let busy = Busy::begin(&self.crew.busy);
+        info!(app = %self.crew.app.name, delivery = attempt.delivery.id.0, "record {}: {}", attempt.delivery.id, failed.error);
+        tokio::spawn(async move {
+            attempt.settle(Err(failed), Duration::ZERO).await;
+            drop(busy);
+        });
+    }
+}
+
+async fn finished(commit: &mut Option<JoinHandle<()>>) {
+    if let Some(commit) = commit {
+        // That it broke off was said where it did; the leases bring its records back.
+        let _ = commit.await;
+    }
+}
+
+async fn heard(program: &mut Option<Process>) -> Heard {
+    match program {
+        Some(program) => program.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: Option<watch::Receiver<bool>>) {
+    match stop {
+        Some(mut stop) => {
+            if stop.wait_for(|stop| *stop).await.is_err() {
+                // It was given up: nobody can stop it any more.
+                std::future::pending::<()>().await;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
