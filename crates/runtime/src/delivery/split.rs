@@ -16,9 +16,9 @@ use super::{Attempt, Failed, Finished, Slot, Summary};
 use handover_apps::exporter::{Config, Exporter};
 use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
 use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
-use handover_core::{DeliveryId, Error, ErrorKind, Kind, NewDelivery, Result, fault};
+use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
 use handover_file::draft::{Draft, Written};
-use handover_ledger::{Ledger, Pushed};
+use handover_ledger::{Ledger, Load};
 use handover_records::{Compression, FileKind};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -129,7 +129,8 @@ impl Attempt {
             entering: Entering {
                 ledger: self.ctx.project.ledger.clone(),
                 actor: self.ctx.process.holder.0.clone(),
-                of: self.delivery.id,
+                key: format!("split:{}", self.delivery.id),
+                load: None,
                 rows: 0,
             },
             handle: tokio::runtime::Handle::current(),
@@ -161,27 +162,43 @@ fn conserved(payload: &FilePayload, outcome: &Outcome, records: u64) -> Result<(
     Ok(())
 }
 
-/// How rows of a file enter the ledger, each once: the one place that knows by what they are known again.
+/// How rows of a file enter the ledger, each once: a load, named after the file's delivery, knows how far it has come.
 struct Entering {
     ledger: Arc<dyn Ledger>,
     actor: String,
-    /// The delivery of the file.
-    of: DeliveryId,
-    /// So many have entered.
+    /// The load's name.
+    key: String,
+    load: Option<Load>,
+    /// So many rows of the file have been seen, and are in.
     rows: u64,
 }
 
 impl Entering {
-    /// Puts the next rows in, in one transaction. A row that an earlier attempt put in is known by its number in the file.
+    /// Puts the next rows in, in one transaction, less those that an earlier attempt put in.
     async fn enter(&mut self, mut rows: Vec<NewDelivery>) -> Result<()> {
-        for (new, number) in rows.iter_mut().zip(self.rows + 1..) {
-            new.dedup_key = Some(format!("split:{}:{number}", self.of));
-        }
-        let pushed = self.ledger.push(&self.actor, rows).await?;
-        self.rows += pushed.len() as u64;
-        let known = pushed.iter().filter(|pushed| matches!(pushed, Pushed::Duplicate(_))).count();
-        tracing::debug!(delivery = self.of.0, known, rows = self.rows, "rows entered");
+        let load = match self.load.take() {
+            Some(load) => load,
+            None => self.ledger.begin_load(&self.actor, &self.key, false).await?,
+        };
+        let seen = rows.len() as u64;
+        let known = if load.ended { seen } else { load.rows.saturating_sub(self.rows).min(seen) };
+        rows.drain(..usize::try_from(known).unwrap_or(rows.len()));
+        let load = match rows.is_empty() {
+            true => load,
+            false => self.ledger.load(&self.actor, &self.key, load.rows, rows).await?,
+        };
+        self.load = Some(load);
+        self.rows += seen;
+        tracing::debug!(load = self.key, known, rows = self.rows, "rows entered");
         fault::point("split.loaded")
+    }
+
+    /// All rows are in.
+    async fn end(&self) -> Result<()> {
+        if self.load.as_ref().is_some_and(|load| !load.ended) {
+            self.ledger.end_load(&self.actor, &self.key).await?;
+        }
+        Ok(())
     }
 }
 
@@ -226,6 +243,7 @@ impl Rows {
             return Err(error);
         }
         self.enter()?;
+        self.handle.block_on(self.entering.end())?;
         Ok(self.entering.rows)
     }
 
