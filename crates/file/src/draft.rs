@@ -16,15 +16,21 @@ use crate::place::{create_dirs, io_error, is_same, open_regular, show};
 use crate::temp::{TempNames, TempPath, holder_is_plain};
 use crate::writeback;
 use handover_core::{Checksum, CountRows, Error, ErrorKind, HolderId, Result};
+use read_back::ReadBack;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
+mod read_back;
+
 const BUFFER_BYTES: usize = 128 * 1024;
 /// So much is given to the disk at a time.
 const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
+
+/// From so many bytes on a draft is read back while it is written.
+const READ_BACK_FROM: u64 = 2 * 1024 * 1024;
 
 /// The permissions that a new file gets here (0666 less the umask), learnt from the first one made.
 static NEW_FILE_MODE: OnceLock<u32> = OnceLock::new();
@@ -51,6 +57,9 @@ pub struct Draft {
     /// So many bytes are on their way to the disk.
     begun: u64,
     broken: bool,
+    /// Whether what was written is read again.
+    verify: bool,
+    read_back: Option<ReadBack>,
 }
 
 /// A draft that is finished: what it holds is known. Dropping it removes the file.
@@ -116,6 +125,8 @@ impl Draft {
             measure: Measure::default(),
             begun: 0,
             broken: false,
+            verify: false,
+            read_back: None,
         })
     }
 
@@ -123,6 +134,14 @@ impl Draft {
     #[must_use]
     pub fn counting(mut self, rows: Option<Box<dyn CountRows>>) -> Self {
         self.measure = Measure::counting(rows);
+        self
+    }
+
+    /// Reads again what was written, and compares it: a large file while it is written, behind the writer, and a small
+    /// one at the end.
+    #[must_use]
+    pub fn verified(mut self) -> Self {
+        self.verify = true;
         self
     }
 
@@ -181,7 +200,19 @@ impl Draft {
         }
         self.measure.push(bytes);
         self.begin_writeback();
+        self.begin_read_back();
         Ok(())
+    }
+
+    /// Has what stands in the file read. Where that cannot begin, it is read at the end.
+    fn begin_read_back(&mut self) {
+        let written = self.measure.file_size();
+        if self.verify && self.read_back.is_none() && written >= READ_BACK_FROM {
+            self.read_back = ReadBack::begin(self.temp.path()).ok();
+        }
+        if let Some(read_back) = &self.read_back {
+            read_back.written(written);
+        }
     }
 
     /// Has the disk work while the rest is made, so that the sync at the end has little left to wait for.
@@ -196,7 +227,8 @@ impl Draft {
     /// Ends what was written through the draft. What it holds is on the disk only when it is published.
     ///
     /// # Errors
-    /// [`ErrorKind::NotYet`] where the disk is full; [`ErrorKind::Internal`] where somebody else wrote the file.
+    /// [`ErrorKind::NotYet`] where the disk is full; [`ErrorKind::Internal`] where somebody else wrote the file;
+    /// [`ErrorKind::Io`] where it is to be verified and something else comes back than what was written.
     pub fn finish(mut self) -> Result<Written> {
         self.spill().map_err(|e| io_error("write", self.path(), e))?;
         if self.file.is_none() {
@@ -208,7 +240,17 @@ impl Draft {
         if meta.len() != measured.file_size || !is_same(self.path(), &file) {
             return Err(Error::internal("somebody else has written a draft of ours").on(show(self.path())));
         }
-        Ok(self.into_written(file, measured))
+        let (verify, read_back) = (self.verify, self.read_back.take());
+        let written = self.into_written(file, measured);
+        match read_back {
+            Some(read_back) => {
+                let read = read_back.finish().map_err(|e| io_error("read", written.path(), e))?;
+                written.compare(read.file_size, read.checksum)?;
+            }
+            None if verify => written.read_again()?,
+            None => {}
+        }
+        Ok(written)
     }
 
     /// Ends a draft that a program wrote: reads it once, to hash and count it. A file that the program put in
@@ -346,6 +388,10 @@ impl Written {
     /// [`ErrorKind::Io`] where it is not the same: a retry writes it anew.
     pub fn read_again(&self) -> Result<()> {
         let (size, checksum) = crate::read::check_hash(self.path())?;
+        self.compare(size, checksum)
+    }
+
+    fn compare(&self, size: u64, checksum: Checksum) -> Result<()> {
         if (size, checksum) == (self.file_size, self.checksum) {
             return Ok(());
         }

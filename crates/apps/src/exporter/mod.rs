@@ -8,7 +8,7 @@
 //! - The same input gives the same output: gzip carries no time and no name.
 //! - Rows in = rows out + rows rejected; only a conversion rejects rows, those that cannot be said in the new format.
 //! - With `verify`, what is compressed is unpacked again and compared before it is written; whoever runs the exporter
-//!   reads the file again and compares it with what was written.
+//!   reads again what stands in the file and compares it with what was written.
 //! - Of a file of unknown format nothing is looked at: its bytes are copied, compressed where that is asked for.
 //!
 //! On a crash nothing is lost: the export is void until whoever runs it has published it.

@@ -1,5 +1,5 @@
 //! Runs an app over batches of rows or records on up to three threads: reading and scanning, the app's own step, and
-//! writing (which hashes and compresses, where the output does).
+//! writing (which compresses, where the output does).
 //!
 //! A small input, which two blocks hold, is worked on by the calling thread alone. Batches and output buffers go round:
 //! nothing is allocated for a batch once the round is full.
@@ -21,8 +21,10 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-/// How many batches wait between two threads.
-const WAITING_BATCHES: usize = 2;
+/// What so many batches hold is worked on by the calling thread alone.
+const SMALL_BATCHES: usize = 2;
+/// How many batches wait between two threads: enough to go on with while the disk keeps one of them for a moment.
+const WAITING_BATCHES: usize = 6;
 /// What an output buffer keeps of its room, in bytes, when it comes back to be filled again.
 const BUFFER_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -137,7 +139,7 @@ pub(crate) fn run<S: Batches>(
 ) -> Result<()> {
     let mut streams = Streams { output, rejected, any_rejected: false };
     let mut first: Vec<S::Batch> = Vec::new();
-    while first.len() < WAITING_BATCHES {
+    while first.len() < SMALL_BATCHES {
         let mut batch = S::Batch::default();
         if !reader.fill(&mut batch)? {
             return small(&first, &mut streams, step);

@@ -72,7 +72,7 @@ impl Column {
         let check = Check::new(field);
         let required = field.constraints.required;
         let on_missing = if required { Verdict::Ask } else { Verdict::Missing };
-        let empty = match (field.is_missing(""), check.accepts(b"")) {
+        let empty = match (field.is_missing(""), check.accepts(b"", 0)) {
             (true, _) => on_missing,
             (false, true) => Verdict::Fine,
             (false, false) => Verdict::Ask,
@@ -81,16 +81,17 @@ impl Column {
         Self { check, empty, missing: missing.map(|word| word.clone().into_bytes()).collect(), on_missing }
     }
 
-    /// What is known of this cell, which is UTF-8.
+    /// What is known of this cell, which is UTF-8. `tail` is the eight bytes that end where it does, the last of them the
+    /// highest; or zero, where they are not at hand.
     #[inline]
-    pub(super) fn judge(&self, text: &[u8]) -> Verdict {
+    pub(super) fn judge(&self, text: &[u8], tail: u64) -> Verdict {
         if text.is_empty() {
             return self.empty;
         }
         if !self.missing.is_empty() && self.missing.iter().any(|word| word == text) {
             return self.on_missing;
         }
-        if self.check.accepts(text) { Verdict::Fine } else { Verdict::Ask }
+        if self.check.accepts(text, tail) { Verdict::Fine } else { Verdict::Ask }
     }
 }
 
@@ -161,15 +162,15 @@ impl Check {
     }
 
     #[inline]
-    fn accepts(&self, text: &[u8]) -> bool {
+    fn accepts(&self, text: &[u8], tail: u64) -> bool {
         match self {
             Check::Always => true,
             Check::Never => false,
             Check::Text(check) => check.accepts(text),
             Check::Words(words) => words.contains(text),
-            Check::Integer { least, most } => {
-                integer(text).is_some_and(|number| *least <= number && number <= *most)
-            }
+            Check::Integer { least, most } => short_integer(text.len(), tail)
+                .or_else(|| integer(text))
+                .is_some_and(|number| *least <= number && number <= *most),
             Check::Number { above, below } => {
                 decimal(text).is_some_and(|number| *above < number && number < *below)
             }
@@ -248,6 +249,30 @@ fn digits(text: &[u8]) -> Option<i64> {
         number = number * 10 + i64::from(digit);
     }
     Some(number)
+}
+
+/// The same as [`integer`], of a text of at most eight bytes without a plus, from its tail: all bytes at once, and no branch
+/// on how many there are. None also where it is something else.
+#[inline]
+fn short_integer(length: usize, tail: u64) -> Option<i64> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
+    if length.wrapping_sub(1) >= 8 {
+        return None;
+    }
+    let negative = tail >> (64 - 8 * length) & 0xFF == u64::from(b'-');
+    let unused = 64 - 8 * (length - usize::from(negative));
+    // What stands before the digits, the sign too, becomes zeros. A sign alone has no digits.
+    let kept = u64::MAX.checked_shl(u32::try_from(unused).ok()?)?;
+    let digits = tail & kept | ZEROS & !kept;
+    if digits & HIGH != ZEROS || digits.wrapping_add(0x0606_0606_0606_0606) & HIGH != ZEROS {
+        return None;
+    }
+    // Pairs of digits, then fours, then all eight.
+    let pairs = (digits & !HIGH).wrapping_mul(10).wrapping_add((digits & !HIGH) >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
+    let number = i64::try_from(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xFFFF_FFFF).ok()?;
+    Some(if negative { -number } else { number })
 }
 
 /// A whole number of at most 18 digits with perhaps a sign.

@@ -36,11 +36,11 @@ impl<'s> Judge<'s> {
             return false;
         }
         let mut any_value = false;
-        for (index, (raw, column)) in row.raw_cells().zip(&self.columns).enumerate() {
+        for (index, ((raw, tail), column)) in row.raw_cells_with_tails().zip(&self.columns).enumerate() {
             let Some(column) = column else { continue };
             let verdict = match self.plain_unless {
-                Some(quote) if raw.first().copied() != quote || raw.is_empty() => column.judge(raw),
-                _ => column.judge(&row.cell(index)),
+                Some(quote) if raw.first().copied() != quote || raw.is_empty() => column.judge(raw, tail),
+                _ => column.judge(&row.cell(index), 0),
             };
             match verdict {
                 Verdict::Ask => return false,

@@ -12,7 +12,7 @@ use super::references;
 use super::report::{Found, Report};
 use super::rules::Rules;
 use super::schema::Schema;
-use super::table_run::{Counts, TableRun};
+use super::table_run::{Counts, Judging, TableRun};
 use super::{Judged, Validator};
 use crate::app::{AppIo, Outcome, RunOptions};
 use crate::expression::Over;
@@ -121,9 +121,10 @@ fn table<R: Read + Send>(
             return Ok(refused(validator, &[], why));
         }
     };
+    let judge = &Judge::new(schema, layout, dialect);
     let mut run = TableRun {
         schema,
-        judge: Judge::new(schema, layout, dialect),
+        judge,
         keys,
         rules,
         whole: validator.whole.start(),
@@ -135,7 +136,7 @@ fn table<R: Read + Send>(
     };
     let mut sink = Sink::new(out.output, out.compression, out.level)?;
     write_header(&header, &mut sink)?;
-    pipeline::run(reader, &mut sink, out.rejected, &mut run)?;
+    pipeline::run(Judging { reader, judge }, &mut sink, out.rejected, &mut run)?;
     sink.finish()?;
     let whole = run.whole.finish();
     Ok(ended(validator, run.counts, &run.rejects, run.report, whole))

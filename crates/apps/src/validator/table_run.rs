@@ -1,5 +1,8 @@
 //! Validating a table: batch by batch, what passes is copied as it stands.
 //!
+//! Whether rows are surely fine is found on the thread that reads them ([`Judging`]); all that depends on the rows before
+//! (keys, sums, the report), and the exact word on the others, is the step's ([`TableRun`]).
+//!
 //! Invariants:
 //! - Rows that pass one behind the other are copied in one piece; empty lines and comments pass with them.
 //! - Every row is either copied or rejected with a reason. A file that is refused stops at once.
@@ -10,11 +13,36 @@ use super::report::{Found, Report};
 use super::rules::Rules;
 use super::schema::Schema;
 use super::whole::Running;
-use crate::pipeline::{Flow, Step};
+use crate::pipeline::{Batches, Flow, Step};
 use crate::reject::{Reason, Rejects};
 use crate::table::rest_unreadable;
 use handover_core::{Error, Result};
-use handover_records::csv::{Batch, Fault, RowRef};
+use handover_records::csv::{Batch, Fault, Reader, RowRef};
+use std::io::Read;
+
+/// A table that is judged as it is read.
+pub(super) struct Judging<'j, R> {
+    pub(super) reader: Reader<R>,
+    pub(super) judge: &'j Judge<'j>,
+}
+
+/// Rows, and which of them are surely fine.
+#[derive(Default)]
+pub(super) struct Judged {
+    rows: Batch,
+    fine: Vec<bool>,
+}
+
+impl<R: Read + Send> Batches for Judging<'_, R> {
+    type Batch = Judged;
+
+    fn fill(&mut self, into: &mut Judged) -> Result<bool> {
+        into.fine.clear();
+        let more = self.reader.fill(&mut into.rows)?;
+        into.fine.extend(into.rows.rows().map(|row| self.judge.is_fine(&row)));
+        Ok(more)
+    }
+}
 
 /// What came of a run so far.
 pub(super) struct Counts {
@@ -27,7 +55,7 @@ pub(super) struct Counts {
 /// One run over a table.
 pub(super) struct TableRun<'v> {
     pub(super) schema: &'v Schema,
-    pub(super) judge: Judge<'v>,
+    pub(super) judge: &'v Judge<'v>,
     pub(super) keys: Keys<'v>,
     pub(super) rules: Rules,
     pub(super) whole: Running<'v>,
@@ -41,11 +69,11 @@ pub(super) struct TableRun<'v> {
 }
 
 impl TableRun<'_> {
-    /// Whether the row passes; otherwise what is wrong is in `found`.
+    /// Whether the row passes, which may be known to be `fine` for its own part; otherwise what is wrong is in `found`.
     #[inline]
-    fn passes(&mut self, row: &RowRef<'_>) -> bool {
+    fn passes(&mut self, row: &RowRef<'_>, fine: bool) -> bool {
         self.found.clear();
-        if !self.judge.is_fine(row) {
+        if !fine {
             self.judge.find(row, &mut self.found);
         }
         if self.keys.is_needed() {
@@ -67,7 +95,7 @@ impl TableRun<'_> {
             self.keys.take(row.number())?;
         }
         if self.whole.has_sums() {
-            let judge = &self.judge;
+            let judge = self.judge;
             self.whole.add_cells(self.schema, |field| judge.column(field).map(|column| row.cell(column)));
         }
         Ok(())
@@ -94,12 +122,13 @@ fn reason<'a>(found: &'a Found, schema: &'a Schema) -> Reason<'a> {
     }
 }
 
-impl Step for TableRun<'_> {
-    fn batch(&mut self, batch: &Batch, out: &mut Vec<u8>, rejected: &mut Vec<u8>) -> Result<Flow> {
+impl Step<Judged> for TableRun<'_> {
+    fn batch(&mut self, judged: &Judged, out: &mut Vec<u8>, rejected: &mut Vec<u8>) -> Result<Flow> {
         // Of a row that lost bytes only the beginning is in the batch: then places do not add up.
+        let batch = &judged.rows;
         let whole = (!batch.has_faults()).then(|| batch.bytes());
         let (mut start, mut end) = (0, 0);
-        for row in batch.rows() {
+        for (row, fine) in batch.rows().zip(&judged.fine) {
             if row.is_blank() {
                 end += row.whole().len();
                 if whole.is_none() {
@@ -112,7 +141,7 @@ impl Step for TableRun<'_> {
             }
             self.counts.rows_in += 1;
             let length = row.whole().len();
-            if self.passes(&row) {
+            if self.passes(&row, *fine) {
                 if let Err(error) = self.take(&row) {
                     self.counts.refuse = Some(error);
                 }

@@ -127,3 +127,36 @@ fn beside_its_target_a_draft_is_dot_named() {
     assert!(Draft::beside(&dir, &HolderId("../x".into()), "csv").is_err());
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
 }
+
+#[test]
+fn what_was_written_is_read_again_where_that_is_asked_for() {
+    let (_dir, data, holder) = place();
+    for size in [5, 100_000, 5 * READ_BACK_FROM as usize] {
+        let mut draft = data.draft(&holder, "csv").unwrap().verified();
+        let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+        bytes.chunks(300_000).for_each(|chunk| draft.write_all(chunk).unwrap());
+        assert_eq!(draft.read_back.is_some(), size as u64 > READ_BACK_FROM);
+        assert_eq!(draft.finish().unwrap().checksum, crate::read::hash_of(&bytes));
+    }
+    let mut draft = data.draft(&holder, "csv").unwrap().verified();
+    draft.write_all(b"1,2\n").unwrap();
+    draft.flush().unwrap();
+    fs::write(draft.path(), b"1,3\n").unwrap();
+    assert_eq!(draft.finish().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(in_tmp(&data), 0);
+}
+
+#[test]
+fn a_read_back_sees_what_stands_in_the_file_and_not_what_was_meant() {
+    let (_dir, data, _) = place();
+    let path = data.tmp_dir().join("file");
+    for (then, size) in [(&b"12345678"[..], 8), (b"12345679", 8), (b"1234", 4), (b"123456789", 9)] {
+        fs::write(&path, b"12345678").unwrap();
+        // It reads nothing before it is told what stands there.
+        let read_back = ReadBack::begin(&path).unwrap();
+        fs::write(&path, then).unwrap();
+        read_back.written(8);
+        let read = read_back.finish().unwrap();
+        assert_eq!((read.file_size, read.checksum), (size, crate::read::hash_of(then)));
+    }
+}

@@ -283,6 +283,20 @@ impl<'a> RowRef<'a> {
         })
     }
 
+    /// The cells as they stand, each with the eight bytes that end where it does, the last of them the highest: what is
+    /// short can be looked at in one piece. Zero where the batch has not so many bytes.
+    #[inline]
+    pub fn raw_cells_with_tails(&self) -> impl ExactSizeIterator<Item = (&'a [u8], u64)> + 'a {
+        let (block, mut start) = (self.block, self.first_cell);
+        self.cells.iter().map(move |end| {
+            let end = *end as usize;
+            let cell = &block[start..end];
+            start = end + 1;
+            let tail = block[..end].last_chunk::<8>().map_or(0, |tail| u64::from_le_bytes(*tail));
+            (cell, tail)
+        })
+    }
+
     /// The row before this cell, without the delimiter between them, as it stands.
     pub fn raw_before(&self, index: usize) -> &'a [u8] {
         match index.checked_sub(1).and_then(|last| self.cells.get(last)) {

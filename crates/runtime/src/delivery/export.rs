@@ -168,7 +168,10 @@ impl Attempt {
                     known: Some(known),
                     hash_content: true,
                 };
-                let mut open = || Draft::beside(&export.folders[0], &work.holder, &ext);
+                let mut open = || {
+                    let draft = Draft::beside(&export.folders[0], &work.holder, &ext)?;
+                    Ok(if exporter.verifies() { draft.verified() } else { draft })
+                };
                 exporter.export(from, io.rejected, &mut open)
             })?;
             let finish = |PartFile { out, rows, content }: PartFile<Draft>| {
@@ -180,7 +183,8 @@ impl Attempt {
         .await
     }
 
-    /// Copies the files into the other folders, and reads all of them again where that is asked for.
+    /// Copies the files into the other folders, and reads the copies again where that is asked for: the files themselves
+    /// were read as they were written.
     async fn in_all_places(
         &self,
         export: Export,
@@ -191,10 +195,10 @@ impl Attempt {
             for folder in &export.folders[1..] {
                 let copies = places[0].iter().map(|written| written.copy_to(folder));
                 let copies = copies.collect::<Result<Vec<_>>>()?;
+                if export.exporter.verifies() {
+                    copies.iter().try_for_each(Written::read_again)?;
+                }
                 places.push(copies);
-            }
-            if export.exporter.verifies() {
-                places.iter().flatten().try_for_each(Written::read_again)?;
             }
             Ok(places)
         })
