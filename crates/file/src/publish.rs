@@ -36,21 +36,24 @@ use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{Error, ErrorKind, Manifest, Result};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use take_back::Identity;
 
 /// How many requests may wait for the thread before [`Publisher::submit`] waits itself.
 const QUEUE_MAX: usize = 1024;
-/// So many groups are under way at once: while one waits for the disk, another is worked on.
+/// So many groups are under way at once where the disk is slow: a large file does not hold up those behind it. As a rule
+/// it is one at a time, so that each is large.
 const THREADS: usize = 2;
 /// A group of so many files says that more are on their way.
 const SIBLINGS: usize = 2;
 /// For so long after such a group was taken.
-const BUSY: Duration = Duration::from_millis(8);
+const BUSY: Duration = Duration::from_millis(15);
 /// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more files.
-const DELAY: Duration = Duration::from_millis(2);
+const DELAY: Duration = Duration::from_millis(3);
+/// How long it waits for the group before it to be done.
+const BEHIND: Duration = Duration::from_millis(10);
 
 /// Asks whether the lease is still ours.
 pub type AskLease = Box<dyn FnMut() -> Result<bool> + Send>;
@@ -145,6 +148,30 @@ struct Requests {
     last: Option<Instant>,
 }
 
+/// How many groups are under way.
+#[derive(Default)]
+struct UnderWay {
+    groups: Mutex<usize>,
+    done: Condvar,
+}
+
+impl UnderWay {
+    fn begin(&self) {
+        *lock(&self.groups) += 1;
+    }
+
+    fn end(&self) {
+        *lock(&self.groups) -= 1;
+        self.done.notify_all();
+    }
+
+    /// Waits until none is, but not long.
+    fn wait(&self) {
+        let under_way = |groups: &mut usize| *groups > 0;
+        drop(self.done.wait_timeout_while(lock(&self.groups), BEHIND, under_way));
+    }
+}
+
 /// The one thread that publishes. Clones share it; when the last is dropped, what is queued is published first.
 #[derive(Clone)]
 pub struct Publisher(Arc<Inner>);
@@ -162,11 +189,12 @@ impl Publisher {
     pub fn start() -> Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let requests = Arc::new(Mutex::new(Requests { queue: requests, last: None }));
+        let under_way = Arc::new(UnderWay::default());
         let start = || {
-            let requests = Arc::clone(&requests);
+            let (requests, under_way) = (Arc::clone(&requests), Arc::clone(&under_way));
             thread::Builder::new()
                 .name("handover-publish".to_owned())
-                .spawn(move || serve(&requests))
+                .spawn(move || serve(&requests, &under_way))
                 .map_err(|e| Error::io("start a thread", "publisher", e))
         };
         let threads = (0..THREADS).map(|_| start()).collect::<Result<_>>()?;
@@ -230,14 +258,15 @@ pub fn publish_now(request: PublishRequest) -> Outcome {
 }
 
 /// Serves requests in groups: whatever has come while the groups before were being synced.
-fn serve(requests: &Mutex<Requests>) {
+fn serve(requests: &Mutex<Requests>, under_way: &UnderWay) {
     let mut known = KnownFolders::default();
     loop {
         // The queue is free for the other thread while this group is under way.
-        let Some(group) = gather(&mut lock(requests)) else { return };
+        let Some(group) = gather(&mut lock(requests), under_way) else { return };
         let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
             group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
         group::run(&mut jobs, &mut known);
+        under_way.end();
         for (job, done) in jobs.into_iter().zip(dones) {
             let outcome = job.outcome();
             // One caller's panic must not stop every other caller's files.
@@ -248,15 +277,17 @@ fn serve(requests: &Mutex<Requests>) {
     }
 }
 
-/// Waits for the next group; none when no more can come.
-fn gather(requests: &mut Requests) -> Option<Vec<Request>> {
+/// Waits for the next group, and counts it as under way; none when no more can come.
+fn gather(requests: &mut Requests, under_way: &UnderWay) -> Option<Vec<Request>> {
     let first = requests.queue.recv().ok()?;
     if requests.last.is_some_and(|last| last.elapsed() < BUSY) {
         thread::sleep(DELAY);
     }
+    under_way.wait();
     let more = std::iter::from_fn(|| requests.queue.try_recv().ok()).take(PUBLISH_GROUP_MAX - 1);
     let group: Vec<Request> = std::iter::once(first).chain(more).collect();
     requests.last = (group.len() >= SIBLINGS).then(Instant::now);
+    under_way.begin();
     Some(group)
 }
 
