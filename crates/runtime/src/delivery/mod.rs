@@ -21,16 +21,16 @@ pub(crate) use quarantine::QUARANTINE_SLOT;
 pub(crate) use rows::{blocking, rows_of};
 pub(crate) use settle::said;
 
-use crate::config::{App, BuiltIn, Runs};
+use crate::config::{App, BuiltIn, Output, Runs};
 use crate::context::Context;
 use crate::engine::ended;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
 use handover_core::{Checksum, Delivery, Error, NewDelivery, Result, Status};
-use handover_ledger::Held;
+use handover_ledger::{Held, Reservation, Reserve};
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -42,6 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) held: Held,
     /// The lease as this process keeps it: renewed while this lives, and told when it is lost.
     pub(crate) lease: Lease,
+    /// The name of its output, where that was reserved together with others'.
+    pub(crate) ahead: Mutex<Option<Reservation>>,
 }
 
 /// What came of an attempt that went well.
@@ -158,6 +160,25 @@ impl Drop for Slot {
             self.load.less(None);
         }
     }
+}
+
+/// The name that the output of this delivery will have, to be reserved together with others'; none where only the attempt
+/// can tell.
+pub(crate) fn name_ahead(app: &App, delivery: &Delivery) -> Option<Reserve> {
+    let naming = match &app.runs {
+        Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_) | BuiltIn::Transformer(_)) => {
+            rows::naming(app, &payload::name_of(&delivery.data)?, String::new())
+        }
+        Runs::Program(program) if program.output != Output::None => {
+            program::naming(app, &payload::name_of(&delivery.data)?, String::new())
+        }
+        Runs::Program(_)
+        | Runs::BuiltIn(BuiltIn::Importer(_) | BuiltIn::Exporter(_))
+        | Runs::Service { .. } => {
+            return None;
+        }
+    };
+    Some(naming.reserve(delivery.id, 0))
 }
 
 impl Attempt {

@@ -20,9 +20,11 @@ use jiff::civil::Date;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
+/// The slot of an app's own output.
+const OUT: &str = "out";
 /// By so much a file system's clock may be behind ours.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(100);
 
@@ -54,6 +56,31 @@ pub(crate) struct Naming {
     pub(crate) ext: String,
     /// A name of its own form, without extension (exports).
     pub(crate) stem: Option<String>,
+}
+
+impl Naming {
+    /// The folder as the ledger keeps it.
+    fn key(&self) -> String {
+        match &self.place {
+            Place::Data(name) => format!("{name}/{}", self.date),
+            Place::Outside(path) => handover_core::path_text::to_text(path),
+        }
+    }
+
+    /// What the ledger is asked for, for an output of this delivery.
+    pub(crate) fn reserve(&self, maker: DeliveryId, floor: u32) -> Reserve {
+        Reserve {
+            maker: Some(maker),
+            slot: self.slot.clone().into_owned(),
+            folder: self.key(),
+            app: self.app.clone(),
+            type_name: self.type_name.clone(),
+            date: self.date,
+            wanted: self.wanted,
+            floor,
+            stem: self.stem.clone(),
+        }
+    }
 }
 
 /// A name that is ours, and the folder it is for.
@@ -120,7 +147,11 @@ impl Attempt {
 
     /// Reserves a name for an output of this attempt, or finds the one that an earlier attempt reserved.
     pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
-        self.maker().reserve(naming).await
+        let ahead = match naming.slot == OUT {
+            true => self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            false => None,
+        };
+        self.maker().reserve_from(ahead, naming).await
     }
 
     /// Publishes an output of this attempt.
@@ -132,25 +163,22 @@ impl Attempt {
 impl Maker<'_> {
     /// Reserves the name, or finds the one that an earlier attempt reserved.
     pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
-        let data = &self.ctx.project.data;
-        let (folder, key) = match &naming.place {
-            Place::Data(name) => (data.folder(name, naming.date), format!("{name}/{}", naming.date)),
-            Place::Outside(path) => (path.clone(), handover_core::path_text::to_text(path)),
+        self.reserve_from(None, naming).await
+    }
+
+    /// The same, where the name may have been reserved ahead.
+    async fn reserve_from(&self, ahead: Option<Reservation>, naming: Naming) -> Result<Named> {
+        let folder = match &naming.place {
+            Place::Data(name) => self.ctx.project.data.folder(name, naming.date),
+            Place::Outside(path) => path.clone(),
         };
+        let mut ahead = ahead.filter(|ahead| ahead.folder == naming.key());
         let mut floor = 0;
         loop {
-            let reserve = Reserve {
-                maker: Some(self.delivery.id),
-                slot: naming.slot.clone().into_owned(),
-                folder: key.clone(),
-                app: naming.app.clone(),
-                type_name: naming.type_name.clone(),
-                date: naming.date,
-                wanted: naming.wanted,
-                floor,
-                stem: naming.stem.clone(),
+            let reservation = match ahead.take() {
+                Some(ahead) => ahead,
+                None => self.ctx.project.ledger.reserve(naming.reserve(self.delivery.id, floor)).await?,
             };
-            let reservation = self.ctx.project.ledger.reserve(reserve).await?;
             let taken = match reservation.fresh {
                 true => name_taken(&folder, &reservation.stem, &naming.ext)?,
                 // An earlier attempt made it, and a crash may have kept it from this look. What is a delivery already,
@@ -311,8 +339,8 @@ impl Maker<'_> {
     }
 
     fn manifest(&self, named: &Named, written: &Written, says: &Says) -> Manifest {
-        let input = FilePayload::from_value(&self.delivery.data).map(|p| p.manifest);
-        let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(input.and_then(|m| m.replay_of));
+        let inputs = self.delivery.data.get("replay_of").and_then(Value::as_str).map(str::to_owned);
+        let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(inputs);
         let targets: Vec<AppName> = says.hops.iter().map(|hop| hop.to.clone()).collect();
         Manifest {
             filename: named.file_name(),

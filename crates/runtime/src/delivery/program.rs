@@ -8,7 +8,7 @@ use super::payload::{FilePayload, JobPayload};
 use super::rows::{blocking_for, checked_input, flows_of, rows_of};
 use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use crate::config::{Input, Output, Placeholders, Program};
+use crate::config::{App, Input, Output, Placeholders, Program};
 use crate::program::{self, Ended, How, ProgramSpec, Verdict};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, units};
@@ -42,6 +42,8 @@ impl Work {
 /// The files that a run needs, removed when this is dropped.
 struct Files {
     input: Option<RetainedPath>,
+    /// The input, open: what was checked is what a program reads on its stdin.
+    checked: Option<File>,
     /// The manifest beside the input, where that is where it was published.
     beside: Option<PathBuf>,
     manifest: Option<Draft>,
@@ -127,15 +129,11 @@ impl Attempt {
     }
 
     fn naming(&self, work: &Work, ext: String) -> Naming {
-        let place = Place::Data(self.app.folder.clone());
         match &work.name {
-            Some(name) => Naming {
-                type_name: work.type_name.clone(),
-                ..naming_like(name, "out", place, &self.app.name, ext)
-            },
+            Some(name) => naming(&self.app, name, ext),
             None => Naming {
                 slot: "out".into(),
-                place,
+                place: Place::Data(self.app.folder.clone()),
                 app: self.app.name.clone(),
                 type_name: work.type_name.clone(),
                 date: work.date,
@@ -157,6 +155,7 @@ impl Attempt {
         let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
         blocking_for(work.bytes(), move || {
             let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
+            let (input, checked) = input.unzip();
             // Beside a file that is where it was published lies its manifest; else the program gets a copy.
             let beside = input.as_ref().and_then(|input| input.manifest_path()).map(PathBuf::from);
             let manifest = match &payload {
@@ -174,7 +173,7 @@ impl Attempt {
                 Output::Stdout => Some(data.draft(&holder, &ext)?.counting(rows_of(&ext))),
                 Output::File => Some(data.draft_path(&holder, &ext)?.counting(rows_of(&ext))),
             };
-            Ok(Files { input, beside, manifest, config, output })
+            Ok(Files { input, checked, beside, manifest, config, output })
         })
         .await
     }
@@ -202,10 +201,8 @@ impl Attempt {
             date: work.date.to_string().into(),
             sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
         };
-        let stdin = match (program.input, &files.input) {
-            (Input::Stdin, Some(_)) => program::Input::File(
-                File::open(&input_path).map_err(|e| Error::io("open", input_path.display(), e))?,
-            ),
+        let stdin = match (program.input, files.checked.take()) {
+            (Input::Stdin, Some(file)) => program::Input::File(file),
             _ => program::Input::Null,
         };
         let stdout = match (program.output, &mut files.output) {
@@ -290,6 +287,12 @@ impl Attempt {
         }
         Err(Box::new(Failed { error, summary, next: Vec::new() }))
     }
+}
+
+/// What the output of a program is called whose input has this name.
+pub(super) fn naming(app: &App, name: &FileName, ext: String) -> Naming {
+    let like = naming_like(name, "out", Place::Data(app.folder.clone()), &app.name, ext);
+    Naming { type_name: app.type_name.clone().unwrap_or(like.type_name), ..like }
 }
 
 /// Whether a program said, in the words of strerror(3) for ENOSPC or EDQUOT or by their names, that it had no room.
