@@ -221,6 +221,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_a_moment_ago_is_looked_at_again_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        [&first, &second].map(|dir| std::fs::create_dir(dir).unwrap());
+        let found = Found::default();
+        let find = |word: &str| {
+            found.find(OsStr::new(word), Some(OsStr::new("first:second")), folder.path()).map_err(|e| e.kind())
+        };
+        assert_eq!(find("tool"), Err(ErrorKind::Config));
+        put(&second.join("tool"), "", 0o755);
+        put(&second.join("other"), "", 0o755);
+        assert_eq!((find("tool"), find("other")), (Ok(second.join("tool")), Ok(second.join("other"))));
+        put(&second.join("tool"), "", 0o644);
+        put(&first.join("tool"), "", 0o755);
+        assert_eq!(find("tool"), Ok(first.join("tool")));
+        assert_eq!(find("other"), Ok(second.join("other")));
+    }
+
+    #[test]
     fn a_missing_interpreter_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script");
