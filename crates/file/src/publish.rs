@@ -43,17 +43,15 @@ use take_back::Identity;
 
 /// How many requests may wait for the thread before [`Publisher::submit`] waits itself.
 const QUEUE_MAX: usize = 1024;
-/// So many groups are under way at once where the disk is slow: a large file does not hold up those behind it. As a rule
-/// it is one at a time, so that each is large.
-const THREADS: usize = 2;
+/// One group at a time, so that each is large; but while a group of so many bytes is on its way to the disk, another thread
+/// serves those behind it.
+const LONG_BYTES: u64 = 1024 * 1024;
 /// A group of so many files says that more are on their way.
 const SIBLINGS: usize = 2;
 /// For so long after such a group was taken.
 const BUSY: Duration = Duration::from_millis(15);
 /// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more files.
 const DELAY: Duration = Duration::from_millis(3);
-/// How long it waits for the group before it to be done.
-const BEHIND: Duration = Duration::from_millis(10);
 
 /// Asks whether the lease is still ours.
 pub type AskLease = Box<dyn FnMut() -> Result<bool> + Send>;
@@ -148,27 +146,40 @@ struct Requests {
     last: Option<Instant>,
 }
 
-/// How many groups are under way.
+/// Lets the second thread serve while the first is busy for long.
 #[derive(Default)]
-struct UnderWay {
-    groups: Mutex<usize>,
-    done: Condvar,
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
 }
 
-impl UnderWay {
-    fn begin(&self) {
-        *lock(&self.groups) += 1;
+#[derive(Default)]
+struct GateState {
+    open: bool,
+    over: bool,
+}
+
+impl Gate {
+    fn set(&self, change: impl FnOnce(&mut GateState)) {
+        change(&mut lock(&self.state));
+        self.changed.notify_all();
     }
 
-    fn end(&self) {
-        *lock(&self.groups) -= 1;
-        self.done.notify_all();
+    /// Waits until it is open; false when all is over.
+    fn pass(&self) -> bool {
+        let closed = |state: &mut GateState| !state.open && !state.over;
+        let state =
+            self.changed.wait_while(lock(&self.state), closed).unwrap_or_else(PoisonError::into_inner);
+        state.open
     }
+}
 
-    /// Waits until none is, but not long.
-    fn wait(&self) {
-        let under_way = |groups: &mut usize| *groups > 0;
-        drop(self.done.wait_timeout_while(lock(&self.groups), BEHIND, under_way));
+/// Dropped when the first thread ends: the second then ends too or, after a panic, serves in its stead.
+struct Ends<'a>(&'a Gate);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.set(|state| (state.open, state.over) = (thread::panicking(), true));
     }
 }
 
@@ -189,15 +200,17 @@ impl Publisher {
     pub fn start() -> Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let requests = Arc::new(Mutex::new(Requests { queue: requests, last: None }));
-        let under_way = Arc::new(UnderWay::default());
-        let start = || {
-            let (requests, under_way) = (Arc::clone(&requests), Arc::clone(&under_way));
+        let gate = Arc::new(Gate::default());
+        let start = |first: bool| {
+            let (requests, gate) = (Arc::clone(&requests), Arc::clone(&gate));
             thread::Builder::new()
                 .name("handover-publish".to_owned())
-                .spawn(move || serve(&requests, &under_way))
+                .spawn(
+                    move || if first { serve(&requests, &gate) } else { serve_meanwhile(&requests, &gate) },
+                )
                 .map_err(|e| Error::io("start a thread", "publisher", e))
         };
-        let threads = (0..THREADS).map(|_| start()).collect::<Result<_>>()?;
+        let threads = vec![start(true)?, start(false)?];
         Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })))
     }
 
@@ -257,37 +270,54 @@ pub fn publish_now(request: PublishRequest) -> Outcome {
     job.outcome()
 }
 
-/// Serves requests in groups: whatever has come while the groups before were being synced.
-fn serve(requests: &Mutex<Requests>, under_way: &UnderWay) {
+/// Serves requests in groups: whatever has come while the group before was being synced.
+fn serve(requests: &Mutex<Requests>, gate: &Gate) {
+    let _ends = Ends(gate);
     let mut known = KnownFolders::default();
     loop {
-        // The queue is free for the other thread while this group is under way.
-        let Some(group) = gather(&mut lock(requests), under_way) else { return };
-        let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
-            group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
-        group::run(&mut jobs, &mut known);
-        under_way.end();
-        for (job, done) in jobs.into_iter().zip(dones) {
-            let outcome = job.outcome();
-            // One caller's panic must not stop every other caller's files.
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(outcome))).is_err() {
-                tracing::error!("a caller panicked over what came of its publication");
-            }
+        let Some(group) = gather(&mut lock(requests)) else { return };
+        let long = group.iter().map(|(request, _)| request.written.file_size).sum::<u64>() >= LONG_BYTES;
+        if long {
+            gate.set(|state| state.open = true);
+        }
+        publish_group(group, &mut known);
+        if long {
+            gate.set(|state| state.open = false);
         }
     }
 }
 
-/// Waits for the next group, and counts it as under way; none when no more can come.
-fn gather(requests: &mut Requests, under_way: &UnderWay) -> Option<Vec<Request>> {
+/// Serves what comes while the first thread is busy for long.
+fn serve_meanwhile(requests: &Mutex<Requests>, gate: &Gate) {
+    let mut known = KnownFolders::default();
+    while gate.pass() {
+        let Some(group) = gather(&mut lock(requests)) else { return };
+        publish_group(group, &mut known);
+    }
+}
+
+fn publish_group(group: Vec<Request>, known: &mut KnownFolders) {
+    let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
+        group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
+    group::run(&mut jobs, known);
+    for (job, done) in jobs.into_iter().zip(dones) {
+        let outcome = job.outcome();
+        // One caller's panic must not stop every other caller's files.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(outcome))).is_err() {
+            tracing::error!("a caller panicked over what came of its publication");
+        }
+    }
+}
+
+/// Waits for the next group; none when no more can come.
+fn gather(requests: &mut Requests) -> Option<Vec<Request>> {
     let first = requests.queue.recv().ok()?;
     if requests.last.is_some_and(|last| last.elapsed() < BUSY) {
         thread::sleep(DELAY);
     }
-    under_way.wait();
     let more = std::iter::from_fn(|| requests.queue.try_recv().ok()).take(PUBLISH_GROUP_MAX - 1);
     let group: Vec<Request> = std::iter::once(first).chain(more).collect();
     requests.last = (group.len() >= SIBLINGS).then(Instant::now);
-    under_way.begin();
     Some(group)
 }
 

@@ -9,6 +9,7 @@
 
 mod export;
 mod import;
+mod naming;
 pub(crate) mod outputs;
 pub mod payload;
 mod program;

@@ -2,86 +2,26 @@
 //! the ledger. Every file that Handover writes into a folder goes through here.
 
 use super::Attempt;
+use super::naming::{Naming, OUT, Place};
 use super::payload::FilePayload;
 use crate::config::Hop;
 use crate::context::Context;
 use crate::engine::held::Lease;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{
-    AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName,
-};
+use handover_core::{AppName, Delivery, DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result};
 use handover_file::draft::Written;
 use handover_file::layout::{highest_sequence, last_changed, name_taken};
 use handover_file::publish::{AskLease, Owner, PublishRequest, Published, Stands, Unpublished};
-use handover_ledger::{Held, Reservation, Reserve};
+use handover_ledger::{Held, Reservation};
 use jiff::SignedDuration;
-use jiff::civil::Date;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
-/// The slot of an app's own output.
-const OUT: &str = "out";
 /// By so much a file system's clock may be behind ours.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(100);
-
-/// Where an output goes.
-#[derive(Debug, Clone)]
-pub(crate) enum Place {
-    /// A folder of the data directory, by its name; the date is added.
-    Data(String),
-    /// A folder outside, flat.
-    Outside(PathBuf),
-}
-
-/// What an output is called, before it has its sequence.
-#[derive(Debug, Clone)]
-pub(crate) struct Naming {
-    /// Which output of its delivery: `out`, `rejected`, `report`, `quarantine`; of an export that is several files, `out-2`.
-    pub(crate) slot: Cow<'static, str>,
-    /// Where it goes.
-    pub(crate) place: Place,
-    /// The app in its name.
-    pub(crate) app: AppName,
-    /// The type in its name.
-    pub(crate) type_name: TypeName,
-    /// The date in its name.
-    pub(crate) date: Date,
-    /// The sequence wanted: the input's.
-    pub(crate) wanted: Option<u32>,
-    /// Its extension.
-    pub(crate) ext: String,
-    /// A name of its own form, without extension (exports).
-    pub(crate) stem: Option<String>,
-}
-
-impl Naming {
-    /// The folder as the ledger keeps it.
-    fn key(&self) -> String {
-        match &self.place {
-            Place::Data(name) => format!("{name}/{}", self.date),
-            Place::Outside(path) => handover_core::path_text::to_text(path),
-        }
-    }
-
-    /// What the ledger is asked for, for an output of this delivery.
-    pub(crate) fn reserve(&self, maker: DeliveryId, floor: u32) -> Reserve {
-        Reserve {
-            maker: Some(maker),
-            slot: self.slot.clone().into_owned(),
-            folder: self.key(),
-            app: self.app.clone(),
-            type_name: self.type_name.clone(),
-            date: self.date,
-            wanted: self.wanted,
-            floor,
-            stem: self.stem.clone(),
-        }
-    }
-}
 
 /// A name that is ours, and the folder it is for.
 #[derive(Debug, Clone)]
@@ -412,24 +352,4 @@ pub(crate) fn hand_over(
             ..NewDelivery::new(Kind::File, source.clone(), Some(hop.to.to_string()), data(&hop.flows))
         })
         .collect()
-}
-
-/// The input's place in the convention, for what is made from it.
-pub(crate) fn naming_like(
-    name: &FileName,
-    slot: impl Into<Cow<'static, str>>,
-    place: Place,
-    app: &AppName,
-    ext: String,
-) -> Naming {
-    Naming {
-        slot: slot.into(),
-        place,
-        app: app.clone(),
-        type_name: name.type_name.clone(),
-        date: name.date,
-        wanted: Some(name.sequence),
-        ext,
-        stem: None,
-    }
 }

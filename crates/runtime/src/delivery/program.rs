@@ -3,7 +3,8 @@
 //! The input is checked against its manifest before the program starts. The output is a draft that nobody sees; it
 //! is measured when the program's whole tree is gone.
 
-use super::outputs::{Naming, Place, Says, naming_like};
+use super::naming::{Naming, OUT, Place, naming_like};
+use super::outputs::Says;
 use super::payload::{FilePayload, JobPayload};
 use super::rows::{blocking_for, checked_input, flows_of, rows_of};
 use super::untouched::Untouched;
@@ -132,7 +133,7 @@ impl Attempt {
         match &work.name {
             Some(name) => naming(&self.app, name, ext),
             None => Naming {
-                slot: "out".into(),
+                slot: OUT.into(),
                 place: Place::Data(self.app.folder.clone()),
                 app: self.app.name.clone(),
                 type_name: work.type_name.clone(),
@@ -291,7 +292,7 @@ impl Attempt {
 
 /// What the output of a program is called whose input has this name.
 pub(super) fn naming(app: &App, name: &FileName, ext: String) -> Naming {
-    let like = naming_like(name, "out", Place::Data(app.folder.clone()), &app.name, ext);
+    let like = naming_like(name, OUT, Place::Data(app.folder.clone()), &app.name, ext);
     Naming { type_name: app.type_name.clone().unwrap_or(like.type_name), ..like }
 }
 

@@ -3,7 +3,8 @@
 //! Valid rows go to the output, rejected rows to `errors/` with their reasons, and the report to `reports/`. Whether
 //! rows in = rows out + rejected is checked by the app itself.
 
-use super::outputs::{Naming, Place, Says, naming_like};
+use super::naming::{Naming, OUT, Place, naming_like};
+use super::outputs::Says;
 use super::payload::FilePayload;
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::App;
@@ -258,7 +259,7 @@ impl Attempt {
 
 /// What the output of a row app is called whose input has this name.
 pub(super) fn naming(app: &App, name: &FileName, ext: String) -> Naming {
-    naming_like(name, "out", Place::Data(app.folder.clone()), &app.name, ext)
+    naming_like(name, OUT, Place::Data(app.folder.clone()), &app.name, ext)
 }
 
 /// The flows of a file: those that its links belong to, or, at the end, those that it came by.

@@ -227,7 +227,9 @@ mod tests {
         [&first, &second].map(|dir| std::fs::create_dir(dir).unwrap());
         let found = Found::default();
         let find = |word: &str| {
-            found.find(OsStr::new(word), Some(OsStr::new("first:second")), folder.path()).map_err(|e| e.kind())
+            found
+                .find(OsStr::new(word), Some(OsStr::new("first:second")), folder.path())
+                .map_err(|e| e.kind())
         };
         assert_eq!(find("tool"), Err(ErrorKind::Config));
         put(&second.join("tool"), "", 0o755);
