@@ -190,6 +190,7 @@ pub struct Publisher(Arc<Inner>);
 struct Inner {
     queue: Mutex<Option<SyncSender<Request>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    gate: Arc<Gate>,
 }
 
 impl Publisher {
@@ -211,7 +212,7 @@ impl Publisher {
                 .map_err(|e| Error::io("start a thread", "publisher", e))
         };
         let threads = vec![start(true)?, start(false)?];
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })))
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads), gate })))
     }
 
     /// Queues a file. `done` is called with the outcome, on the publisher's thread, so it must not wait for
@@ -252,6 +253,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Drop for Inner {
     fn drop(&mut self) {
         drop(lock(&self.queue).take());
+        // The first thread may be the one that is here: then the second does what is left.
+        self.gate.set(|state| state.open = true);
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
             let _ = thread.join();
