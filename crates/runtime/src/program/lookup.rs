@@ -224,7 +224,8 @@ mod tests {
     fn what_was_found_a_moment_ago_is_looked_at_again_before_it_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-        [&first, &second].map(|dir| std::fs::create_dir(dir).unwrap());
+        std::fs::create_dir(&first).unwrap();
+        std::fs::create_dir(&second).unwrap();
         let found = Found::default();
         let find = |word: &str| {
             found
