@@ -26,6 +26,8 @@ use std::sync::OnceLock;
 mod read_back;
 
 const BUFFER_BYTES: usize = 128 * 1024;
+/// What is read first of a file.
+const SMALL_BUFFER_BYTES: usize = 8 * 1024;
 /// So much is given to the disk at a time.
 const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -323,13 +325,23 @@ fn read_steady(file: &File, before: &fs::Metadata, path: &Path, mut measure: Mea
     Ok(measure.finish())
 }
 
-/// Reads to the end in chunks.
+/// Reads to the end in chunks. The large buffer is made only for what does not fit into the small one: clearing it costs
+/// more than reading a small file.
 pub(crate) fn read_chunks(source: &mut impl Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0u8; BUFFER_BYTES];
+    let mut small = [0u8; SMALL_BUFFER_BYTES];
+    let mut large = Vec::new();
+    let mut seen = 0;
     loop {
-        match source.read(&mut buffer) {
+        if seen >= SMALL_BUFFER_BYTES && large.is_empty() {
+            large.resize(BUFFER_BYTES, 0);
+        }
+        let buffer = if large.is_empty() { &mut small[..] } else { &mut large[..] };
+        match source.read(buffer) {
             Ok(0) => return Ok(()),
-            Ok(n) => each(&buffer[..n]),
+            Ok(n) => {
+                each(&buffer[..n]);
+                seen += n;
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }

@@ -36,21 +36,22 @@ use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{Error, ErrorKind, Manifest, Result};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use take_back::Identity;
 
 /// How many requests may wait for the thread before [`Publisher::submit`] waits itself.
 const QUEUE_MAX: usize = 1024;
-/// So many groups are under way at once: while one waits for the disk, another is worked on.
-const THREADS: usize = 2;
+/// One group at a time, so that each is large; but while a group of so many bytes is on its way to the disk, another thread
+/// serves those behind it.
+const LONG_BYTES: u64 = 1024 * 1024;
 /// A group of so many files says that more are on their way.
 const SIBLINGS: usize = 2;
 /// For so long after such a group was taken.
-const BUSY: Duration = Duration::from_millis(8);
+const BUSY: Duration = Duration::from_millis(15);
 /// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more files.
-const DELAY: Duration = Duration::from_millis(2);
+const DELAY: Duration = Duration::from_millis(3);
 
 /// Asks whether the lease is still ours.
 pub type AskLease = Box<dyn FnMut() -> Result<bool> + Send>;
@@ -145,6 +146,43 @@ struct Requests {
     last: Option<Instant>,
 }
 
+/// Lets the second thread serve while the first is busy for long.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    open: bool,
+    over: bool,
+}
+
+impl Gate {
+    fn set(&self, change: impl FnOnce(&mut GateState)) {
+        change(&mut lock(&self.state));
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is open; false when all is over.
+    fn pass(&self) -> bool {
+        let closed = |state: &mut GateState| !state.open && !state.over;
+        let state =
+            self.changed.wait_while(lock(&self.state), closed).unwrap_or_else(PoisonError::into_inner);
+        state.open
+    }
+}
+
+/// Dropped when the first thread ends: the second then ends too or, after a panic, serves in its stead.
+struct Ends<'a>(&'a Gate);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.set(|state| (state.open, state.over) = (thread::panicking(), true));
+    }
+}
+
 /// The one thread that publishes. Clones share it; when the last is dropped, what is queued is published first.
 #[derive(Clone)]
 pub struct Publisher(Arc<Inner>);
@@ -152,6 +190,7 @@ pub struct Publisher(Arc<Inner>);
 struct Inner {
     queue: Mutex<Option<SyncSender<Request>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    gate: Arc<Gate>,
 }
 
 impl Publisher {
@@ -162,15 +201,18 @@ impl Publisher {
     pub fn start() -> Result<Self> {
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let requests = Arc::new(Mutex::new(Requests { queue: requests, last: None }));
-        let start = || {
-            let requests = Arc::clone(&requests);
+        let gate = Arc::new(Gate::default());
+        let start = |first: bool| {
+            let (requests, gate) = (Arc::clone(&requests), Arc::clone(&gate));
             thread::Builder::new()
                 .name("handover-publish".to_owned())
-                .spawn(move || serve(&requests))
+                .spawn(
+                    move || if first { serve(&requests, &gate) } else { serve_meanwhile(&requests, &gate) },
+                )
                 .map_err(|e| Error::io("start a thread", "publisher", e))
         };
-        let threads = (0..THREADS).map(|_| start()).collect::<Result<_>>()?;
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })))
+        let threads = vec![start(true)?, start(false)?];
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads), gate })))
     }
 
     /// Queues a file. `done` is called with the outcome, on the publisher's thread, so it must not wait for
@@ -211,6 +253,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Drop for Inner {
     fn drop(&mut self) {
         drop(lock(&self.queue).take());
+        // The first thread may be the one that is here: then the second does what is left.
+        self.gate.set(|state| state.open = true);
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads.into_iter().filter(|t| t.thread().id() != thread::current().id()) {
             let _ = thread.join();
@@ -229,21 +273,41 @@ pub fn publish_now(request: PublishRequest) -> Outcome {
     job.outcome()
 }
 
-/// Serves requests in groups: whatever has come while the groups before were being synced.
-fn serve(requests: &Mutex<Requests>) {
+/// Serves requests in groups: whatever has come while the group before was being synced.
+fn serve(requests: &Mutex<Requests>, gate: &Gate) {
+    let _ends = Ends(gate);
     let mut known = KnownFolders::default();
     loop {
-        // The queue is free for the other thread while this group is under way.
         let Some(group) = gather(&mut lock(requests)) else { return };
-        let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
-            group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
-        group::run(&mut jobs, &mut known);
-        for (job, done) in jobs.into_iter().zip(dones) {
-            let outcome = job.outcome();
-            // One caller's panic must not stop every other caller's files.
-            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(outcome))).is_err() {
-                tracing::error!("a caller panicked over what came of its publication");
-            }
+        let long = group.iter().map(|(request, _)| request.written.file_size).sum::<u64>() >= LONG_BYTES;
+        if long {
+            gate.set(|state| state.open = true);
+        }
+        publish_group(group, &mut known);
+        if long {
+            gate.set(|state| state.open = false);
+        }
+    }
+}
+
+/// Serves what comes while the first thread is busy for long.
+fn serve_meanwhile(requests: &Mutex<Requests>, gate: &Gate) {
+    let mut known = KnownFolders::default();
+    while gate.pass() {
+        let Some(group) = gather(&mut lock(requests)) else { return };
+        publish_group(group, &mut known);
+    }
+}
+
+fn publish_group(group: Vec<Request>, known: &mut KnownFolders) {
+    let (mut jobs, dones): (Vec<Job>, Vec<Done>) =
+        group.into_iter().map(|(request, done)| (Job::new(request), done)).unzip();
+    group::run(&mut jobs, known);
+    for (job, done) in jobs.into_iter().zip(dones) {
+        let outcome = job.outcome();
+        // One caller's panic must not stop every other caller's files.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || done(outcome))).is_err() {
+            tracing::error!("a caller panicked over what came of its publication");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::publish::manifest_name;
 use handover_core::limits::MANIFEST_MAX_BYTES;
 use handover_core::{Checksum, Error, ErrorKind, HolderId, Manifest, Result};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -53,10 +53,14 @@ pub(crate) enum Difference {
 /// checksum.
 pub(crate) fn compare(path: &Path, manifest: &Manifest) -> Result<Option<Difference>> {
     let (mut file, meta) = open_regular(path)?;
-    if meta.len() != manifest.file_size {
-        return Ok(Some(Difference::Size(meta.len())));
+    differs(&mut file, meta.len(), path, manifest)
+}
+
+fn differs(file: &mut File, length: u64, path: &Path, manifest: &Manifest) -> Result<Option<Difference>> {
+    if length != manifest.file_size {
+        return Ok(Some(Difference::Size(length)));
     }
-    let (size, checksum) = hash_from(&mut file).map_err(|e| io_error("read", path, e))?;
+    let (size, checksum) = hash_from(file).map_err(|e| io_error("read", path, e))?;
     Ok(if size != manifest.file_size {
         Some(Difference::Size(size))
     } else {
@@ -90,6 +94,23 @@ pub fn verify(path: &Path, manifest: &Manifest) -> Result<()> {
         None => Ok(()),
         Some(difference) => Err(difference.into_error(path, manifest)),
     }
+}
+
+/// Opens a file and checks it as [`verify`] does. What is given stands at its beginning again: whoever reads it reads the
+/// very file that was checked.
+///
+/// # Errors
+/// As [`verify`].
+pub fn open_verified(path: &Path, manifest: &Manifest) -> Result<File> {
+    let (mut file, meta) = open_regular(path)?;
+    if let Some(difference) = differs(&mut file, meta.len(), path, manifest)? {
+        return Err(difference.into_error(path, manifest));
+    }
+    file.rewind().map_err(|e| io_error("read", path, e))?;
+    // It was opened so that it would not wait on a pipe; a program gets it as any other file.
+    rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::empty())
+        .map_err(|e| io_error("open", path, e.into()))?;
+    Ok(file)
 }
 
 /// The bytes of a manifest, bounded.

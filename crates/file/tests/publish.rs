@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
 
 fn kind(outcome: Outcome) -> ErrorKind {
     outcome.unwrap_err().error.kind()
@@ -250,6 +251,27 @@ fn of_two_that_publish_the_same_names_at_once_each_name_has_one_winner() {
     }
     assert_eq!((p.in_sight().len(), p.temporaries()), (200, 0));
     assert_eq!(wins.load(Ordering::SeqCst), 100);
+}
+
+#[test]
+fn what_comes_behind_a_large_file_is_published_meanwhile() {
+    let p = place();
+    let publisher = Publisher::start().unwrap();
+    let (entered, large_is_under_way) = mpsc::channel();
+    let (small_is_done, go_on) = mpsc::channel();
+    let mut large = p.request(1, &"h\n".repeat(1024 * 1024));
+    large.may_publish = Box::new(move || {
+        entered.send(()).unwrap();
+        Ok(go_on.recv_timeout(Duration::from_secs(60)).is_ok())
+    });
+    let (sender, outcome) = mpsc::channel();
+    publisher.submit(large, move |outcome| sender.send(outcome).unwrap());
+    large_is_under_way.recv().unwrap();
+    publisher.publish(p.request(2, "h\n")).unwrap();
+    small_is_done.send(()).unwrap();
+    outcome.recv().unwrap().unwrap();
+    p.assert_published(2, "h\n");
+    assert_eq!(p.in_sight().len(), 4);
 }
 
 #[test]

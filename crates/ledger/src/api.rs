@@ -558,6 +558,15 @@ pub trait Ledger: Send + Sync {
     /// Whose name it is.
     async fn name(&self, folder: &str, stem: &str) -> Result<Option<NameRow>>;
 
+    /// The same for many names, each given by folder and stem, in their order.
+    async fn names(&self, names: Vec<(String, String)>) -> Result<Vec<Option<NameRow>>> {
+        let mut found = Vec::with_capacity(names.len());
+        for (folder, stem) in names {
+            found.push(self.name(&folder, &stem).await?);
+        }
+        Ok(found)
+    }
+
     /// The names in a folder that are settled: made by a delivery, or those of a file that has one.
     async fn names_in(&self, folder: &str) -> Result<Vec<String>>;
 

@@ -141,7 +141,11 @@ impl Start {
 
 /// A runtime for a command's async calls.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
+    // Tasks here wait more than they work; what works, runs on threads of its own or in programs. A worker a core would
+    // mostly wake its like.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(2))
         .enable_all()
         .build()
         .map_err(|e| Error::io("start", "the async runtime", e))?;

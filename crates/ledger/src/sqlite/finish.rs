@@ -15,24 +15,34 @@ use rusqlite::{OptionalExtension as _, params};
 pub(super) fn complete(write: &Write<'_>, completion: Completion) -> Result<Vec<DeliveryId>> {
     let held = &completion.held;
     let text = format!(
-        "UPDATE {} SET status = 'completed', processed_at = ?3, updated_at = ?3, result = ?4, last_error = NULL, \
-         lease_token = NULL, lease_until = NULL WHERE id = ?1 AND lease_token = ?2 AND status = 'processing' \
-         RETURNING coalesce(leased_by, 'handover'), order_key IS NOT NULL, coalesce(target_app, ''), kind",
+        "SELECT coalesce(leased_by, 'handover'), order_key IS NOT NULL, coalesce(target_app, ''), kind FROM {} \
+         WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
         held.queue.table()
     );
     let ended: Option<(String, bool, String, Kind)> = write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
-            let values = params![held.id.0, held.token.0, write.now, completion.result.to_string()];
-            // The statement runs to its end, or a row that it changed is not changed.
-            Ok(statement
-                .query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, parsed(row, 3)?)))?
-                .collect::<rusqlite::Result<Vec<_>>>()?
-                .pop())
+            let values = params![held.id.0, held.token.0];
+            statement
+                .query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, parsed(row, 3)?)))
+                .optional()
         })
         .map_err(sql("complete a delivery"))?;
     let Some((actor, ordered, app, kind)) = ended else { return Err(stale(write.sql, held)) };
+    // Nobody comes between: the transaction has the right to write from its beginning.
+    let text = format!(
+        "UPDATE {} SET status = 'completed', processed_at = ?2, updated_at = ?2, result = ?3, last_error = NULL, \
+         lease_token = NULL, lease_until = NULL WHERE id = ?1",
+        held.queue.table()
+    );
+    write
+        .sql
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            statement.execute(params![held.id.0, write.now, completion.result.to_string()])
+        })
+        .map_err(sql("complete a delivery"))?;
     moved(write, &actor, &[Moved::new(held.id, app, kind, Status::Processing, Status::Completed)])?;
     if ordered {
         // The next of its order key waits for this end.

@@ -70,7 +70,7 @@ impl Ledger for SqliteLedger {
 
     async fn claim(&self, request: Claim) -> Result<Vec<Delivery>> {
         let (now, look) = (self.now(), request.clone());
-        if !self.readers.run(move |c| claim::any(c, &look, &now)).await? {
+        if !self.readers.quick(move |c| claim::any(c, &look, &now)).await? {
             return Ok(Vec::new());
         }
         self.writer.run(Step::Claim, move |w| claim::claim(w, &request)).await
@@ -206,6 +206,12 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| names::name(c, &folder, &stem)).await
     }
 
+    async fn names(&self, names: Vec<(String, String)>) -> Result<Vec<Option<NameRow>>> {
+        self.readers
+            .run(move |c| names.iter().map(|(folder, stem)| names::name(c, folder, stem)).collect())
+            .await
+    }
+
     async fn names_in(&self, folder: &str) -> Result<Vec<String>> {
         let folder = folder.to_owned();
         self.readers.run(move |c| names::names_in(c, &folder)).await
@@ -227,7 +233,7 @@ impl Ledger for SqliteLedger {
 
     async fn same_content(&self, app: &str, checksum: Checksum, except: DeliveryId) -> Result<Vec<Arrival>> {
         let app = app.to_owned();
-        self.readers.run(move |c| arrivals::same_content(c, &app, checksum, except)).await
+        self.readers.quick(move |c| arrivals::same_content(c, &app, checksum, except)).await
     }
 
     async fn take_content(&self, held: &Held, app: &str, checksum: Checksum) -> Result<Content> {

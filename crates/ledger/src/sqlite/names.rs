@@ -2,7 +2,7 @@
 
 use super::claim::{holds, stale};
 use super::error::sql;
-use super::push::next_id;
+use super::push::next_ids;
 use super::query::get;
 use super::row::time;
 use super::writer::Write;
@@ -10,7 +10,32 @@ use crate::api::{Held, NameRow, Reservation, Reserve};
 use handover_core::{DeliveryId, Error, ErrorKind, FileName, Result};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+/// Numbers set aside together, as far as they are needed.
+struct Numbers {
+    wanted: usize,
+    rest: std::ops::Range<i64>,
+}
+
+impl Numbers {
+    /// Numbers for so many names at most.
+    fn new(wanted: usize) -> Self {
+        Self { wanted, rest: 0..0 }
+    }
+
+    fn next(&mut self, write: &Write<'_>) -> Result<DeliveryId> {
+        if self.rest.is_empty() {
+            let first = next_ids(write, self.wanted)?.0;
+            self.rest = first..first + i64::try_from(self.wanted).unwrap_or(1);
+        }
+        Ok(DeliveryId(self.rest.next().unwrap_or(self.rest.end)))
+    }
+}
+
 pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservation> {
+    reserve_one(write, reserve, &mut Numbers::new(1))
+}
+
+fn reserve_one(write: &Write<'_>, reserve: &Reserve, numbers: &mut Numbers) -> Result<Reservation> {
     if let Some(mine) = mine(write, reserve)? {
         return Ok(mine);
     }
@@ -19,7 +44,7 @@ pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservatio
         Some(stem) => stem.clone(),
         None => stem(reserve, sequence),
     };
-    let file_id = next_id(write)?;
+    let file_id = numbers.next(write)?;
     let inserted = write
         .sql
         .prepare_cached(
@@ -50,9 +75,10 @@ pub(super) fn reserve(write: &Write<'_>, reserve: &Reserve) -> Result<Reservatio
 
 /// Reserves many; only a name that is taken leaves the others their way.
 pub(super) fn reserve_all(write: &Write<'_>, reserves: &[Reserve]) -> Result<Vec<Result<Reservation>>> {
+    let mut numbers = Numbers::new(reserves.len());
     reserves
         .iter()
-        .map(|one| match reserve(write, one) {
+        .map(|one| match reserve_one(write, one, &mut numbers) {
             Err(error) if error.kind() != ErrorKind::Exists => Err(error),
             other => Ok(other),
         })

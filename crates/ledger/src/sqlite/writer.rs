@@ -23,9 +23,10 @@ use tokio::sync::{oneshot, watch};
 /// A group of so many commands says that more are on their way.
 const SIBLINGS: usize = 4;
 /// For so long after such a group was committed.
-const BUSY: Duration = Duration::from_millis(3);
-/// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more commands.
-const DELAY: Duration = Duration::from_millis(1);
+const BUSY: Duration = Duration::from_millis(10);
+/// How long a group then waits for them (as PostgreSQL's `commit_delay`): one sync serves more commands, and a page that
+/// all of them change is written once.
+const DELAY: Duration = Duration::from_millis(2);
 
 /// What a command may use while it runs.
 pub(super) struct Write<'a> {

@@ -65,6 +65,13 @@ pub(crate) async fn many_at_once_in_their_order<B: Backend>() {
         w.ledger.name(&third.folder, &third.stem).await.unwrap().is_some(),
         "one that is taken stops no other"
     );
+    let fourth = reserve(&w, wanting("d", None)).await;
+    assert!(fourth.file_id > third.file_id, "numbers set aside together are never given again");
+    let place = |of: &Reservation| (of.folder.clone(), of.stem.clone());
+    let asked = vec![place(&third), ("validated/2025-11-24".into(), "nobody".into()), place(&first)];
+    let rows = w.ledger.names(asked).await.unwrap();
+    let whose: Vec<_> = rows.into_iter().map(|row| row.map(|row| row.file_id)).collect();
+    assert_eq!(whose, [Some(third.file_id), None, Some(first.file_id)]);
 }
 
 pub(crate) async fn never_at_or_below_the_floor<B: Backend>() {

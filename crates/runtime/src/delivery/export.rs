@@ -5,7 +5,8 @@
 //! when the last one is. Each has its own reservation, so a retry after a crash between two of them replaces what is
 //! there and publishes the rest.
 
-use super::outputs::{Named, Naming, Place, Says, naming_like};
+use super::naming::{Naming, Place, naming_like};
+use super::outputs::{Named, Says};
 use super::payload::{FilePayload, STANDS_FOR};
 use super::rows::{blocking, flows_of, summary};
 use super::{Attempt, Failed, Finished, Slot};

@@ -11,7 +11,8 @@
 //! gathered again from the same one on, they come to the same name, and what stands there is replaced; where another is
 //! the first now, what was published for the former is withdrawn before.
 
-use super::outputs::{Maker, Named, Naming, Output, Place, Right, Says};
+use super::naming::{Naming, Place};
+use super::outputs::{Maker, Named, Output, Right, Says};
 use super::records::Origin;
 use super::rows::{blocking, rows_of};
 use super::settle::verdict;

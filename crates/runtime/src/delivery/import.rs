@@ -4,7 +4,8 @@
 //! What was refused as it stood, or failed with a manifest beside it, is judged again when it is tried again: its
 //! manifest, or the rights on it, may have been put right since.
 
-use super::outputs::{Naming, Place, Says};
+use super::naming::{Naming, OUT, Place};
+use super::outputs::Says;
 use super::payload::{ArrivalPayload, FilePayload};
 use super::rows::{blocking, blocking_for, rows_as};
 use super::{Attempt, Failed, Finished, Slot, Summary};
@@ -52,7 +53,7 @@ impl Attempt {
         let source = sources.get(arrival.source).or_else(|| sources.first());
         let source = source.ok_or_else(|| Error::internal("an importer without a source"))?;
         let naming = Naming {
-            slot: "out".into(),
+            slot: OUT.into(),
             place: Place::Data(self.app.folder.clone()),
             app: self.app.name.clone(),
             type_name: arrival.type_name.clone(),

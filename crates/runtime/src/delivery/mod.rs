@@ -10,6 +10,7 @@
 mod export;
 pub(crate) mod gather;
 mod import;
+mod naming;
 pub(crate) mod outputs;
 pub mod payload;
 mod program;
@@ -26,16 +27,16 @@ pub(crate) use quarantine::QUARANTINE_SLOT;
 pub(crate) use rows::{blocking, rows_of};
 pub(crate) use settle::{said, tell_failure};
 
-use crate::config::{App, BuiltIn, Mode, Runs};
+use crate::config::{App, BuiltIn, Mode, Output, Runs};
 use crate::context::Context;
 use crate::engine::ended;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
 use handover_core::{Checksum, Delivery, Error, Kind, NewDelivery, Result, Status};
-use handover_ledger::{Held, Queue};
+use handover_ledger::{Held, Queue, Reservation, Reserve};
 use serde::Serialize;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -47,6 +48,8 @@ pub(crate) struct Attempt {
     pub(crate) held: Held,
     /// The lease as this process keeps it: renewed while this lives, and told when it is lost.
     pub(crate) lease: Lease,
+    /// The name of its output, where that was reserved together with others'.
+    pub(crate) ahead: Mutex<Option<Reservation>>,
 }
 
 /// What came of an attempt that went well.
@@ -171,6 +174,28 @@ impl Drop for Slot {
     }
 }
 
+/// The name that the output of this delivery will have, to be reserved together with others'; none where only the attempt
+/// can tell.
+pub(crate) fn name_ahead(app: &App, delivery: &Delivery) -> Option<Reserve> {
+    if delivery.kind != Kind::File {
+        return None;
+    }
+    let naming = match &app.runs {
+        Runs::BuiltIn(BuiltIn::Validator(_) | BuiltIn::Enricher(_) | BuiltIn::Transformer(_)) => {
+            rows::naming(app, &payload::name_of(&delivery.data)?, String::new())
+        }
+        Runs::Program(program) if program.output != Output::None => {
+            program::naming(app, &payload::name_of(&delivery.data)?, String::new())
+        }
+        Runs::Program(_)
+        | Runs::BuiltIn(BuiltIn::Importer(_) | BuiltIn::Exporter(_))
+        | Runs::Service { .. } => {
+            return None;
+        }
+    };
+    Some(naming.reserve(delivery.id, 0))
+}
+
 impl Attempt {
     /// An attempt at what was just claimed; none where the ledger gave it without a lease.
     pub(crate) fn begin(
@@ -178,6 +203,7 @@ impl Attempt {
         app: &Arc<App>,
         queue: Queue,
         delivery: Delivery,
+        ahead: Option<Reservation>,
     ) -> Option<Self> {
         let Some(token) = delivery.lease_token.clone() else {
             tracing::error!(
@@ -189,7 +215,7 @@ impl Attempt {
         };
         let held = Held { queue, id: delivery.id, token };
         let lease = ctx.process.held.keep(&held);
-        Some(Self { ctx: ctx.clone(), app: app.clone(), delivery, held, lease })
+        Some(Self { ctx: ctx.clone(), app: app.clone(), delivery, held, lease, ahead: Mutex::new(ahead) })
     }
 
     /// Runs the app over the delivery and settles it.

@@ -2,59 +2,26 @@
 //! the ledger. Every file that Handover writes into a folder goes through here.
 
 use super::Attempt;
+use super::naming::{Naming, OUT, Place};
 use super::payload::FilePayload;
 use crate::config::Hop;
 use crate::context::Context;
 use crate::engine::held::Lease;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{
-    AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, TypeName,
-};
+use handover_core::{AppName, Delivery, DeliveryId, Error, ErrorKind, Kind, Manifest, NewDelivery, Result};
 use handover_file::draft::Written;
 use handover_file::layout::{highest_sequence, last_changed, name_taken};
 use handover_file::publish::{AskLease, Owner, PublishRequest, Published, Stands, Unpublished};
-use handover_ledger::{Held, Reservation, Reserve};
+use handover_ledger::{Held, Reservation};
 use jiff::SignedDuration;
-use jiff::civil::Date;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 
 /// By so much a file system's clock may be behind ours.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_millis(100);
-
-/// Where an output goes.
-#[derive(Debug, Clone)]
-pub(crate) enum Place {
-    /// A folder of the data directory, by its name; the date is added.
-    Data(String),
-    /// A folder outside, flat.
-    Outside(PathBuf),
-}
-
-/// What an output is called, before it has its sequence.
-#[derive(Debug, Clone)]
-pub(crate) struct Naming {
-    /// Which output of its delivery: `out`, `rejected`, `report`, `quarantine`; of an export that is several files, `out-2`.
-    pub(crate) slot: Cow<'static, str>,
-    /// Where it goes.
-    pub(crate) place: Place,
-    /// The app in its name.
-    pub(crate) app: AppName,
-    /// The type in its name.
-    pub(crate) type_name: TypeName,
-    /// The date in its name.
-    pub(crate) date: Date,
-    /// The sequence wanted: the input's.
-    pub(crate) wanted: Option<u32>,
-    /// Its extension.
-    pub(crate) ext: String,
-    /// A name of its own form, without extension (exports).
-    pub(crate) stem: Option<String>,
-}
 
 /// A name that is ours, and the folder it is for.
 #[derive(Debug, Clone)]
@@ -120,7 +87,11 @@ impl Attempt {
 
     /// Reserves a name for an output of this attempt, or finds the one that an earlier attempt reserved.
     pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
-        self.maker().reserve(naming).await
+        let ahead = match naming.slot == OUT {
+            true => self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            false => None,
+        };
+        self.maker().reserve_from(ahead, naming).await
     }
 
     /// Publishes an output of this attempt.
@@ -132,25 +103,22 @@ impl Attempt {
 impl Maker<'_> {
     /// Reserves the name, or finds the one that an earlier attempt reserved.
     pub(crate) async fn reserve(&self, naming: Naming) -> Result<Named> {
-        let data = &self.ctx.project.data;
-        let (folder, key) = match &naming.place {
-            Place::Data(name) => (data.folder(name, naming.date), format!("{name}/{}", naming.date)),
-            Place::Outside(path) => (path.clone(), handover_core::path_text::to_text(path)),
+        self.reserve_from(None, naming).await
+    }
+
+    /// The same, where the name may have been reserved ahead.
+    async fn reserve_from(&self, ahead: Option<Reservation>, naming: Naming) -> Result<Named> {
+        let folder = match &naming.place {
+            Place::Data(name) => self.ctx.project.data.folder(name, naming.date),
+            Place::Outside(path) => path.clone(),
         };
+        let mut ahead = ahead.filter(|ahead| ahead.folder == naming.key());
         let mut floor = 0;
         loop {
-            let reserve = Reserve {
-                maker: Some(self.delivery.id),
-                slot: naming.slot.clone().into_owned(),
-                folder: key.clone(),
-                app: naming.app.clone(),
-                type_name: naming.type_name.clone(),
-                date: naming.date,
-                wanted: naming.wanted,
-                floor,
-                stem: naming.stem.clone(),
+            let reservation = match ahead.take() {
+                Some(ahead) => ahead,
+                None => self.ctx.project.ledger.reserve(naming.reserve(self.delivery.id, floor)).await?,
             };
-            let reservation = self.ctx.project.ledger.reserve(reserve).await?;
             let taken = match reservation.fresh {
                 true => name_taken(&folder, &reservation.stem, &naming.ext)?,
                 // An earlier attempt made it, and a crash may have kept it from this look. What is a delivery already,
@@ -311,8 +279,14 @@ impl Maker<'_> {
     }
 
     fn manifest(&self, named: &Named, written: &Written, says: &Says) -> Manifest {
-        let input = FilePayload::in_delivery(self.delivery).map(|p| p.manifest);
-        let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(input.and_then(|m| m.replay_of));
+        // A record's own fields are none of ours.
+        let inputs = match self.delivery.kind {
+            Kind::Record => None,
+            Kind::File | Kind::Job => {
+                self.delivery.data.get("replay_of").and_then(Value::as_str).map(str::to_owned)
+            }
+        };
+        let replay_of = self.delivery.replay_of.map(|id| id.to_string()).or(inputs);
         let targets: Vec<AppName> = says.hops.iter().map(|hop| hop.to.clone()).collect();
         Manifest {
             filename: named.file_name(),
@@ -384,24 +358,4 @@ pub(crate) fn hand_over(
             ..NewDelivery::new(Kind::File, source.clone(), Some(hop.to.to_string()), data(&hop.flows))
         })
         .collect()
-}
-
-/// The input's place in the convention, for what is made from it.
-pub(crate) fn naming_like(
-    name: &FileName,
-    slot: impl Into<Cow<'static, str>>,
-    place: Place,
-    app: &AppName,
-    ext: String,
-) -> Naming {
-    Naming {
-        slot: slot.into(),
-        place,
-        app: app.clone(),
-        type_name: name.type_name.clone(),
-        date: name.date,
-        wanted: Some(name.sequence),
-        ext,
-        stem: None,
-    }
 }

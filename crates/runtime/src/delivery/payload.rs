@@ -69,6 +69,12 @@ impl FilePayload {
     }
 }
 
+/// The name of the file that `data` holds, as [`FilePayload::name`] gives it, without reading the rest.
+pub(super) fn name_of(data: &Value) -> Option<FileName> {
+    let name = data.get(STANDS_FOR).or_else(|| data.get("filename"))?;
+    name.as_str()?.parse().ok()
+}
+
 /// An original that an importer is to take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ArrivalPayload {

@@ -3,12 +3,13 @@
 //! The input is checked against its manifest before the program starts. The output is a draft that nobody sees; it
 //! is measured when the program's whole tree is gone.
 
-use super::outputs::{Naming, Place, Says, naming_like};
+use super::naming::{Naming, OUT, Place, naming_like};
+use super::outputs::Says;
 use super::payload::{FilePayload, JobPayload};
 use super::rows::{blocking_for, checked_input, flows_of, rows_of};
 use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use crate::config::{Input, Output, Placeholders, Program};
+use crate::config::{App, Input, Output, Placeholders, Program};
 use crate::program::{self, Ended, How, ProgramSpec, Verdict};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, units};
@@ -45,6 +46,8 @@ pub(super) struct Files {
     pub(super) input: Option<RetainedPath>,
     /// The input of a run for a record.
     pub(super) record: Option<Draft>,
+    /// The input, open: what was checked is what a program reads on its stdin.
+    pub(super) checked: Option<File>,
     /// The manifest beside the input, where that is where it was published.
     pub(super) beside: Option<PathBuf>,
     pub(super) manifest: Option<Draft>,
@@ -137,15 +140,11 @@ impl Attempt {
     }
 
     fn naming(&self, work: &Work, ext: String) -> Naming {
-        let place = Place::Data(self.app.folder.clone());
         match &work.name {
-            Some(name) => Naming {
-                type_name: work.type_name.clone(),
-                ..naming_like(name, "out", place, &self.app.name, ext)
-            },
+            Some(name) => naming(&self.app, name, ext),
             None => Naming {
-                slot: "out".into(),
-                place,
+                slot: OUT.into(),
+                place: Place::Data(self.app.folder.clone()),
                 app: self.app.name.clone(),
                 type_name: work.type_name.clone(),
                 date: work.date,
@@ -167,6 +166,7 @@ impl Attempt {
         let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
         blocking_for(work.bytes(), move || {
             let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
+            let (input, checked) = input.unzip();
             // Beside a file that is where it was published lies its manifest; else the program gets a copy.
             let beside = input.as_ref().and_then(|input| input.manifest_path()).map(PathBuf::from);
             let manifest = match &payload {
@@ -184,7 +184,7 @@ impl Attempt {
                 Output::Stdout => Some(data.draft(&holder, &ext)?.counting(rows_of(&ext))),
                 Output::File => Some(data.draft_path(&holder, &ext)?.counting(rows_of(&ext))),
             };
-            Ok(Files { input, beside, manifest, config, output, ..Files::default() })
+            Ok(Files { input, checked, beside, manifest, config, output, ..Files::default() })
         })
         .await
     }
@@ -212,8 +212,9 @@ impl Attempt {
             date: work.date.to_string().into(),
             sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
         };
-        let stdin = match (program.input, input_path) {
-            (Input::Stdin, Some(path)) => {
+        let stdin = match (program.input, files.checked.take(), input_path) {
+            (Input::Stdin, Some(file), _) => program::Input::File(file),
+            (Input::Stdin, None, Some(path)) => {
                 program::Input::File(File::open(&path).map_err(|e| Error::io("open", path.display(), e))?)
             }
             _ => program::Input::Null,
@@ -300,6 +301,12 @@ impl Attempt {
         }
         Err(Box::new(Failed { error, summary, next: Vec::new() }))
     }
+}
+
+/// What the output of a program is called whose input has this name.
+pub(super) fn naming(app: &App, name: &FileName, ext: String) -> Naming {
+    let like = naming_like(name, OUT, Place::Data(app.folder.clone()), &app.name, ext);
+    Naming { type_name: app.type_name.clone().unwrap_or(like.type_name), ..like }
 }
 
 /// Whether a program said, in the words of strerror(3) for ENOSPC or EDQUOT or by their names, that it had no room.

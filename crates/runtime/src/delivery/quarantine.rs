@@ -1,7 +1,8 @@
 //! Quarantine: a bad file is copied into `errors/` with the reason in its manifest; where it cannot or need not be
 //! copied, the reason stands alone. The original checkpoint stays where it is.
 
-use super::outputs::{Maker, Naming, Place, Right, Says};
+use super::naming::{Naming, Place};
+use super::outputs::{Maker, Right, Says};
 use super::payload::{ArrivalPayload, FilePayload};
 use super::records::Origin;
 use super::rows::blocking;

@@ -3,9 +3,11 @@
 //! Valid rows go to the output, rejected rows to `errors/` with their reasons, and the report to `reports/`. Whether
 //! rows in = rows out + rejected is checked by the app itself.
 
-use super::outputs::{Place, Says, naming_like};
+use super::naming::{Naming, OUT, Place, naming_like};
+use super::outputs::Says;
 use super::payload::FilePayload;
 use super::{Attempt, Failed, Finished, Slot, Summary};
+use crate::config::App;
 use crate::engine::held::Lease;
 use handover_apps::{AppIo, InputConfig, Outcome, RowApp, RunOptions};
 use handover_core::{CountRows, Error, ErrorKind, FileName, HolderId, Result, fault};
@@ -15,6 +17,7 @@ use handover_file::layout::DataDir;
 use handover_file::read::{self, Retained, RetainedPath};
 use handover_records::{Compression, Encoding, FileKind, RowCounter};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -92,8 +95,7 @@ impl Attempt {
         let name = payload.name()?;
         let app = self.row_app()?;
         let ext = self.app.ext.clone().unwrap_or_else(|| app.output_ext(&name.ext));
-        let place = Place::Data(self.app.folder.clone());
-        let named = self.reserve(naming_like(&name, "out", place, &self.app.name, ext.clone())).await?;
+        let named = self.reserve(naming(&self.app, &name, ext.clone())).await?;
         slot.begin().await?;
         let ran = self.run_rows(app, payload.clone(), ext).await?;
         slot.free();
@@ -255,6 +257,11 @@ impl Attempt {
     }
 }
 
+/// What the output of a row app is called whose input has this name.
+pub(super) fn naming(app: &App, name: &FileName, ext: String) -> Naming {
+    naming_like(name, OUT, Place::Data(app.folder.clone()), &app.name, ext)
+}
+
 /// The flows of a file: those that its links belong to, or, at the end, those that it came by.
 pub(super) fn flows_of(hops: &[crate::config::Hop], came_by: &[String]) -> Vec<String> {
     let mut flows: Vec<String> = Vec::new();
@@ -320,17 +327,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::internal("a task broke off").because(e))?
 }
 
-/// The input at a path, checked against what the ledger knows of it; from the archive where it has gone there.
+/// The input at a path, checked against what the ledger knows of it; from the archive where it has gone there. And the
+/// very file that was checked.
 pub(super) fn checked_input(
     data: &DataDir,
     holder: &HolderId,
     payload: &FilePayload,
-) -> Result<RetainedPath> {
+) -> Result<(RetainedPath, File)> {
     let retained = find_input(data, payload)?;
     let path = retained.path(data, holder)?;
     // A copy out of the archive is checked as it is made, and checked here against the ledger's word too.
-    read::verify(path.path(), &payload.manifest)?;
-    Ok(path)
+    let file = read::open_verified(path.path(), &payload.manifest)?;
+    Ok((path, file))
 }
 
 /// The same input to be read here: it is checked as it is read.

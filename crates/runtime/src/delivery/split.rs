@@ -74,9 +74,7 @@ impl Attempt {
         let (lease, timeout) = (self.lease.clone(), self.app.timeout);
         let mut rows = self.entering(&payload);
         blocking(move || {
-            let input = checked_input(&data, &holder, &payload)?;
-            let mut file = std::fs::File::open(input.path())
-                .map_err(|e| Error::io("open", input.path().display(), e))?;
+            let (_kept, mut file) = checked_input(&data, &holder, &payload)?;
             fault::point("program.before_start")?;
             let splitter = splitter()?;
             let rejected_ext = splitter.rejected_ext(&ext);

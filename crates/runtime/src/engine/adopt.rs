@@ -20,7 +20,7 @@ use handover_core::{
     AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, path_text,
 };
 use handover_file::arrive::{self, Candidate, FolderCache};
-use handover_ledger::{ArrivalKey, Arrived, NewArrival, Reserve};
+use handover_ledger::{ArrivalKey, Arrived, NameRow, NewArrival, Reserve};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -178,8 +178,13 @@ impl Adopting {
     /// Looks at manifests, one after the other, and adopts those that are fine, together.
     async fn look_and_say(&mut self, paths: &[PathBuf]) {
         let mut fine = Vec::new();
-        for path in paths {
-            match self.look(path).await {
+        let places = paths.iter().map(|path| self.place(path).unwrap_or_default()).collect();
+        let known = match self.ctx.project.ledger.names(places).await {
+            Ok(known) => known,
+            Err(e) => return paths.iter().for_each(|path| self.not_now(path, &e)),
+        };
+        for (path, known) in paths.iter().zip(known) {
+            match self.look(path, known).await {
                 Ok(Looked::Settled) => self.waiting.retain(|_, (manifest, _)| manifest != path),
                 Ok(Looked::Fine(found)) => {
                     self.waiting.retain(|_, (manifest, _)| manifest != path);
@@ -214,10 +219,9 @@ impl Adopting {
         }
     }
 
-    async fn look(&self, path: &Path) -> Result<Looked> {
+    async fn look(&self, path: &Path, known: Option<NameRow>) -> Result<Looked> {
         let Some((folder, stem)) = self.place(path) else { return Ok(Looked::Settled) };
         let ledger = &self.ctx.project.ledger;
-        let known = ledger.name(&folder, &stem).await?;
         if let Some(row) = &known
             && (row.maker.is_some() || ledger.get(row.file_id).await?.is_some())
         {

@@ -87,7 +87,7 @@ impl Gathering {
             holder: self.ctx.process.holder.clone(),
         };
         let claimed = ledger.claim(claim).await?;
-        let begin = |delivery| Attempt::begin(&self.ctx, &self.app, Queue::Records, delivery);
+        let begin = |delivery| Attempt::begin(&self.ctx, &self.app, Queue::Records, delivery, None);
         let records: Vec<Attempt> = claimed.into_iter().filter_map(begin).collect();
         if records.is_empty() {
             // Another process was quicker, or order keys hold them up.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// Work for so long is claimed ahead.
 const AHEAD: Duration = Duration::from_millis(50);
 /// At most so many deliveries are claimed ahead.
-const AHEAD_MAX: usize = 32;
+const AHEAD_MAX: usize = 64;
 /// The weight of the latest run in the mean is one in so many.
 const MEAN_OF: u64 = 8;
 
@@ -98,7 +98,7 @@ mod tests {
             load.less(Some(Duration::from_millis(1)));
         }
         assert_eq!(load.room(), 2 + AHEAD_MAX - 1, "quick work: as far ahead as it goes");
-        (0..20).for_each(|_| load.more());
+        (0..40).for_each(|_| load.more());
         assert_eq!(load.room(), 0, "no claim for a few while much is on hand");
     }
 }

@@ -9,11 +9,12 @@ use super::ended;
 use super::load::Load;
 use crate::config::App;
 use crate::context::Context;
-use crate::delivery::{Attempt, Slot};
-use handover_core::{Delivery, Error, ErrorKind, Result};
+use crate::delivery::{Attempt, Slot, name_ahead};
+use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Result};
 use handover_file::disk;
 use handover_file::layout::DataDir;
-use handover_ledger::{Claim, Queue};
+use handover_ledger::{Claim, Queue, Reservation, Reserve};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::warn;
 
 /// So many deliveries beyond its workers an app may have in this process: they are being published.
-const PUBLISHING: usize = 64;
+const PUBLISHING: usize = 96;
 /// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -88,6 +89,7 @@ impl Pool {
         };
         let claimed = self.ctx.project.ledger.claim(claim).await?;
         let count = claimed.len();
+        let mut ahead = self.reserve_ahead(&claimed).await;
         let mut first = Some(place);
         for delivery in claimed {
             let place = match first.take() {
@@ -99,15 +101,38 @@ impl Pool {
                     .await
                     .map_err(|_| Error::internal("a pool was closed"))?,
             };
-            self.begin(delivery, place, end.clone());
+            let ahead = ahead.remove(&delivery.id);
+            self.begin(delivery, ahead, place, end.clone());
         }
         drop(busy);
         Ok(Some(count))
     }
 
+    /// Reserves the names of all outputs at once. One that is not reserved so is reserved by its attempt, which then
+    /// meets the error, if there is one.
+    async fn reserve_ahead(&self, claimed: &[Delivery]) -> HashMap<DeliveryId, Reservation> {
+        let has_output = |one: &&Delivery| !self.ctx.doors.splits(&one.source_app, &self.app.name);
+        let (ids, wanted): (Vec<DeliveryId>, Vec<Reserve>) = claimed
+            .iter()
+            .filter(has_output)
+            .filter_map(|one| Some((one.id, name_ahead(&self.app, one)?)))
+            .unzip();
+        if wanted.is_empty() {
+            return HashMap::new();
+        }
+        let reserved = self.ctx.project.ledger.reserve_all(wanted).await.unwrap_or_default();
+        ids.into_iter().zip(reserved).filter_map(|(id, name)| Some((id, name.ok()?))).collect()
+    }
+
     /// Works on a delivery; gives it back if the end has come.
-    fn begin(&self, delivery: Delivery, place: OwnedSemaphorePermit, end: watch::Receiver<bool>) {
-        let Some(attempt) = Attempt::begin(&self.ctx, &self.app, self.queue, delivery) else { return };
+    fn begin(
+        &self,
+        delivery: Delivery,
+        ahead: Option<Reservation>,
+        place: OwnedSemaphorePermit,
+        end: watch::Receiver<bool>,
+    ) {
+        let Some(attempt) = Attempt::begin(&self.ctx, &self.app, self.queue, delivery, ahead) else { return };
         self.load.more();
         let (slot, busy) =
             (Slot::new(self.slots.clone(), self.load.clone(), end.clone()), Busy::begin(&self.busy));

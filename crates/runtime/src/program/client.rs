@@ -6,6 +6,7 @@
 
 use super::GUARD_VARIABLE;
 use super::link::Link;
+use super::lookup::Found;
 use super::protocol::Reply;
 use handover_core::{Error, Result};
 use std::ffi::{OsStr, OsString};
@@ -34,6 +35,7 @@ pub struct Guard {
     args: Vec<OsString>,
     links: Mutex<Vec<Arc<Link>>>,
     links_max: usize,
+    pub(super) found: Found,
 }
 
 impl Guard {
@@ -54,6 +56,7 @@ impl Guard {
             args,
             links: Mutex::new(vec![Arc::new(link)]),
             links_max: processors.min(GUARDS_MAX),
+            found: Found::default(),
         })
     }
 

@@ -5,13 +5,19 @@
 
 use handover_core::{Error, ErrorKind, path_text};
 use rustix::fs::{Access, access};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Where it is searched for if there is no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+/// For so long a program counts as found.
+const FOUND_FOR: Duration = Duration::from_secs(1);
+/// So many are remembered.
+const FOUND_MAX: usize = 32;
 
 /// The executable file that `word` means.
 ///
@@ -42,6 +48,41 @@ pub(super) fn find(word: &OsStr, search: Option<&OsStr>, cwd: &Path) -> Result<P
         Some(path) => refuse_path(&path, cwd, &Candidate::NotExecutable),
         None => refuse_name(word, cwd),
     })
+}
+
+/// Where programs were found a moment ago: with a flood of small files, `PATH` is not searched for each of them. Whether it
+/// can be executed is looked at each time; a program that comes to stand before it in `PATH` is found a second later.
+#[derive(Debug, Default)]
+pub(super) struct Found(Mutex<Vec<Place>>);
+
+#[derive(Debug)]
+struct Place {
+    word: OsString,
+    search: Option<OsString>,
+    cwd: PathBuf,
+    path: PathBuf,
+    at: Instant,
+}
+
+impl Found {
+    /// [`find`], or what it found a moment ago.
+    pub(super) fn find(&self, word: &OsStr, search: Option<&OsStr>, cwd: &Path) -> Result<PathBuf, Error> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|place| place.at.elapsed() < FOUND_FOR);
+        let known = places
+            .iter()
+            .find(|place| place.word == word && place.search.as_deref() == search && place.cwd == cwd)
+            .filter(|place| matches!(candidate(&place.path), Candidate::Runs));
+        if let Some(place) = known {
+            return Ok(place.path.clone());
+        }
+        let path = find(word, search, cwd)?;
+        places.retain(|place| place.path != path);
+        places.truncate(FOUND_MAX - 1);
+        let (word, search, cwd) = (word.to_owned(), search.map(OsStr::to_owned), cwd.to_owned());
+        places.push(Place { word, search, cwd, path: path.clone(), at: Instant::now() });
+        Ok(path)
+    }
 }
 
 enum Candidate {
@@ -177,6 +218,28 @@ mod tests {
         assert!(hint(find("./tool", "")).contains("path of a program"));
         assert!(hint(find("./no", "")).contains("relative to"));
         hint(find("", ""));
+    }
+
+    #[test]
+    fn what_was_found_a_moment_ago_is_looked_at_again_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        std::fs::create_dir(&first).unwrap();
+        std::fs::create_dir(&second).unwrap();
+        let found = Found::default();
+        let find = |word: &str| {
+            found
+                .find(OsStr::new(word), Some(OsStr::new("first:second")), folder.path())
+                .map_err(|e| e.kind())
+        };
+        assert_eq!(find("tool"), Err(ErrorKind::Config));
+        put(&second.join("tool"), "", 0o755);
+        put(&second.join("other"), "", 0o755);
+        assert_eq!((find("tool"), find("other")), (Ok(second.join("tool")), Ok(second.join("other"))));
+        put(&second.join("tool"), "", 0o644);
+        put(&first.join("tool"), "", 0o755);
+        assert_eq!(find("tool"), Ok(first.join("tool")));
+        assert_eq!(find("other"), Ok(second.join("other")));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::client::Guard;
 use super::link::{OpenRun, RunEnd, guard_died};
+use super::lookup::Found;
 use super::protocol::{Death, Request, Start};
 use super::stderr::Stderr;
 use super::{Ended, HOLDER_VARIABLE, How, Input, OnStderrLine, Output, ProgramSpec, lookup};
@@ -47,7 +48,7 @@ impl Guard {
         if *cancel.borrow() {
             return Ok(Ended { how: How::Cancelled, stderr: String::new(), wall: Duration::ZERO });
         }
-        let (cwd, path) = locate(&spec)?;
+        let (cwd, path) = locate(&self.found, &spec)?;
         let (timeout, grace) = (spec.timeout, spec.grace);
         let link = self.link().await?;
         let mut run = link.open()?;
@@ -77,7 +78,7 @@ impl Guard {
 }
 
 /// The absolute folder and executable of a program; checks what the system calls would take amiss.
-fn locate(spec: &ProgramSpec) -> Result<(PathBuf, PathBuf)> {
+fn locate(found: &Found, spec: &ProgramSpec) -> Result<(PathBuf, PathBuf)> {
     let word = spec.words.first().map(|word| word.as_os_str()).unwrap_or_default();
     let texts = spec.words.iter().chain(spec.env.iter().flat_map(|(name, value)| [name, value]));
     if texts.map(|text| text.as_bytes()).any(|text| text.contains(&0)) {
@@ -95,7 +96,7 @@ fn locate(spec: &ProgramSpec) -> Result<(PathBuf, PathBuf)> {
         .map_err(|source| Error::io("find the program's folder", spec.cwd.display(), source))?;
     let own = spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let search = own.or_else(|| std::env::var_os("PATH"));
-    let path = lookup::find(word, search.as_deref(), &cwd).map_err(|error| {
+    let path = found.find(word, search.as_deref(), &cwd).map_err(|error| {
         if cwd.is_dir() { error } else { lookup::explain(libc::ENOENT, Path::new(word), &cwd) }
     })?;
     Ok((cwd, path))

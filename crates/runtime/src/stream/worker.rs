@@ -390,7 +390,7 @@ impl Worker {
         };
         let claimed = ctx.project.ledger.claim(claim).await?;
         let count = claimed.len();
-        let begin = |delivery| Attempt::begin(ctx, &self.crew.app, Queue::Records, delivery);
+        let begin = |delivery| Attempt::begin(ctx, &self.crew.app, Queue::Records, delivery, None);
         self.ready.extend(claimed.into_iter().filter_map(begin));
         Ok(count)
     }
