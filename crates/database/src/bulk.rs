@@ -72,6 +72,7 @@ pub struct Bad {
     pub refused: Refused,
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all are records")]
 enum Item {
     Record(NewDelivery, usize),
     Bad(Bad),

@@ -50,15 +50,18 @@ pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     (format!("{text} ORDER BY id DESC LIMIT {limit}"), values)
 }
 
-/// A table, and the index for what ended long ago, which SQLite would look for from the newest backwards. Pages after
-/// the first do go backwards, from where the one before ended.
+/// A table, and the index for what ended long ago or is being worked on, which SQLite would look for from the newest
+/// backwards. Pages after the first do go backwards, from where the one before ended.
 fn from(queue: Queue, filter: &Filter) -> String {
     let narrow = filter.parent.is_some()
         || filter.replay_of.is_some()
         || filter.path.is_some()
         || filter.before.is_some();
-    match filter.ended_before {
-        Some(_) if !narrow => format!("{} INDEXED BY {}ended", queue.table(), queue.index()),
+    match (filter.ended_before, filter.status) {
+        (Some(_), _) if !narrow => format!("{} INDEXED BY {}ended", queue.table(), queue.index()),
+        (None, Some(Status::Processing)) if !narrow => {
+            format!("{} INDEXED BY {}leases", queue.table(), queue.index())
+        }
         _ => queue.table().to_owned(),
     }
 }
