@@ -61,7 +61,11 @@ fn is_broken(place: &Records, said: &str) {
     let mut run = place.project.start(&["run", "--once"]);
     let status = run.end_within(LONG);
     assert_eq!(status.code(), Some(1), "{}", run.stderr());
-    assert!(run.stdout().contains("hindered: work gets no records for a while") && run.stdout().contains(said), "{}", run.stdout());
+    assert!(
+        run.stdout().contains("hindered: work gets no records for a while") && run.stdout().contains(said),
+        "{}",
+        run.stdout()
+    );
     assert_eq!(place.standing("pending"), all_but(30, &[]), "{}", run.stderr());
     assert_eq!(place.rows("SELECT DISTINCT attempts FROM data_staging"), ["0"]);
     assert!(place.names("data/errors").is_empty());
@@ -76,7 +80,10 @@ fn is_broken(place: &Records, said: &str) {
 
 #[test]
 fn a_program_that_never_answers_is_broken_and_no_record_is_blamed() {
-    is_broken(&Records::stream("", "sys.stderr.write('no module named x\\n'); sys.exit(1)\n"), "no module named x");
+    is_broken(
+        &Records::stream("", "sys.stderr.write('no module named x\\n'); sys.exit(1)\n"),
+        "no module named x",
+    );
 }
 
 #[test]
@@ -94,7 +101,11 @@ fn a_program_that_hangs_on_a_record() {
     place.numbers(9);
     let run = place.once();
     assert_eq!(place.standing("failed"), [4], "{}", run.stderr());
-    assert!(place.error_of(4).contains("did not answer within its timeout of 700ms"), "{}", place.error_of(4));
+    assert!(
+        place.error_of(4).contains("did not answer within its timeout of 700ms"),
+        "{}",
+        place.error_of(4)
+    );
     assert_eq!(place.exported_numbers(), all_but(9, &[4]));
     place.nobody_else_lost_an_attempt();
 }

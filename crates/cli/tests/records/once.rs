@@ -18,7 +18,8 @@ fn the_record_is_its_stdin_and_what_it_prints_goes_on() {
     place.numbers(12);
     place.well();
     assert_eq!(place.exported_numbers(), all_but(12, &[]));
-    let ids = place.rows("SELECT id FROM data_staging WHERE target_app = 'work' AND json_extract(data, '$.n') = 7");
+    let ids =
+        place.rows("SELECT id FROM data_staging WHERE target_app = 'work' AND json_extract(data, '$.n') = 7");
     let seventh = place.exported().into_iter().find(|record| record["n"] == 7).unwrap();
     assert_eq!(seventh["id"], json!(ids[0]));
 }

@@ -12,14 +12,24 @@ fn the_rows_of_a_table_are_records_of_texts() {
     let place = passes_on();
     place.project.arrive("incoming/t_2025-11-24.csv", "n,name\n1,\"a, b\"\n2,\n3\n4,\"say \"\"hi\"\"\"\n");
     let run = place.well();
-    let expect =
-        [json!({"n": "1", "name": "a, b"}), json!({"n": "2", "name": ""}), json!({"n": "4", "name": "say \"hi\""})];
+    let expect = [
+        json!({"n": "1", "name": "a, b"}),
+        json!({"n": "2", "name": ""}),
+        json!({"n": "4", "name": "say \"hi\""}),
+    ];
     assert_eq!(place.exported(), expect);
     assert_eq!(place.names("data/errors"), ["work_sales-rejected_2025-11-24_001.csv"]);
-    assert!(run.stdout().contains("split: 1 file into 3 records for work, 1 row rejected"), "{}", run.stdout());
+    assert!(
+        run.stdout().contains("split: 1 file into 3 records for work, 1 row rejected"),
+        "{}",
+        run.stdout()
+    );
     let result = place.rows("SELECT result FROM deliveries WHERE target_app = 'work'").concat();
     let result: serde_json::Value = serde_json::from_str(&result).unwrap();
-    assert_eq!((&result["rows_in"], &result["records"], &result["rows_rejected"]), (&json!(4), &json!(3), &json!(1)));
+    assert_eq!(
+        (&result["rows_in"], &result["records"], &result["rows_rejected"]),
+        (&json!(4), &json!(3), &json!(1))
+    );
     let parents = place.rows(
         "SELECT count(*) FROM data_staging r JOIN deliveries f ON f.id = r.parent_id WHERE r.target_app = 'work' AND f.target_app = 'work'",
     );

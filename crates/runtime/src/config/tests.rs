@@ -76,7 +76,8 @@ fn the_example_of_the_documentation_is_read_whole() {
     assert!(doors.splits("validator", &config.app("scorer").unwrap().name));
     assert!(!doors.splits("scorer", &config.app("file-exporter").unwrap().name));
     snapshot("design_notices", &config.render(config.notices()));
-    let later = good("apps: { a: { run: cat }, b: { run: cat } }\nflows: { f: [ { from: a, to: b, by: api } ] }\n");
+    let later =
+        good("apps: { a: { run: cat }, b: { run: cat } }\nflows: { f: [ { from: a, to: b, by: api } ] }\n");
     snapshot("refused", &later.runnable().unwrap_err().render());
 }
 
@@ -400,7 +401,7 @@ fn doors_that_cannot_be_are_explained() {
         ),
         (
             "gathers that differ, and out of bounds",
-            with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: soon } } ]\n"),
+            with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: 1m } } ]\n"),
         ),
         (
             "two flows by one link",

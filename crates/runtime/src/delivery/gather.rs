@@ -258,6 +258,7 @@ impl Batch<'_> {
                 warn!(app = %app, "a gathered file cannot be taken back: {e}; it is replaced when its records are gathered again");
             }
         }
+        self.records.iter().for_each(|record| record.lease.settling());
         let ledger = &self.ctx.project.ledger;
         let told = if matches!(why.kind(), ErrorKind::Stale | ErrorKind::Cancelled) {
             warn!(app = %app, "late: {why}; the other records are gathered again");

@@ -29,7 +29,14 @@ pub struct RecordCount {
 impl fmt::Display for RecordCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = super::times::number;
-        write!(f, "{}: {} = {} done + {} failed", self.app, number(self.total), number(self.completed), number(self.failed))?;
+        write!(
+            f,
+            "{}: {} = {} done + {} failed",
+            self.app,
+            number(self.total),
+            number(self.completed),
+            number(self.failed)
+        )?;
         write!(f, " + {} waiting", number(self.pending))?;
         if self.processing > 0 {
             write!(f, " + {} being worked on", number(self.processing))?;
