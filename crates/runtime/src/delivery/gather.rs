@@ -175,7 +175,7 @@ impl Batch<'_> {
         let Output { payload, deliveries } = output;
         let mut next = Some(deliveries);
         let result = json!({ "gathered": payload.path, "file_id": payload.manifest.delivery_id });
-        let answer = |nth: usize, record: &Attempt| {
+        let mut answer = |nth: usize, record: &Attempt| {
             let outcome = if odd.contains(&nth) {
                 Outcome::Failed {
                     error: "the record is no object, so it cannot be a row of a table".to_owned(),
@@ -187,7 +187,6 @@ impl Batch<'_> {
             };
             Answer { id: record.delivery.id, outcome }
         };
-        let mut answer = answer;
         let answers = Answers {
             queue: Queue::Records,
             token: self.records[0].held.token.clone(),
