@@ -2,8 +2,8 @@
 //! runtime is killed, every row comes out once.
 
 use crate::flow::{Flow, LONG};
-use handover_testkit::process::{is_running, kill, wait_for};
 use handover_testkit::files_below;
+use handover_testkit::process::{is_running, kill, wait_for};
 use std::collections::BTreeMap;
 
 /// Answers each record; while there is a `hold`, it says that it has one, and waits.
@@ -85,7 +85,12 @@ fn while_a_program_has_records() {
 
 #[test]
 fn before_and_after_answers_are_committed() {
-    killed_at_each(&["stream.answered:kill", "stream.answered:kill@2", "stream.committed:kill", "stream.committed:kill@2"]);
+    killed_at_each(&[
+        "stream.answered:kill",
+        "stream.answered:kill@2",
+        "stream.committed:kill",
+        "stream.committed:kill@2",
+    ]);
 }
 
 #[test]
@@ -179,7 +184,9 @@ fn a_stop_lets_it_answer_what_it_has() {
     let status = daemon.end_within(LONG);
     assert!(status.success(), "{status}\n{}", daemon.stderr());
     assert!(flow.project.join("heard-the-end").exists(), "its stdin did not end");
-    let standing = flow.rows("SELECT DISTINCT status || ' ' || attempts FROM data_staging WHERE target_app = 'scorer' ORDER BY 1");
+    let standing = flow.rows(
+        "SELECT DISTINCT status || ' ' || attempts FROM data_staging WHERE target_app = 'scorer' ORDER BY 1",
+    );
     assert_eq!(standing, ["completed 1", "pending 0"]);
     flow.run_once();
     flow.settle_accounts_of_records();

@@ -115,7 +115,9 @@ flows:
     pub(crate) fn exported(&self) -> Vec<Value> {
         let mut all = Vec::new();
         for file in files_below(&self.project.join("outgoing")) {
-            if !file.to_str().unwrap().ends_with(".meta.json") {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            // What is dot-named is still being written.
+            if !name.ends_with(".meta.json") && !name.starts_with('.') {
                 let text = std::fs::read_to_string(file).unwrap();
                 all.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
             }
@@ -134,7 +136,7 @@ flows:
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let names = files_below(&self.project.join(folder)).into_iter();
         let names = names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
-        names.filter(|name| !name.ends_with(".meta.json")).collect()
+        names.filter(|name| !name.ends_with(".meta.json") && !name.starts_with('.')).collect()
     }
 
     /// Every record of `work` was claimed at most once, but for these: nobody else lost an attempt.

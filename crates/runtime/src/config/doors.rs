@@ -116,24 +116,26 @@ pub(super) fn check(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
     let links: Vec<&Link> = flows.iter().flat_map(|read| &read.flow.links).collect();
     let doors = Doors::of(&all, &links);
     let mut gathers: HashMap<&AppName, Gather> = HashMap::new();
-    let mut flows_by_database: HashMap<(&AppName, &AppName), &str> = HashMap::new();
+    let mut flows_of_records: HashMap<(&AppName, &AppName), &str> = HashMap::new();
     for read in flows {
         for (link, place) in read.flow.links.iter().zip(&read.places) {
             let place: Vec<&str> = place.iter().map(String::as_str).collect();
             let Some(to) = apps.iter().find(|app| app.name == link.to) else { continue };
-            if link.by == By::Database {
-                by_database(report, to, link, &place);
-                let first = flows_by_database.entry((&link.from, &link.to)).or_insert(&read.flow.name);
-                if *first != read.flow.name {
-                    let message = format!(
-                        "`{}` hands over to `{}` by database in the flow `{first}` too: a record belongs to one flow",
-                        link.from, link.to
-                    );
-                    at_app(report, &place, "to", link.to.as_str(), 0, message)
-                        .help("write the link in one flow, and let the other begin at the app that it taps");
-                }
-            } else if link.by == By::File {
-                by_file(report, apps, &doors, to, link, &place);
+            match link.by {
+                By::Database => by_database(report, to, link, &place),
+                By::File => by_file(report, apps, &doors, to, link, &place),
+                By::Api => {}
+            }
+            let of_records =
+                link.by == By::Database || (link.by == By::File && is_fed_records(&doors, &link.from));
+            let first = flows_of_records.entry((&link.from, &link.to)).or_insert(&read.flow.name);
+            if of_records && *first != read.flow.name {
+                let message = format!(
+                    "`{}` hands records to `{}` in the flow `{first}` too, and a record belongs to one flow",
+                    link.from, link.to
+                );
+                at_app(report, &place, "to", link.to.as_str(), 0, message)
+                    .help("write the link in one flow, and let the other begin at the app behind it");
             }
             let Some(gather) = link.gather else { continue };
             if *gathers.entry(&link.to).or_insert(gather) != gather {

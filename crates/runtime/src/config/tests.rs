@@ -409,7 +409,7 @@ fn doors_that_cannot_be_are_explained() {
         ),
         (
             "gathers that differ, and out of bounds",
-            with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: soon } } ]\n"),
+            with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: 1m } } ]\n"),
         ),
         (
             "two flows by one link",

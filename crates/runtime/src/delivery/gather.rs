@@ -176,7 +176,7 @@ impl Batch<'_> {
         let Output { payload, deliveries } = output;
         let mut next = Some(deliveries);
         let result = json!({ "gathered": payload.path, "file_id": payload.manifest.delivery_id });
-        let answer = |nth: usize, record: &Attempt| {
+        let mut answer = |nth: usize, record: &Attempt| {
             let outcome = if odd.contains(&nth) {
                 Outcome::Failed {
                     error: "the record is no object, so it cannot be a row of a table".to_owned(),
@@ -188,7 +188,6 @@ impl Batch<'_> {
             };
             Answer { id: record.delivery.id, outcome }
         };
-        let mut answer = answer;
         let answers = Answers {
             queue: Queue::Records,
             token: self.records[0].held.token.clone(),
@@ -259,6 +258,7 @@ impl Batch<'_> {
                 warn!(app = %app, "a gathered file cannot be taken back: {e}; it is replaced when its records are gathered again");
             }
         }
+        self.records.iter().for_each(|record| record.lease.settling());
         let ledger = &self.ctx.project.ledger;
         let told = if matches!(why.kind(), ErrorKind::Stale | ErrorKind::Cancelled) {
             warn!(app = %app, "late: {why}; the other records are gathered again");

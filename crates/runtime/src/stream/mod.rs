@@ -1,7 +1,7 @@
 //! Stream programs (`mode: stream`): a console program that goes on running, is given records one a line on its stdin,
 //! and answers one a line on its stdout.
 //!
-//! `worker` is one of an app's workers with its one program; `process` the program with its pipes; `lines` what the two
+//! `crew` are an app's workers, `worker` is one of them with its one program, `flight` the records that this has; `process` the program with its pipes; `lines` what the two
 //! say to each other; `commit` how answers come into the ledger; `blame` what a program's end means for the records that
 //! it had; `pace` how many it is given at once.
 //!
@@ -18,9 +18,11 @@
 
 mod blame;
 mod commit;
+mod crew;
+mod flight;
 mod lines;
 mod pace;
 mod process;
 mod worker;
 
-pub(crate) use worker::{Crew, Health};
+pub(crate) use crew::{Crew, Health};

@@ -4,158 +4,30 @@
 //! One task, one loop: whatever happens is an [`Happened`], and nothing that changes the ledger is ever broken off in the
 //! middle. Of the workers that have nothing to do one alone looks out for work.
 
-use super::blame::{Death, Means, means};
+mod fate;
+
+use super::blame::Death;
 use super::commit::{Answer1, commit};
+use super::crew::Crew;
+use super::flight::Flight;
 use super::lines::{Said, Told, give};
 use super::pace::Pace;
 use super::process::{Heard, Process, Stopped};
-use crate::config::{App, Program};
-use crate::context::Context;
-use crate::delivery::{Attempt, Failed, said};
-use crate::engine::events::Event;
+use crate::delivery::{Attempt, said};
 use crate::engine::{Busy, ended, enough_room, until_due};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
-use handover_core::{DeliveryId, Error, ErrorKind, Result, fault};
+use handover_core::{Result, fault};
 use handover_ledger::{Claim, Queue};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use tracing::{info, warn};
+use tracing::warn;
 
-/// So many records in a row may kill a program that never answered anything before it counts as broken.
-const SUSPECTS_MAX: usize = 3;
-/// So many programs in a row may end without an answer, and without blame, before their records wait.
-const FRUITLESS_MAX: u32 = 3;
-/// How long a broken program rests before it is tried again; each time twice as long, up to the most.
-const REST: Duration = Duration::from_secs(1);
-const REST_MAX: Duration = Duration::from_secs(60);
 /// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The workers of one app.
-pub(crate) struct Crew {
-    pub(crate) ctx: Arc<Context>,
-    pub(crate) app: Arc<App>,
-    pub(crate) program: Program,
-    /// What goes on, so that `run --once` knows when nothing does.
-    pub(crate) busy: Arc<AtomicUsize>,
-    /// The programs that run, so that a shutdown waits for them.
-    pub(crate) alive: Arc<AtomicUsize>,
-    /// Held by the one that looks out for work.
-    lookout: Arc<Mutex<()>>,
-    pub(crate) health: Arc<Health>,
-}
-
-/// What is known of a program, by all its workers.
-#[derive(Debug, Default)]
-pub(crate) struct Health {
-    /// Whether it ever answered.
-    proven: AtomicBool,
-    /// Whether it could not be started, or ended each time before it answered anything, when it was last tried.
-    broken: AtomicBool,
-    /// How often in a row it was found to be so.
-    times: AtomicU32,
-    /// It is not tried before this time.
-    rests_until: std::sync::Mutex<Option<Instant>>,
-}
-
-impl Health {
-    /// Whether it is broken, as far as is known: then nothing is given to it for a while.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::SeqCst)
-    }
-
-    /// It answered.
-    fn prove(&self) {
-        self.proven.store(true, Ordering::SeqCst);
-        self.broken.store(false, Ordering::SeqCst);
-        self.times.store(0, Ordering::SeqCst);
-    }
-
-    /// It is broken: it rests, longer each time.
-    fn breaks(&self) {
-        let times = self.times.fetch_add(1, Ordering::SeqCst).min(6);
-        let rest = (REST * 2u32.pow(times)).min(REST_MAX);
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
-        self.broken.store(true, Ordering::SeqCst);
-    }
-
-    fn rests_until(&self) -> Option<Instant> {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Crew {
-    /// Starts the workers. What is known of their program is told in what is returned.
-    pub(crate) fn start(
-        ctx: Arc<Context>,
-        app: Arc<App>,
-        program: Program,
-        busy: Arc<AtomicUsize>,
-        alive: Arc<AtomicUsize>,
-        end: &watch::Receiver<bool>,
-    ) -> Arc<Health> {
-        let (workers, health) = (app.workers, Arc::<Health>::default());
-        let lookout = Arc::default();
-        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout, health: health.clone() });
-        for _ in 0..workers {
-            tokio::spawn(Worker::new(crew.clone(), end.clone()).serve());
-        }
-        health
-    }
-}
-
-/// The records that a program has, in the order in which it got them.
-#[derive(Default)]
-struct Flight {
-    records: HashMap<DeliveryId, Attempt>,
-    order: VecDeque<DeliveryId>,
-    /// Since when the oldest is the oldest.
-    since: Option<Instant>,
-}
-
-impl Flight {
-    fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    fn add(&mut self, attempt: Attempt) {
-        self.since = self.since.or_else(|| Some(Instant::now()));
-        self.order.push_back(attempt.delivery.id);
-        self.records.insert(attempt.delivery.id, attempt);
-    }
-
-    fn take(&mut self, id: DeliveryId) -> Option<Attempt> {
-        let attempt = self.records.remove(&id)?;
-        if self.order.front() == Some(&id) {
-            while self.order.front().is_some_and(|id| !self.records.contains_key(id)) {
-                self.order.pop_front();
-            }
-            self.since = (!self.records.is_empty()).then(Instant::now);
-        }
-        Some(attempt)
-    }
-
-    fn oldest(&self) -> Option<&Attempt> {
-        self.records.get(self.order.front()?)
-    }
-
-    /// All of them, oldest first.
-    fn take_all(&mut self) -> Vec<Attempt> {
-        self.since = None;
-        let order = std::mem::take(&mut self.order);
-        order.into_iter().filter_map(|id| self.records.remove(&id)).collect()
-    }
-}
 
 /// What a worker has to see to.
 enum Happened {
@@ -177,7 +49,7 @@ enum Happened {
     Rested,
 }
 
-struct Worker {
+pub(super) struct Worker {
     crew: Arc<Crew>,
     end: watch::Receiver<bool>,
     ending: bool,
@@ -206,7 +78,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(crew: Arc<Crew>, end: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(crew: Arc<Crew>, end: watch::Receiver<bool>) -> Self {
         let wake = crew.ctx.project.ledger.wake();
         Self {
             crew,
@@ -230,7 +102,8 @@ impl Worker {
         }
     }
 
-    async fn serve(mut self) {
+    /// Works until the end, and until its program has ended after that.
+    pub(super) async fn serve(mut self) {
         loop {
             self.begin_commit();
             self.judge_suspects().await;
@@ -473,114 +346,6 @@ impl Worker {
             let (ctx, app) = (self.crew.ctx.clone(), self.crew.app.clone());
             self.commit = Some(tokio::spawn(commit(ctx, app, answers)));
         }
-    }
-
-    // --- when the program ends ----------------------------------------------------------------------------
-
-    async fn ended(&mut self, end: Result<crate::program::Ended>) {
-        let Some(program) = self.program.take() else { return };
-        let had = self.flight.take_all();
-        if self.ending {
-            return self.release(had).await;
-        }
-        let app = &self.crew.app;
-        let means = means(app, end, program.stopped, program.answered);
-        drop(program);
-        match means {
-            Means::Blame(death) if had.is_empty() => {
-                warn!(app = %app.name, "{}; it had no record, and is started again when there is one", death.text());
-            }
-            Means::Again if self.fruitless < FRUITLESS_MAX => {
-                self.fruitless += u32::from(!had.is_empty());
-                had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
-            }
-            Means::Again => {
-                let error = || Error::new(ErrorKind::NotYet, "the program was stopped again and again");
-                self.fail_all(had, || Failed::from(error()));
-            }
-            Means::Later(death) => self.fail_all(had, || death.later()),
-            Means::NoStart(error) => {
-                self.is_broken(format!("it cannot be started: {}", said(&error)), had).await;
-            }
-            Means::Blame(death) => self.blame(had, death),
-        }
-    }
-
-    fn blame(&mut self, had: Vec<Attempt>, death: Death) {
-        let was_alone = self.alone > 0 && had.len() == 1;
-        if !was_alone {
-            warn!(
-                app = %self.crew.app.name,
-                "{}; it had {} records, which are given again one at a time", death.text(), had.len()
-            );
-            self.alone = had.len();
-            had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
-            return;
-        }
-        self.alone -= 1;
-        for attempt in had {
-            if self.is_proven() {
-                // The one that kills is found: the others go on as before.
-                self.alone = 0;
-                self.fail(attempt, death.clone().guilty());
-            } else {
-                self.suspects.push((attempt, death.clone()));
-                // The next one shows whether it is the program itself.
-                self.alone = self.alone.max(1);
-            }
-        }
-    }
-
-    /// Decides on those that killed a program which had not answered anything, as soon as that can be decided.
-    async fn judge_suspects(&mut self) {
-        let undecided = !self.is_proven()
-            && self.suspects.len() < SUSPECTS_MAX
-            && (!self.ready.is_empty() || !self.flight.is_empty());
-        if self.suspects.is_empty() || undecided {
-            return;
-        }
-        let suspects = std::mem::take(&mut self.suspects);
-        if self.flight.is_empty() {
-            self.alone = 0;
-        }
-        // With a program that answers, or where it is the only one there is, it is the record.
-        if self.is_proven() || suspects.len() == 1 {
-            self.alone = 0;
-            return suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.guilty()));
-        }
-        let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
-        let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
-        self.is_broken(text, suspects).await;
-    }
-
-    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest.
-    async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
-        self.alone = 0;
-        had.extend(self.ready.drain(..));
-        self.crew.health.breaks();
-        let app = &self.crew.app.name;
-        let text = format!("{app} gets no records for a while: {why}");
-        warn!(app = %app, "{text}; it is tried again by itself");
-        self.crew.ctx.process.observer.tell(Event::Hindered(text));
-        self.release(had).await;
-    }
-
-    fn is_proven(&self) -> bool {
-        self.crew.health.proven.load(Ordering::SeqCst)
-    }
-
-    fn fail_all(&self, attempts: Vec<Attempt>, failed: impl Fn() -> Failed) {
-        attempts.into_iter().for_each(|attempt| self.fail(attempt, failed()));
-    }
-
-    /// Tells the ledger, and goes on meanwhile.
-    fn fail(&self, attempt: Attempt, failed: Failed) {
-        let busy = Busy::begin(&self.crew.busy);
-        info!(app = %self.crew.app.name, delivery = attempt.delivery.id.0, "record {}: {}", attempt.delivery.id, failed.error);
-        tokio::spawn(async move {
-            attempt.settle(Err(failed), Duration::ZERO).await;
-            drop(busy);
-        });
     }
 }
 

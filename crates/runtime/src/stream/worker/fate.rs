@@ -1,0 +1,123 @@
+//! When a worker's program ends: what becomes of the records that it had.
+
+use super::Worker;
+use crate::delivery::{Attempt, Failed, said};
+use crate::engine::Busy;
+use crate::engine::events::Event;
+use crate::stream::blame::{Death, Means, means};
+use handover_core::{Error, ErrorKind, Result};
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// So many records in a row may kill a program that never answered anything before it counts as broken.
+const SUSPECTS_MAX: usize = 3;
+/// So many programs in a row may end without an answer, and without blame, before their records wait.
+const FRUITLESS_MAX: u32 = 3;
+
+impl Worker {
+    pub(super) async fn ended(&mut self, end: Result<crate::program::Ended>) {
+        let Some(program) = self.program.take() else { return };
+        let had = self.flight.take_all();
+        if self.ending {
+            return self.release(had).await;
+        }
+        let app = &self.crew.app;
+        let means = means(app, end, program.stopped, program.answered);
+        drop(program);
+        match means {
+            Means::Blame(death) if had.is_empty() => {
+                warn!(app = %app.name, "{}; it had no record, and is started again when there is one", death.text());
+            }
+            Means::Again if self.fruitless < FRUITLESS_MAX => {
+                self.fruitless += u32::from(!had.is_empty());
+                had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
+            }
+            Means::Again => {
+                let error = || Error::new(ErrorKind::NotYet, "the program was stopped again and again");
+                self.fail_all(had, || Failed::from(error()));
+            }
+            Means::Later(death) => self.fail_all(had, || death.later()),
+            Means::NoStart(error) => {
+                self.is_broken(format!("it cannot be started: {}", said(&error)), had).await;
+            }
+            Means::Blame(death) => self.blame(had, death),
+        }
+    }
+
+    fn blame(&mut self, had: Vec<Attempt>, death: Death) {
+        let was_alone = self.alone > 0 && had.len() == 1;
+        if !was_alone {
+            warn!(
+                app = %self.crew.app.name,
+                "{}; it had {} records, which are given again one at a time", death.text(), had.len()
+            );
+            self.alone = had.len();
+            had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt));
+            return;
+        }
+        self.alone -= 1;
+        for attempt in had {
+            if self.is_proven() {
+                // The one that kills is found: the others go on as before.
+                self.alone = 0;
+                self.fail(attempt, death.clone().guilty());
+            } else {
+                self.suspects.push((attempt, death.clone()));
+                // The next one shows whether it is the program itself.
+                self.alone = self.alone.max(1);
+            }
+        }
+    }
+
+    /// Decides on those that killed a program which had not answered anything, as soon as that can be decided.
+    pub(super) async fn judge_suspects(&mut self) {
+        let undecided = !self.is_proven()
+            && self.suspects.len() < SUSPECTS_MAX
+            && (!self.ready.is_empty() || !self.flight.is_empty());
+        if self.suspects.is_empty() || undecided {
+            return;
+        }
+        let suspects = std::mem::take(&mut self.suspects);
+        if self.flight.is_empty() {
+            self.alone = 0;
+        }
+        // With a program that answers, or where it is the only one there is, it is the record.
+        if self.is_proven() || suspects.len() == 1 {
+            self.alone = 0;
+            return suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.guilty()));
+        }
+        let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
+        let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
+        self.is_broken(text, suspects).await;
+    }
+
+    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest.
+    pub(super) async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
+        self.alone = 0;
+        had.extend(self.ready.drain(..));
+        self.crew.health.breaks();
+        let app = &self.crew.app.name;
+        let text = format!("{app} gets no records for a while: {why}");
+        warn!(app = %app, "{text}; it is tried again by itself");
+        self.crew.ctx.process.observer.tell(Event::Hindered(text));
+        self.release(had).await;
+    }
+
+    fn is_proven(&self) -> bool {
+        self.crew.health.is_proven()
+    }
+
+    fn fail_all(&self, attempts: Vec<Attempt>, failed: impl Fn() -> Failed) {
+        attempts.into_iter().for_each(|attempt| self.fail(attempt, failed()));
+    }
+
+    /// Tells the ledger, and goes on meanwhile.
+    fn fail(&self, attempt: Attempt, failed: Failed) {
+        let busy = Busy::begin(&self.crew.busy);
+        info!(app = %self.crew.app.name, delivery = attempt.delivery.id.0, "record {}: {}", attempt.delivery.id, failed.error);
+        tokio::spawn(async move {
+            attempt.settle(Err(failed), Duration::ZERO).await;
+            drop(busy);
+        });
+    }
+}
