@@ -143,7 +143,7 @@ fn a_person_sees_and_moves_records_as_anything_else() {
     place.ok(&["ack", &token]);
     place.ok(&["restore", &id]);
     let (token, ids) = pulled(&place, "9");
-    assert_eq!(ids, [id.clone()]);
+    assert_eq!(ids, std::slice::from_ref(&id));
     place.ok(&["ack", &token]);
     assert!(place.ok(&["why", &id]).contains("billing has completed it"));
     assert!(place.ok(&["archive", &id]).contains("1 delivery"));

@@ -99,7 +99,12 @@ fn assert_list(connection: &Connection, filter: Filter, index: &str) {
                 by == &format!("SCAN {table}") || by.contains("INTEGER PRIMARY KEY"),
                 "not from the newest backwards:\n{all}"
             ),
-            index => assert!(by.contains(&format!("INDEX {prefix}{index} ")), "not by {index}:\n{all}"),
+            index => {
+                assert!(
+                    format!("{by} ").contains(&format!("INDEX {prefix}{index} ")),
+                    "not by {index}:\n{all}"
+                )
+            }
         }
     }
 }
