@@ -57,3 +57,7 @@ END $$;
 CREATE FUNCTION integration._sequence(p_sequence bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN p_sequence < 1000 THEN lpad(p_sequence::text, 3, '0') ELSE p_sequence::text END
 $$;
+
+REVOKE ALL ON FUNCTION
+    integration._reserve(bigint, text, text, text, text, date, bigint, bigint, text, text, timestamptz),
+    integration._sequence(bigint) FROM PUBLIC;

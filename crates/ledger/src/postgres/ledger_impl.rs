@@ -9,7 +9,7 @@ use crate::api::{
 };
 use async_trait::async_trait;
 use handover_core::{
-    Checksum, Delivery, DeliveryId, Error, HolderId, LeaseToken, NewDelivery, Result, fault,
+    Checksum, Delivery, DeliveryId, Error, HolderId, LeaseToken, NewDelivery, Result, Status, fault,
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -255,6 +255,36 @@ impl Ledger for PostgresLedger {
             return Ok(0);
         }
         in_transaction!(self, |tx| by_hand::archive(tx, actor, &ids))
+    }
+}
+
+impl PostgresLedger {
+    /// Moves to the archive what is in this status, completed or failed, and ended before this time, oldest first and at
+    /// most so many. Returns how many; of another status none.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be reached.
+    pub async fn archive_ended(
+        &self,
+        actor: &str,
+        queue: Queue,
+        status: Status,
+        before: Timestamp,
+        max: usize,
+    ) -> Result<usize> {
+        if !matches!(status, Status::Completed | Status::Failed) {
+            return Ok(0);
+        }
+        in_transaction!(self, |tx| by_hand::archive_ended(tx, actor, queue, status, before, max))
+    }
+
+    /// Moves to the archive what other programs have set to `archived` by plain SQL, at most so many of each table.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be reached.
+    pub async fn move_archived(&self, max: usize) -> Result<usize> {
+        in_transaction!(self, |tx| by_hand::move_archived(tx, max))
     }
 }
 
