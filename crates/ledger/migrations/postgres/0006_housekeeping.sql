@@ -69,7 +69,7 @@ END $$;
 CREATE FUNCTION integration._archive_ended(
     p_actor text, p_completed timestamptz, p_failed timestamptz, p_from bigint DEFAULT 0, p_scan bigint DEFAULT 5000,
     p_now timestamptz DEFAULT NULL, OUT moved bigint, OUT next_id bigint
-) LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
+) LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_ids bigint[];
     v_last bigint;
