@@ -99,7 +99,7 @@ fn a_flow_runs_on_it_from_the_first_file_to_the_last() {
     assert!(!world.run(&["check"], 0).contains("schema"));
     let status = world.run(&["status", "--json"], 0);
     assert!(status.contains(&format!("/{}", world.server.name())), "{status}");
-    assert!(world.run(&["why", "incoming/7.csv"], 0).contains("imported"));
+    assert!(world.run(&["why", "incoming/7.csv"], 0).contains("It went its whole way"));
     let replayed = world.server.sql("SELECT min(id) FROM integration.deliveries WHERE target_app = 'copy'");
     world.run(&["replay", &replayed], 0);
     world.run(&["run", "--once"], 0);

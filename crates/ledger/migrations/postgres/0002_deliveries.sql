@@ -80,7 +80,7 @@ CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC
 -- What is to run later than it came; the rest may run now.
 CREATE INDEX {index}due ON integration.{table} (run_at) WHERE status = 'pending' AND run_at > created_at;
 CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE status = 'processing';
-CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, id)
+CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, status, id)
     WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
 CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {index}replay ON integration.{table} (replay_of) WHERE replay_of IS NOT NULL;

@@ -5,7 +5,8 @@
 -- SQLSTATE HO001 is stale, HO002 an illegal transition, HO003 not found, HO004 a wrong argument.
 --
 -- Each function names the part ({table}_live), whose statements no trigger sees, and writes the audit as one row and
--- the counts as one difference for a batch. Plans are pinned, since a queue's statistics are always wrong.
+-- the counts as one difference for a batch. Plans are pinned, since a queue's statistics are always wrong; what is switched
+-- off costs so much in the plan's eyes that it would be compiled, too (jit).
 
 -- The numbers, where they are not all from the least to the greatest: what the audit log keeps beside the span.
 CREATE FUNCTION integration._sparse(p_ids bigint[], p_min bigint, p_max bigint) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
@@ -50,7 +51,7 @@ CREATE FUNCTION integration._claim_{table}(
     p_app text, p_max bigint, p_holder text, p_token text, p_lease interval, p_now timestamptz DEFAULT NULL,
     p_from_id bigint DEFAULT 0
 ) RETURNS SETOF integration.v_deliveries LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
@@ -68,16 +69,55 @@ BEGIN
     IF EXISTS (SELECT FROM integration.{table}_live
                WHERE status IN ('pending', 'processing') AND target_app = p_app AND order_key IS NOT NULL) THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('handover claim {table} ' || p_app, 0));
+        -- First among the next few that wait; where all of those must wait for others, among the oldest of every key.
+        WITH next_few AS MATERIALIZED (
+            SELECT id, order_key, priority FROM integration.{table}_live
+            WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
+            ORDER BY priority DESC, id LIMIT greatest(2000, 4 * p_max)),
+        free AS MATERIALIZED (
+            SELECT id FROM next_few AS d WHERE order_key IS NULL OR (
+                (SELECT e.id FROM integration.{table}_live AS e
+                 WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'pending'
+                   AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) = d.id
+                AND (SELECT e.id FROM integration.{table}_live AS e
+                     WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL)
+            ORDER BY priority DESC, id LIMIT p_max)
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
-            SELECT ctid AS tid, id, kind FROM integration.{table}_live AS d
-            WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
-              AND (order_key IS NULL OR NOT EXISTS (
-                    SELECT FROM integration.{table}_live AS e
-                    WHERE e.target_app = d.target_app AND e.order_key = d.order_key
-                      AND (e.status = 'processing'
-                        OR (e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))))
-            ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS picked;
+            SELECT d.ctid AS tid, d.id, d.kind FROM free JOIN integration.{table}_live AS d ON d.id = free.id
+            WHERE d.status = 'pending' AND d.run_at <= v_now AND d.deleted_at IS NULL
+            FOR NO KEY UPDATE OF d SKIP LOCKED) AS picked;
+        IF v_ids IS NULL THEN
+            WITH RECURSIVE keys AS (
+                (SELECT order_key FROM integration.{table}_live
+                 WHERE target_app = p_app AND order_key IS NOT NULL AND status = 'pending' ORDER BY order_key LIMIT 1)
+                UNION ALL
+                SELECT (SELECT e.order_key FROM integration.{table}_live AS e
+                        WHERE e.target_app = p_app AND e.order_key > keys.order_key AND e.status = 'pending'
+                        ORDER BY e.order_key LIMIT 1)
+                FROM keys WHERE keys.order_key IS NOT NULL),
+            free AS MATERIALIZED (
+                SELECT id FROM (
+                    SELECT head.id, head.priority FROM keys, LATERAL (
+                        SELECT e.id, e.priority, e.run_at FROM integration.{table}_live AS e
+                        WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'pending'
+                          AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) AS head
+                    WHERE head.run_at <= v_now AND (
+                        SELECT e.id FROM integration.{table}_live AS e
+                        WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'processing'
+                        LIMIT 1) IS NULL
+                    UNION ALL SELECT * FROM (
+                        SELECT id, priority FROM integration.{table}_live
+                        WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
+                          AND order_key IS NULL
+                        ORDER BY priority DESC, id LIMIT p_max) AS unordered) AS heads
+                ORDER BY priority DESC, id LIMIT p_max)
+            SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
+                INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
+                SELECT d.ctid AS tid, d.id, d.kind FROM free JOIN integration.{table}_live AS d ON d.id = free.id
+                WHERE d.status = 'pending' AND d.run_at <= v_now AND d.deleted_at IS NULL
+                FOR NO KEY UPDATE OF d SKIP LOCKED) AS picked;
+        END IF;
     ELSE
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
@@ -116,7 +156,7 @@ END $f$;
 -- What a token holds of these ids; of all that it holds where p_ids is null. Locked, for one who is to end them.
 CREATE FUNCTION integration._held_{table}(p_token text, p_ids bigint[] DEFAULT NULL, p_lock boolean DEFAULT false)
 RETURNS TABLE (id bigint, attempts bigint, max_attempts bigint, snoozes bigint, leased_by text, lease_until timestamptz)
-LANGUAGE plpgsql AS $f$
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $f$
 #variable_conflict use_column
 BEGIN
     IF p_lock THEN
@@ -138,7 +178,7 @@ CREATE FUNCTION integration._complete_{table}(
     p_token text, p_ids bigint[], p_results json[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
     p_notify boolean DEFAULT true
 ) RETURNS bigint[] LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
@@ -194,7 +234,7 @@ CREATE FUNCTION integration._fail_{table}(
     p_token text, p_ids bigint[], p_status text[], p_run_at timestamptz[], p_attempts bigint[], p_snoozes bigint[],
     p_errors text[], p_results json[] DEFAULT NULL, p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
 ) RETURNS bigint[] LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
@@ -234,7 +274,7 @@ END $f$;
 CREATE FUNCTION integration._release_{table}(
     p_token text, p_ids bigint[], p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
 ) RETURNS bigint[] LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $f$
 #variable_conflict use_column
 DECLARE
@@ -270,7 +310,7 @@ END $f$;
 CREATE FUNCTION integration._renew_{table}(
     p_token text, p_ids bigint[], p_lease interval, p_now timestamptz DEFAULT NULL
 ) RETURNS bigint[] LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $f$
 #variable_conflict use_column
 DECLARE
@@ -289,7 +329,7 @@ CREATE FUNCTION integration._rescue_{table}(
     p_actor text, p_lost text[], p_rescues_max bigint, p_now timestamptz DEFAULT NULL, p_max bigint DEFAULT 5000,
     p_notify boolean DEFAULT true
 ) RETURNS TABLE (id bigint, app text, holder text, status text) LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $f$
 #variable_conflict use_column
 DECLARE
@@ -342,7 +382,7 @@ CREATE FUNCTION integration._push_{table}(
     p_given bigint[] DEFAULT NULL, p_errors text[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
     p_notify boolean DEFAULT true, OUT ids bigint[], OUT fresh boolean[]
 ) LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
 DECLARE
@@ -369,12 +409,13 @@ BEGIN
                       trace, error, at)
         WHERE NOT v_keyed OR (
             (p_given IS NULL OR p_given[u.at] IS NULL
-             OR NOT EXISTS (SELECT FROM integration.v_deliveries AS k WHERE k.id = u.id)
-                AND NOT EXISTS (SELECT FROM integration.data_archive AS k WHERE k.id = u.id))
-            AND (u.dedup IS NULL OR NOT EXISTS (
-                SELECT FROM integration.data_archive AS k
+             -- A LIMIT, or the planner may read the whole archive into a hash table.
+             OR (SELECT k.id FROM integration.v_deliveries AS k WHERE k.id = u.id LIMIT 1) IS NULL
+                AND (SELECT k.id FROM integration.data_archive AS k WHERE k.id = u.id LIMIT 1) IS NULL)
+            AND (u.dedup IS NULL OR (
+                SELECT k.id FROM integration.data_archive AS k
                 WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
-                  AND (k.kind = 'record') = ('{table}' = 'data_staging'))))
+                  AND (k.kind = 'record') = ('{table}' = 'data_staging') LIMIT 1) IS NULL))
         -- In the order of their keys, so that two who push the same do not wait for each other in a circle.
         ORDER BY CASE WHEN v_keyed THEN u.dedup END, u.at),
     done AS (
@@ -408,8 +449,8 @@ BEGIN
         LEFT JOIN LATERAL (SELECT u.id WHERE u.id = ANY (v_new)) AS n ON true
         LEFT JOIN LATERAL (
             SELECT u.id WHERE p_given[u.at] IS NOT NULL AND (
-                EXISTS (SELECT FROM integration.v_deliveries AS k WHERE k.id = u.id)
-                OR EXISTS (SELECT FROM integration.data_archive AS k WHERE k.id = u.id))
+                (SELECT k.id FROM integration.v_deliveries AS k WHERE k.id = u.id LIMIT 1) IS NOT NULL
+                OR (SELECT k.id FROM integration.data_archive AS k WHERE k.id = u.id LIMIT 1) IS NOT NULL)
             UNION ALL
             SELECT k.id FROM integration.{table}_live AS k
             WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup

@@ -197,8 +197,8 @@ BEGIN
             USING ERRCODE = 'HO002', HINT = 'only what has ended is archived; `handover cancel` ends it';
     END IF;
     SELECT i AS id INTO v FROM unnest(p_ids) AS i
-        WHERE NOT EXISTS (SELECT FROM integration.v_deliveries AS d WHERE d.id = i)
-          AND NOT EXISTS (SELECT FROM integration.data_archive AS d WHERE d.id = i) LIMIT 1;
+        WHERE (SELECT d.id FROM integration.v_deliveries AS d WHERE d.id = i LIMIT 1) IS NULL
+          AND (SELECT d.id FROM integration.data_archive AS d WHERE d.id = i LIMIT 1) IS NULL LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no delivery %', v.id USING ERRCODE = 'HO003';
     END IF;

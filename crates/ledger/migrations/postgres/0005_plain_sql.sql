@@ -75,7 +75,7 @@ BEGIN
     END IF;
     IF v_first_id <= v_last THEN
         SELECT n.id INTO v_given FROM new_rows AS n
-            WHERE EXISTS (SELECT FROM integration.data_archive AS a WHERE a.id = n.id)
+            WHERE (SELECT a.id FROM integration.data_archive AS a WHERE a.id = n.id LIMIT 1) IS NOT NULL
                OR (SELECT count(*) FROM integration.v_deliveries AS d WHERE d.id = n.id) > 1 LIMIT 1;
         IF v_given IS NOT NULL THEN
             RAISE EXCEPTION 'this id is taken (%): leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';

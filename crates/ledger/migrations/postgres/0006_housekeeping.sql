@@ -68,7 +68,7 @@ END $$;
 -- ended before it. Returns how many it moved.
 CREATE FUNCTION integration._archive_ended(
     p_table text, p_actor text, p_status text, p_before timestamptz, p_max bigint, p_now timestamptz DEFAULT NULL
-) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
+) RETURNS bigint LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
 DECLARE
     c_piece constant bigint := 5000;
     v_ids bigint[] := '{}';

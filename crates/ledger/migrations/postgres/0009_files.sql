@@ -4,14 +4,15 @@
 -- p_stem; else it is p_prefix and a sequence: the wanted one where it is free and above the floor, else the next after the
 -- larger of the ledger and the floor. `refused` says why there is none: 'taken', or 'full'.
 --
--- Two who ask for the same meet at the primary key: the later waits for the earlier's transaction, and looks again.
+-- Two who ask for a name of its own form meet at the primary key: the later waits for the earlier's transaction, and looks
+-- again. Of two who ask for the next sequence, the later takes the one after it.
 CREATE FUNCTION integration._reserve(
     p_maker bigint, p_slot text, p_folder text, p_app text, p_type text, p_date date, p_wanted bigint, p_floor bigint,
     p_stem text, p_prefix text, p_now timestamptz DEFAULT NULL,
     OUT folder text, OUT stem text, OUT sequence bigint, OUT file_id bigint, OUT reserved_at timestamptz,
     OUT fresh boolean, OUT refused text
 ) LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 DECLARE
     v_stem text;
@@ -31,6 +32,11 @@ BEGIN
             SELECT greatest(coalesce(max(n.sequence), 0), p_floor) + 1 INTO v_sequence FROM integration.names AS n
                 WHERE n.folder = p_folder AND n.app = p_app AND n.type = p_type AND n.date = p_date;
         END IF;
+        -- What others are reserving just now is left to them: waiting for them would be waiting for their disk.
+        WHILE p_stem IS NULL AND v_sequence <= 4294967295 AND NOT pg_try_advisory_xact_lock(
+            hashtextextended('handover name ' || p_folder || '/' || p_prefix || integration._sequence(v_sequence), 0)) LOOP
+            v_sequence := greatest(v_sequence, p_floor) + 1;
+        END LOOP;
         IF v_sequence > 4294967295 THEN
             refused := 'full';
             RETURN;
@@ -57,3 +63,7 @@ END $$;
 CREATE FUNCTION integration._sequence(p_sequence bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN p_sequence < 1000 THEN lpad(p_sequence::text, 3, '0') ELSE p_sequence::text END
 $$;
+
+REVOKE ALL ON FUNCTION
+    integration._reserve(bigint, text, text, text, text, date, bigint, bigint, text, text, timestamptz),
+    integration._sequence(bigint) FROM PUBLIC;

@@ -10,7 +10,6 @@ use handover_core::{DeliveryId, Error, NewDelivery};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::pin::pin;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 const COLUMNS: &str = "id, source_app, target_app, data, status, created_at, processed_at, kind, updated_at, created_by, flow, \
@@ -72,8 +71,7 @@ async fn write(
 ) -> Attempt<u64> {
     let fail = sql("push deliveries");
     let copy = format!("COPY integration.{}_live ({COLUMNS}) FROM STDIN (FORMAT binary)", queue.named());
-    let sink = tx.connection().await?.copy_in(&copy).await.map_err(&fail)?;
-    let mut writer = pin!(BinaryCopyInWriter::new(sink, &TYPES));
+    let mut writer = pin!(tx.connection().await?.copy_in(&copy, &TYPES).await.map_err(&fail)?);
     for (new, id) in new.iter().zip(ids) {
         let ended = new.target_app.is_none().then_some(now);
         let run_at = new.run_at.unwrap_or(now);

@@ -6,7 +6,6 @@
 
 use super::PostgresLedger;
 use super::error::{Again, Attempt, Fault, sql};
-use super::pool::drop_connection;
 use super::row::{COLUMNS, bounded, checked, get, id};
 use super::tx::{Tries, Tx, number, numbers, seconds, text, texts, time};
 use crate::api::{Claim, Held, Queue, Rescued};
@@ -17,6 +16,8 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 const QUEUES: [Queue; 2] = [Queue::Deliveries, Queue::Records];
+/// Losing a claim with the server is as if its holder had died, so it is not waited for on the disk.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
 /// A rescue takes so many at a time.
 const RESCUED_MAX: i64 = 5_000;
 
@@ -98,16 +99,15 @@ async fn take_once(
     let values =
         [text(&claim.app), number(&max), text(&claim.holder.0), text(&token.0), seconds(&lease), time(&now)];
     let connection = ledger.connections.get().await?;
+    connection.prepare(&call, &values).await.map_err(sql("claim"))?;
     let (begun, rows, committed) = tokio::join!(
-        connection.batch_execute(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off"
-        ),
-        connection.query_typed(&call, &values),
-        connection.batch_execute("COMMIT"),
+        connection.execute(BEGIN),
+        connection.rows(&call, &values),
+        connection.execute("COMMIT")
     );
     if begun.is_err() || committed.is_err() {
         // Whatever state it is in, nobody needs it.
-        drop_connection(connection);
+        connection.close();
     }
     begun.map_err(sql("begin a claim"))?;
     let rows = rows.map_err(sql("claim"))?;

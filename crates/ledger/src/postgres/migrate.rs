@@ -180,8 +180,8 @@ async fn apply(tx: &mut Tx<'_>, migration: &Migration) -> Attempt<()> {
         return Ok(());
     }
     let connection = tx.connection().await?;
-    connection.batch_execute(PATIENCE).await.map_err(sql("bring the schema up to date"))?;
-    connection.batch_execute(migration.text).await.map_err(sql("bring the schema up to date"))?;
+    connection.execute(PATIENCE).await.map_err(sql("bring the schema up to date"))?;
+    connection.execute(migration.text).await.map_err(sql("bring the schema up to date"))?;
     tx.rows("note a migration", "INSERT INTO integration.migrations (number) VALUES ($1)", &[value])
         .await
         .map(|_| ())

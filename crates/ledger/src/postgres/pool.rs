@@ -1,23 +1,28 @@
 //! Connections: a few, shared by all tasks, made when they are needed and again when they are lost.
 //!
 //! They live on a runtime of their own, so that a ledger outlives the runtime that it was opened in, and can be opened
-//! where there is none. No connection keeps any state between two transactions: what is between us and the server may be
-//! a pooler that gives each transaction another one.
+//! where there is none. No connection keeps any state between two transactions but its prepared statements, and those only
+//! where notifications come through: what is between us and the server may be a pooler that gives each transaction another
+//! one.
 
 use super::address::Address;
 use super::error::{Again, Attempt, Fault, no_connection};
 use super::tls::Connector;
+use super::tx::Value;
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
 use handover_core::{Error, ErrorKind, Result};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
 
 /// At most so many for a process; others wait for their turn. The server's own group commit makes one sync of the
 /// commits of all of them.
@@ -29,6 +34,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Connections {
     pool: Pool,
     address: Address,
+    /// Whether a connection stays the same from one transaction to the next, so that it can keep statements. It is known
+    /// once something listens.
+    sessions: AtomicBool,
 }
 
 /// Makes connections on the ledger's own runtime.
@@ -84,7 +92,7 @@ impl Connections {
         let pool =
             Pool::builder(manager).max_size(CONNECTIONS).timeouts(timeouts).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|e| Error::internal("the connections cannot be prepared").because(e))?;
-        Ok(Self { pool, address })
+        Ok(Self { pool, address, sessions: AtomicBool::new(false) })
     }
 
     /// Where they go, for people.
@@ -97,9 +105,16 @@ impl Connections {
         &self.address
     }
 
+    /// Notes whether connections stay the same from one transaction to the next.
+    pub(super) fn keep_statements(&self, sessions: bool) {
+        self.sessions.store(sessions, Ordering::Relaxed);
+    }
+
     /// One of them, for as long as it is kept.
-    pub(super) async fn get(&self) -> Attempt<Object> {
-        self.pool.get().await.map_err(|error| match error {
+    pub(super) async fn get(&self) -> Attempt<Connection> {
+        let keeps = self.sessions.load(Ordering::Relaxed);
+        let connection = self.pool.get().await;
+        connection.map(|object| Connection { object, keeps }).map_err(|error| match error {
             PoolError::Backend(error) => {
                 no_connection(&self.address.shown, self.address.config.get_user(), &error)
             }
@@ -122,10 +137,60 @@ impl Connections {
     }
 }
 
-/// A connection that is used for one query by itself, or for a transaction whose end is sure.
-pub(super) type Connection = Object;
+/// A connection; it goes back to the others when it is dropped.
+pub(super) struct Connection {
+    object: Object,
+    /// Whether it keeps statements, which saves the server their planning.
+    keeps: bool,
+}
 
-/// Takes it out of the pool: whatever it was in the middle of ends with it.
-pub(super) fn drop_connection(connection: Connection) {
-    drop(Object::take(connection));
+impl Connection {
+    /// Prepares a statement, where that serves: what follows then sends it at once.
+    pub(super) async fn prepare(
+        &self,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<(), tokio_postgres::Error> {
+        if self.keeps {
+            self.object.prepare_typed_cached(text, &types(values)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement.
+    pub(super) async fn rows(
+        &self,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if !self.keeps {
+            return self.object.query_typed(text, values).await;
+        }
+        let statement = self.object.prepare_typed_cached(text, &types(values)).await?;
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|(value, _)| *value).collect();
+        self.object.query(&statement, &values).await
+    }
+
+    /// Runs statements without values.
+    pub(super) async fn execute(&self, text: &str) -> Result<(), tokio_postgres::Error> {
+        self.object.batch_execute(text).await
+    }
+
+    /// Begins a binary COPY of rows with these types.
+    pub(super) async fn copy_in(
+        &self,
+        text: &str,
+        types: &[Type],
+    ) -> Result<BinaryCopyInWriter, tokio_postgres::Error> {
+        Ok(BinaryCopyInWriter::new(self.object.copy_in(text).await?, types))
+    }
+
+    /// Takes it out of the pool: whatever it was in the middle of ends with it.
+    pub(super) fn close(self) {
+        drop(Object::take(self.object));
+    }
+}
+
+fn types(values: &[Value<'_>]) -> Vec<Type> {
+    values.iter().map(|(_, ty)| ty.clone()).collect()
 }

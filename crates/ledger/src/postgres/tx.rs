@@ -5,12 +5,11 @@
 //! read are right; aborted, then the whole is done again. Before COMMIT was sent nothing counts, and it is done again. So no
 //! write is done twice, and none is reported as failed that was done.
 //!
-//! BEGIN and the number travel with the first statement, so that a transaction of one statement is two round trips. All
-//! statements are unnamed: a pooler that gives each transaction another connection is no hindrance.
+//! BEGIN and the number travel with the first statement, so that a transaction of one statement is two round trips.
 
 use super::PostgresLedger;
 use super::error::{Again, Attempt, Fault, fault, sql};
-use super::pool::{Connection, drop_connection};
+use super::pool::Connection;
 use handover_core::{Error, ErrorKind, Result};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -85,19 +84,22 @@ impl<'a> Tx<'a> {
     ) -> Attempt<Vec<Row>> {
         let connection = self.connection.as_ref().ok_or_else(ended)?;
         if self.number.is_some() {
-            return connection.query_typed(text, values).await.map_err(sql(doing));
+            return connection.rows(text, values).await.map_err(sql(doing));
         }
+        connection.prepare(NUMBER, &[]).await.map_err(sql("begin a transaction"))?;
+        connection.prepare(text, values).await.map_err(sql(doing))?;
         let (begun, number, rows) = tokio::join!(
-            connection.batch_execute(BEGIN),
-            connection.query_typed_one(NUMBER, &[]),
-            connection.query_typed(text, values),
+            connection.execute(BEGIN),
+            connection.rows(NUMBER, &[]),
+            connection.rows(text, values)
         );
-        match begun.and(number).and_then(|row| row.try_get(0)) {
-            Ok(number) => self.number = Some(number),
+        let number = begun.and(number).and_then(|rows| rows.first().map(|row| row.try_get(0)).transpose());
+        match number {
+            Ok(number) => self.number = Some(number.unwrap_or_default()),
             Err(error) => {
                 // Whatever state it is in, nobody needs it.
                 if let Some(connection) = self.connection.take() {
-                    drop_connection(connection);
+                    connection.close();
                 }
                 return Err(fault("begin a transaction", &error));
             }
@@ -141,11 +143,11 @@ impl<'a> Tx<'a> {
     async fn commit_quietly(&mut self) -> Attempt<()> {
         let Some(connection) = self.connection.take() else { return Err(ended()) };
         let Some(number) = self.number.take() else { return Ok(()) };
-        match connection.batch_execute("COMMIT").await {
+        match connection.execute("COMMIT").await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let fault = fault("commit", &error);
-                drop_connection(connection);
+                connection.close();
                 match fault.again {
                     Again::Lost => self.ledger.became(&number, fault).await,
                     _ => Err(fault),
@@ -157,8 +159,8 @@ impl<'a> Tx<'a> {
     /// Undoes it; the connection serves on.
     pub(super) async fn rollback(mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if self.number.is_some() && connection.batch_execute("ROLLBACK").await.is_err() {
-            drop_connection(connection);
+        if self.number.is_some() && connection.execute("ROLLBACK").await.is_err() {
+            connection.close();
         }
     }
 }
@@ -166,7 +168,7 @@ impl<'a> Tx<'a> {
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            drop_connection(connection);
+            connection.close();
         }
     }
 }
@@ -213,7 +215,7 @@ impl PostgresLedger {
         values: &[Value<'_>],
     ) -> Attempt<Vec<Row>> {
         let connection = self.connections.get().await?;
-        connection.query_typed(text, values).await.map_err(sql(doing))
+        connection.rows(text, values).await.map_err(sql(doing))
     }
 
     /// Reads: runs a query by itself, again where the connection was lost.

@@ -131,7 +131,10 @@ impl Listener {
     }
 
     async fn serve(&mut self, mut line: Line) -> End {
-        match self.delivers(&mut line).await {
+        let delivers = self.delivers(&mut line).await;
+        // What delivers notifications is one connection throughout, and so are the others.
+        self.connections.keep_statements(delivers == Some(true));
+        match delivers {
             Some(true) => self.serve_events(line).await,
             Some(false) => self.serve_looks(line).await,
             None => End::Lost,
@@ -143,7 +146,7 @@ impl Listener {
         let probe = format!("{PROBE}{}", random_hex());
         let sent = self.connections.get().await.ok()?;
         let values: [super::tx::Value<'_>; 2] = [(&CHANNEL, Type::TEXT), (&probe, Type::TEXT)];
-        sent.query_typed("SELECT pg_notify($1, $2)", &values).await.ok()?;
+        sent.rows("SELECT pg_notify($1, $2)", &values).await.ok()?;
         let until = Instant::now() + PROBE_MAX;
         loop {
             let left = until.saturating_duration_since(Instant::now());
