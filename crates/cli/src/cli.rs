@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Archive(commands::archive::Args),
     /// Compare files with their manifests, in any folder
     Verify(commands::verify::Args),
+    /// Move the history to another ledger
+    Ledger(commands::ledger::Args),
     /// Run a built-in app by itself, as an ordinary console program
     App(commands::app::AppArgs),
     /// The JSON Schema of handover.yaml, for editors

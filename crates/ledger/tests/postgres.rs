@@ -10,8 +10,12 @@
 
 #[macro_use]
 mod conformance;
+#[path = "postgres/chaos.rs"]
+mod chaos;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/moving.rs"]
+mod moving;
 #[path = "postgres/opening.rs"]
 mod opening;
 #[path = "postgres/pooler.rs"]

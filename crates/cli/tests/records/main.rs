@@ -26,7 +26,11 @@ pub(crate) struct Answer {
     pub(crate) err: String,
 }
 
-const CONFIG: &str = "apps:\n  billing: { run: cat }\n  shipping: { run: cat, retries: 0 }\n";
+/// Two apps that work on files, so that nobody here takes their records.
+const CONFIG: &str = "apps:\n  \
+    importer: { uses: file-importer, with: { from: ., pattern: '*.none', type: t } }\n  \
+    billing: { run: cat }\n  \
+    shipping: { run: cat, retries: 0 }\nflows: { f: importer -> billing, g: importer -> shipping }\n";
 
 impl Place {
     pub(crate) fn new() -> Self {

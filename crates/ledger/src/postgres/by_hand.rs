@@ -6,9 +6,8 @@ use super::push::push;
 use super::query::get_in;
 use super::row::get;
 use super::tx::{Tx, number, numbers, text, time};
-use crate::api::{Pushed, Queue};
-use handover_core::{DeliveryId, Error, ErrorKind, NewDelivery, Status};
-use jiff::Timestamp;
+use crate::api::Pushed;
+use handover_core::{DeliveryId, Error, ErrorKind, NewDelivery};
 
 pub(super) async fn retry(tx: &mut Tx<'_>, actor: &str, id: DeliveryId) -> Attempt<()> {
     let now = tx.ledger().now();
@@ -78,35 +77,6 @@ pub(super) async fn restore(tx: &mut Tx<'_>, id: DeliveryId) -> Attempt<bool> {
         tx.frees_work();
     }
     Ok(restored)
-}
-
-/// Archives what is in this status and ended before this time, oldest first and at most so many.
-pub(super) async fn archive_ended(
-    tx: &mut Tx<'_>,
-    actor: &str,
-    queue: Queue,
-    status: Status,
-    before: Timestamp,
-    max: usize,
-) -> Attempt<usize> {
-    let call = format!(
-        "SELECT integration._archive_rows('{0}', $1, ARRAY(SELECT id FROM integration.{0}_live \
-         WHERE status = $2 AND processed_at < $3 ORDER BY processed_at, id LIMIT $4), coalesce($5, clock_timestamp()), ARRAY[$2])",
-        queue.named()
-    );
-    let (now, max) = (tx.ledger().now(), i64::try_from(max).unwrap_or(i64::MAX));
-    let status = status.as_str();
-    let values = [text(&actor), text(&status), time(&before), number(&max), time(&now)];
-    let row = tx.row("archive deliveries", &call, &values).await?;
-    Ok(usize::try_from(get::<i64>(&row, 0)?).unwrap_or(0))
-}
-
-/// Moves what other programs have set to `archived`, at most so many of each table.
-pub(super) async fn move_archived(tx: &mut Tx<'_>, max: usize) -> Attempt<usize> {
-    let (now, max) = (tx.ledger().now(), i64::try_from(max).unwrap_or(i64::MAX));
-    let call = "SELECT integration._move_archived($1, $2)";
-    let row = tx.row("move what was archived", call, &[time(&now), number(&max)]).await?;
-    Ok(usize::try_from(get::<i64>(&row, 0)?).unwrap_or(0))
 }
 
 pub(super) async fn archive(tx: &mut Tx<'_>, actor: &str, ids: &[DeliveryId]) -> Attempt<usize> {

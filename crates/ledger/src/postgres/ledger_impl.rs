@@ -300,36 +300,6 @@ impl Ledger for PostgresLedger {
     }
 }
 
-impl PostgresLedger {
-    /// Moves to the archive what is in this status, completed or failed, and ended before this time, oldest first and at
-    /// most so many. Returns how many; of another status none.
-    ///
-    /// # Errors
-    /// Where the ledger cannot be reached.
-    pub async fn archive_ended(
-        &self,
-        actor: &str,
-        queue: Queue,
-        status: Status,
-        before: Timestamp,
-        max: usize,
-    ) -> Result<usize> {
-        if !matches!(status, Status::Completed | Status::Failed) {
-            return Ok(0);
-        }
-        in_transaction!(self, |tx| by_hand::archive_ended(tx, actor, queue, status, before, max))
-    }
-
-    /// Moves to the archive what other programs have set to `archived` by plain SQL, at most so many of each table.
-    /// Returns how many.
-    ///
-    /// # Errors
-    /// Where the ledger cannot be reached.
-    pub async fn move_archived(&self, max: usize) -> Result<usize> {
-        in_transaction!(self, |tx| by_hand::move_archived(tx, max))
-    }
-}
-
 /// A fault after the commit can only kill: what counts counts.
 fn committed(point: &'static str) {
     let _ = fault::point(point);

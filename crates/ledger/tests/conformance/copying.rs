@@ -16,7 +16,9 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
             w.in_status(kind, "a", status).await;
         }
         // More than a page, and numbers that no double holds.
-        let data = serde_json::from_str(r#"{"exact": 12345678901234567, "text": "é\n\"'", "deep": [null, {"a": []}]}"#);
+        let data = serde_json::from_str(
+            r#"{"exact": 12345678901234567, "text": "é\n\"'", "deep": [null, {"a": []}]}"#,
+        );
         let many = NewDelivery { data: data.unwrap(), order_key: Some("k".into()), ..new(kind, "many") };
         w.ledger.push("test", vec![many; 600]).await.unwrap();
         let keyed = NewDelivery { dedup_key: Some("once".into()), priority: -3, ..new(kind, "keyed") };

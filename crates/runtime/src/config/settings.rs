@@ -37,6 +37,24 @@ pub enum LedgerAddress {
     Postgres(Secret),
 }
 
+impl LedgerAddress {
+    /// The ledger that this text names, as `ledger:` does; a path is relative to the current folder.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Config`] for another kind of address, or none.
+    pub fn named(text: &str) -> handover_core::Result<Self> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Secret(text.to_owned())));
+        }
+        match text.split_once("://") {
+            None if !text.trim().is_empty() => Ok(Self::Sqlite(PathBuf::from(text))),
+            _ => Err(handover_core::Error::config("this names no ledger")
+                .on(text.split_once("://").map_or(text, |(scheme, _)| scheme))
+                .hint("write a path, such as data/.handover/ledger.db, or postgres://user:password@host/database")),
+        }
+    }
+}
+
 /// When and how completed deliveries are archived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Archive {

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod balance;
+pub mod copy;
 pub mod facts;
 pub mod lineage;
 pub mod picture;

@@ -140,6 +140,7 @@ impl Asking<'_> {
                         "Nothing by itself: it goes on when a link by database leads to {name}, or one by file from an app that works on records."
                     ))
                     .todo("handover check")
+                    .todo(format!("handover pull --app {name}"))
                     .todo(format!("handover cancel {}", delivery.id)),
             ),
             Enters::Gathered(gather) if self.worked() => Some(
