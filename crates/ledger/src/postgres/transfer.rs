@@ -102,6 +102,7 @@ pub(super) async fn take_over(tx: &mut Tx<'_>, state: &State) -> Attempt<()> {
     let sources = format!(
         "INSERT INTO integration.source_tally (source, kind, what, n) SELECT source_app, kind, 'pushed', count(*) FROM ({EVERYTHING}) AS e \
          GROUP BY 1, 2 \
+         UNION ALL SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
          UNION ALL SELECT source_app, kind, 'archived', count(*) FROM integration.data_archive GROUP BY 1, 2"
     );
     for statement in

@@ -56,6 +56,9 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
     }
     assert_eq!(to.ledger.counts().await.unwrap(), from.ledger.counts().await.unwrap());
     to.check_counts().await;
+    let sources = to.ledger.conservation().await.unwrap();
+    assert_eq!(sources, from.ledger.conservation().await.unwrap());
+    assert!(sources.iter().all(handover_ledger::Conserved::holds), "{sources:?}");
     let folder = "validated/2025-11-24";
     assert_eq!(to.ledger.names_in(folder).await.unwrap(), from.ledger.names_in(folder).await.unwrap());
     let arrivals = from.ledger.arrivals("file-importer", 9).await.unwrap();
