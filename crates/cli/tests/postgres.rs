@@ -176,3 +176,39 @@ fn what_is_wrong_with_the_server_is_said() {
         assert!(said.contains("no PostgreSQL answers") && !said.contains("a-secret"), "{command:?}: {said}");
     }
 }
+
+#[test]
+fn programs_that_know_only_sql_take_part() {
+    let world = World::new("cat");
+    // The schema is there when somebody has run.
+    world.run(&["run", "--once"], 0);
+    let bin = world.project.join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let psql = format!("#!/bin/sh\nPATH=${{PATH#*:}} exec psql \"$@\" -d '{}'\n", world.server.url());
+    std::fs::write(bin.join("psql"), psql).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("psql"), executable).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let script = |name: &str| {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/sql/").to_owned() + name;
+        let ran = std::process::Command::new("sh").arg(file).env("PATH", &path).output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{name}: {said}");
+        said
+    };
+    let plain = script("plain.sh");
+    assert!(plain.contains("billing order 1\nbilling order 2\n"), "{plain}");
+    assert!(plain.contains("new | pending") && plain.contains("processing | completed"), "{plain}");
+    let functions = script("functions.sh");
+    assert!(functions.contains("pushed once") && functions.contains("replayed"), "{functions}");
+    assert!(functions.contains("pending\nfailed\nERROR"), "{functions}");
+    let stand = world
+        .server
+        .sql("SELECT target_app, status, count(*) FROM integration.data_staging GROUP BY 1, 2 ORDER BY 1, 2");
+    let expected = "billing|completed|2\nmailer|completed|2\nmailer|failed|1\nmailer|pending|1";
+    assert_eq!(stand.trim(), expected);
+    assert_eq!(world.server.sql("SELECT sum(abs(missing)) FROM integration.v_conservation").trim(), "0");
+    // Handover sees what they did.
+    assert!(world.run(&["status"], 0).contains("from shop: 6 pushed = 6 live + 0 archived + 0 deleted"));
+}
