@@ -299,7 +299,7 @@ impl Asking<'_> {
                 Some(out) if rows("rows_filtered").is_none() => {
                     format!("{app} made {} of it", times::count(out, "record"))
                 }
-                _ => format!("{app} answered it"),
+                _ => format!("{app} has completed it"),
             };
         }
         let outputs = result("outputs").and_then(Value::as_array);
@@ -308,7 +308,6 @@ impl Asking<'_> {
                 format!("{app} made {};{counted}", self.where_now(path))
             }
             Some(path) => format!("{app} made {}{counted}", self.where_now(path)),
-            None if delivery.kind == Kind::Record => format!("{app} has completed it"),
             None => format!("{app} ended well and made no file"),
         }
     }
