@@ -38,13 +38,19 @@ pub enum LedgerAddress {
 }
 
 impl LedgerAddress {
+    /// The server that this text names, if it names one.
+    fn server(text: &str) -> Option<Self> {
+        let is_server = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        is_server.then(|| Self::Postgres(Secret(text.to_owned())))
+    }
+
     /// The ledger that this text names, as `ledger:` does; a path is relative to the current folder.
     ///
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] for another kind of address, or none.
     pub fn named(text: &str) -> handover_core::Result<Self> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(Secret(text.to_owned())));
+        if let Some(server) = Self::server(text) {
+            return Ok(server);
         }
         match text.split_once("://") {
             None if !text.trim().is_empty() => Ok(Self::Sqlite(PathBuf::from(text))),
@@ -195,8 +201,8 @@ pub(crate) fn ledger(
 ) -> LedgerAddress {
     let default = || LedgerAddress::Sqlite(data.join(".handover").join("ledger.db"));
     let Some(text) = given else { return default() };
-    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return LedgerAddress::Postgres(Secret(text.to_owned()));
+    if let Some(server) = LedgerAddress::server(text) {
+        return server;
     }
     if let Some((scheme, _)) = text.split_once("://") {
         let hint = "write a path, or postgres://user:password@host/database";

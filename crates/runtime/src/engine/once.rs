@@ -6,7 +6,6 @@
 
 use super::events::{Event, Observer};
 use super::generation::Generation;
-use crate::config::Enters;
 use crate::operations::balance::RecordCount;
 use crate::project::Project;
 use handover_core::{AppName, DeliveryId, Kind, Result, Status};
@@ -196,8 +195,7 @@ impl Summary {
 
     /// Records of a declared app that nobody works on.
     async fn ask_unwanted(&mut self, project: &Project, app: &str) -> Result<()> {
-        let Some(declared) = project.config.app(app) else { return Ok(()) };
-        if project.config.doors().enters(&declared.name) != Enters::Waits {
+        if project.config.app(app).is_none() || project.config.takes_records(app) {
             return Ok(());
         }
         let pending = project.ledger.waiting(Queue::Records, app, LATER_MAX).await?.count;
