@@ -1,6 +1,6 @@
-//! Housekeeping that this backend needs for itself: the differences of the counts are added up, what plain SQL has set to
-//! archived is moved, the archive's parts of the next months are made, and our clock is set by the server's. One process
-//! does it at a time; which one, the server's locks say. What fails is tried again.
+//! Housekeeping that this backend needs for itself: the differences of the counts are added up, the archive's parts of the
+//! next months are made, and our clock is set by the server's. One process does it at a time; which one, the server's locks
+//! say. What fails is tried again. What plain SQL has set to archived, the runtime's duty moves, on every backend.
 
 use super::clock::ServerClock;
 use super::pool::Connections;
@@ -10,8 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the counts are added up: in between each transaction adds a row or two to them.
 const COMPACT_EVERY: Duration = Duration::from_secs(10);
-/// So many times that is a minute, and an hour.
-const COMPACTIONS_PER_MINUTE: u32 = 6;
+/// So many times that is an hour.
 const COMPACTIONS_PER_HOUR: u32 = 360;
 
 /// Keeps house until the ledger is closed.
@@ -24,9 +23,6 @@ pub(super) async fn keep(connections: Arc<Connections>, server: Arc<ServerClock>
         let _ = server.set(&connections).await;
         let Ok(connection) = connections.get().await else { continue };
         let _ = connection.rows("SELECT integration._compact_tally()", &[]).await;
-        if round % COMPACTIONS_PER_MINUTE == 0 {
-            let _ = connection.rows("SELECT integration._move_archived()", &[]).await;
-        }
         if round % COMPACTIONS_PER_HOUR == 0 {
             let _ = connection.rows("SELECT integration._make_partitions()", &[]).await;
         }
