@@ -39,6 +39,10 @@ fn open(address: &str) -> Arc<dyn Ledger> {
     }
 }
 
+fn claim_of(holder: HolderId, max: usize) -> Claim {
+    Claim { queue: Queue::Records, app: APP.to_owned(), max, lease: Duration::from_secs(60), holder }
+}
+
 /// Claims and completes until the channel of the seen is closed.
 async fn consume(
     ledger: Arc<dyn Ledger>,
@@ -51,14 +55,7 @@ async fn consume(
     let mut wake = ledger.wake();
     while !seen.is_closed() {
         wake.mark_unchanged();
-        let claim = Claim {
-            queue: Queue::Records,
-            app: APP.to_owned(),
-            max: batch,
-            lease: Duration::from_secs(60),
-            holder: holder.clone(),
-        };
-        let claimed = ledger.claim(claim).await.unwrap();
+        let claimed = ledger.claim(claim_of(holder.clone(), batch)).await.unwrap();
         if claimed.is_empty() {
             let _ = tokio::time::timeout(Duration::from_millis(100), wake.changed()).await;
             continue;
@@ -96,11 +93,14 @@ async fn main() {
 
     let done = Arc::new(AtomicUsize::new(0));
     let (seen, mut sent) = mpsc::unbounded_channel();
+    // Each as a process of its own would be: on its own connection, which is there before the clock starts, as the peers' are.
+    let own: Vec<_> = (0..consumers).map(|_| open(&address)).collect();
+    for ledger in &own {
+        ledger.claim(Claim { app: "nobody".to_owned(), ..claim_of(HolderId::new(0), 1) }).await.unwrap();
+    }
     let at = Instant::now();
     let mut tasks = Vec::new();
-    for number in 0..consumers {
-        // Each as a process of its own would be: on its own connection.
-        let own = open(&address);
+    for (number, own) in own.into_iter().enumerate() {
         tasks.push(tokio::spawn(consume(own, number + 1, batch, done.clone(), seen.clone())));
     }
     drop(seen);

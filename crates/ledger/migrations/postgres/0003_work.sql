@@ -172,24 +172,22 @@ BEGIN
     END IF;
 END $f$;
 
--- Completes what the token holds of these ids, and returns what it completed: the rest is stale. p_results, where given, has
--- one result for each id, or null. p_notify: the next of an order key may go on, and somebody may be waiting for it.
+-- Completes what the token holds of these ids, and returns what it completed (the rest is stale), whether any of it has an
+-- order key, whose next one may go on, and who did it. p_results, where given, has one result for each id, or null.
+-- p_notify: tell of what may go on.
 CREATE FUNCTION integration._complete_{table}(
     p_token text, p_ids bigint[], p_results json[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
-    p_notify boolean DEFAULT true
-) RETURNS bigint[] LANGUAGE plpgsql
+    p_notify boolean DEFAULT true,
+    OUT ids bigint[], OUT ordered boolean, OUT actor text) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    v_done bigint[];
     v_least bigint;
     v_most bigint;
     v_jobs bigint;
-    v_ordered boolean;
-    v_actor text;
     v_app text;
 BEGIN
     IF p_results IS NULL THEN
@@ -197,35 +195,36 @@ BEGIN
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
                 last_error = NULL, lease_token = NULL, lease_until = NULL
             WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
-            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS ordered)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(ordered), min(leased_by),
+            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS has_key)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
             min(target_app)
-            INTO v_done, v_least, v_most, v_jobs, v_ordered, v_actor, v_app FROM done;
+            INTO ids, v_least, v_most, v_jobs, ordered, actor, v_app FROM done;
     ELSE
         WITH done AS (
             UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
                 result = a.result, last_error = NULL, lease_token = NULL, lease_until = NULL
             FROM unnest(p_ids, p_results) AS a (id, result)
             WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
-            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS ordered)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(ordered), min(leased_by),
+            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS has_key)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
             min(target_app)
-            INTO v_done, v_least, v_most, v_jobs, v_ordered, v_actor, v_app FROM done;
+            INTO ids, v_least, v_most, v_jobs, ordered, actor, v_app FROM done;
     END IF;
-    IF v_done IS NOT NULL THEN
+    IF ids IS NOT NULL THEN
         -- All of one token go to one app.
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
-            (v_now, coalesce(v_actor, 'handover'), integration._sparse(v_done, v_least, v_most),
+            (v_now, coalesce(actor, 'handover'), integration._sparse(ids, v_least, v_most),
              int8range(v_least, v_most, '[]'), 'processing', 'completed');
         INSERT INTO integration.tally SELECT coalesce(v_app, ''), c.kind, s.status, s.sign * c.n
             FROM (VALUES ('job', v_jobs), (CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END,
-                    cardinality(v_done) - v_jobs)) AS c (kind, n),
+                    cardinality(ids) - v_jobs)) AS c (kind, n),
                 (VALUES ('processing', -1), ('completed', 1)) AS s (status, sign) WHERE c.n > 0;
-        IF v_ordered AND p_notify THEN
+        IF ordered AND p_notify THEN
             PERFORM pg_notify('handover', v_app);
         END IF;
+    ELSE
+        ids := '{}';
     END IF;
-    RETURN coalesce(v_done, '{}');
 END $f$;
 
 -- Ends attempts badly: for each id where it goes (pending or failed), when it runs again, its counts, its error and its

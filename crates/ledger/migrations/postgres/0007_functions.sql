@@ -130,7 +130,7 @@ CREATE FUNCTION integration.ack(token text, ids bigint[] DEFAULT NULL) RETURNS b
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 DECLARE
     v_held bigint[] := integration._held_or_stale(token, ids);
-    v_done bigint[] := integration._complete_data_staging(token, v_held);
+    v_done bigint[] := (integration._complete_data_staging(token, v_held)).ids;
 BEGIN
     IF cardinality(v_done) < cardinality(v_held) THEN
         PERFORM integration._stale(token, ARRAY(SELECT unnest(v_held) EXCEPT SELECT unnest(v_done)));

@@ -5,8 +5,9 @@
 //! lost with the connection, the next attempt finds what the first one claimed.
 
 use super::PostgresLedger;
+use super::claimed;
 use super::error::{Again, Attempt, Fault, sql};
-use super::row::{COLUMNS, bounded, checked, get, id};
+use super::row::{bounded, get, id};
 use super::tx::{Tries, Tx, number, numbers, seconds, text, texts, time};
 use crate::api::{Claim, Held, Queue, Rescued};
 use handover_core::limits::RESCUES_MAX;
@@ -14,6 +15,9 @@ use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, LeaseToken
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio_postgres::Row;
+
+/// A claimed delivery, and why its data cannot be handed to an app, where that is so.
+type Taken = (Delivery, Option<String>);
 
 const QUEUES: [Queue; 2] = [Queue::Deliveries, Queue::Records];
 /// Losing a claim with the server is as if its holder had died, so it is not waited for on the disk.
@@ -27,12 +31,11 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
-        let found = take(ledger, claim, &token, lease, max).await?;
         let mut unreadable = Vec::new();
-        for row in &found {
-            match checked(row).map_err(|fault| fault.error)? {
-                (delivery, None) => claimed.push(delivery),
-                (delivery, Some(why)) => unreadable.push((delivery.id, why)),
+        for (delivery, why) in take(ledger, claim, &token, lease, max).await? {
+            match why {
+                None => claimed.push(delivery),
+                Some(why) => unreadable.push((delivery.id, why)),
             }
         }
         // What takes the place of those that were refused.
@@ -62,12 +65,12 @@ async fn take(
     token: &LeaseToken,
     lease: f64,
     max: i64,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<Taken>> {
     let mut tries = Tries::new();
     let mut unsure = false;
     loop {
         let attempt = match unsure {
-            true => found(ledger, claim.queue, token).await,
+            true => found(ledger, claim, token).await,
             false => Ok(Vec::new()),
         };
         let attempt = match attempt {
@@ -90,10 +93,11 @@ async fn take_once(
     token: &LeaseToken,
     lease: f64,
     max: i64,
-) -> Attempt<Vec<Row>> {
+) -> Attempt<Vec<Taken>> {
     let now = ledger.now();
     let call = format!(
-        "SELECT {COLUMNS} FROM integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6)",
+        "SELECT {} FROM integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6)",
+        claimed::COLUMNS,
         claim.queue.named()
     );
     let values =
@@ -112,16 +116,22 @@ async fn take_once(
     begun.map_err(sql("begin a claim"))?;
     let rows = rows.map_err(sql("claim"))?;
     committed.map_err(sql("commit a claim"))?;
-    Ok(rows)
+    batch(&rows, claim, token)
+}
+
+fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
+    rows.first().map_or(Ok(Vec::new()), |row| claimed::deliveries(row, claim, token))
 }
 
 /// What a claim whose answer was lost has taken.
-async fn found(ledger: &PostgresLedger, queue: Queue, token: &LeaseToken) -> Attempt<Vec<Row>> {
+async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     let query = format!(
-        "SELECT {COLUMNS} FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1",
-        queue.named()
+        "SELECT {} FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1",
+        claimed::COLUMNS,
+        claim.queue.named()
     );
-    ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await
+    let rows = ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await?;
+    batch(&rows, claim, token)
 }
 
 /// The claims of one token in one queue; a token is one claim's.

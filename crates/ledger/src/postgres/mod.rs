@@ -16,6 +16,7 @@ mod bulk;
 mod by_hand;
 mod chores;
 mod claim;
+mod claimed;
 mod clock;
 mod error;
 mod finish;

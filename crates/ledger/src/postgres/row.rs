@@ -30,7 +30,7 @@ impl Queue {
 }
 
 /// A time of the server, kept within ours. Seconds before and after 2000 beyond all bounds are its infinities.
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl<'a> FromSql<'a> for Time {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
@@ -79,29 +79,27 @@ pub(super) fn count(row: &Row, column: usize) -> Attempt<u32> {
     get::<i64>(row, column).map(|n| u32::try_from(n).unwrap_or(u32::MAX))
 }
 
-/// A JSON column; as text, and with the reason, where it cannot be parsed.
-fn json(row: &Row, column: usize) -> Attempt<(Option<Value>, Option<String>)> {
-    let Some(text) = get::<Option<&str>>(row, column)? else { return Ok((None, None)) };
-    Ok(match serde_json::from_str(text) {
-        Ok(value) => (Some(value), None),
-        Err(error) => (Some(Value::String(text.to_owned())), Some(error.to_string())),
-    })
+/// JSON; as a text, and with the reason, where it cannot be parsed.
+pub(super) fn json_of(text: &str) -> (Value, Option<String>) {
+    match serde_json::from_str(text) {
+        Ok(value) => (value, None),
+        Err(error) => (Value::String(text.to_owned()), Some(error.to_string())),
+    }
+}
+
+/// A JSON column.
+fn json(row: &Row, column: usize) -> Attempt<Option<Value>> {
+    Ok(get::<Option<&str>>(row, column)?.map(|text| json_of(text).0))
 }
 
 /// Reads a delivery from the columns of [`COLUMNS`].
 pub(super) fn delivery(row: &Row) -> Attempt<Delivery> {
-    checked(row).map(|(delivery, _)| delivery)
-}
-
-/// The same, and why its data cannot be handed to an app, where that is so.
-pub(super) fn checked(row: &Row) -> Attempt<(Delivery, Option<String>)> {
-    let (data, unreadable) = json(row, 4)?;
-    let delivery = Delivery {
+    Ok(Delivery {
         id: id(row, 0)?,
         kind: parsed(row, 1)?,
         source_app: get(row, 2)?,
         target_app: get(row, 3)?,
-        data: data.unwrap_or_default(),
+        data: json(row, 4)?.unwrap_or_default(),
         status: parsed(row, 5)?,
         created_at: time(row, 6)?,
         processed_at: time_or_none(row, 7)?,
@@ -124,9 +122,8 @@ pub(super) fn checked(row: &Row) -> Attempt<(Delivery, Option<String>)> {
         trace: get(row, 24)?,
         rescues: count(row, 25)?,
         snoozes: count(row, 26)?,
-        result: json(row, 27)?.0,
-    };
-    Ok((delivery, unreadable))
+        result: json(row, 27)?,
+    })
 }
 
 /// A text for people, cut to what the ledger keeps, without the one character that PostgreSQL does not.
