@@ -4,7 +4,8 @@
 //!     cargo run --release -p handover-ledger --example queue -- sqlite:/tmp/x/ledger.db
 //!     cargo run --release -p handover-ledger --example queue -- postgres://user@127.0.0.1/db
 //!
-//! N=50000 records of 200 bytes, BATCH=500 a claim, BULK=5000 a push, CONSUMERS=4, LATENCY=200 single records are read from the environment.
+//! N=50000 records of 200 bytes, BATCH=500 a claim, BULK=5000 a push, CONSUMERS=4, LATENCY=200 single records are read from the environment;
+//! CLAIM=lanes claims by lanes (PostgreSQL).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a measurement")]
 
@@ -81,6 +82,7 @@ async fn main() {
     let (n, batch, bulk) = (setting("N", 50_000), setting("BATCH", 500), setting("BULK", 5_000));
     let (consumers, singles) = (setting("CONSUMERS", 4), setting("LATENCY", 200));
     let ledger = open(&address);
+    let lanes = std::env::var("CLAIM").is_ok_and(|claim| claim == "lanes");
     let began = Instant::now();
     let now_us = move || u64::try_from(began.elapsed().as_micros()).unwrap();
 
@@ -101,6 +103,9 @@ async fn main() {
     for number in 0..consumers {
         // Each as a process of its own would be: on its own connection.
         let own = open(&address);
+        let (by_lanes, usual) =
+            if lanes { (vec![APP.to_owned()], vec![]) } else { (vec![], vec![APP.to_owned()]) };
+        own.claim_by("bench", by_lanes, usual).await.unwrap();
         tasks.push(tokio::spawn(consume(own, number + 1, batch, done.clone(), seen.clone())));
     }
     drop(seen);

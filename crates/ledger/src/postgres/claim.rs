@@ -6,6 +6,7 @@
 
 use super::PostgresLedger;
 use super::error::{Again, Attempt, Fault, sql};
+use super::lanes;
 use super::row::{COLUMNS, bounded, checked, get, id};
 use super::tx::{Tries, Tx, number, numbers, seconds, text, texts, time};
 use crate::api::{Claim, Held, Queue, Rescued};
@@ -17,13 +18,14 @@ use tokio_postgres::Row;
 
 const QUEUES: [Queue; 2] = [Queue::Deliveries, Queue::Records];
 /// Losing a claim with the server is as if its holder had died, so it is not waited for on the disk.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+pub(super) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
 /// A rescue takes so many at a time.
 const RESCUED_MAX: i64 = 5_000;
 
 pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<Delivery>> {
     let lease = lease_seconds(claim.lease)?;
-    let token = LeaseToken::random();
+    let token = ledger.lanes.token(claim);
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
@@ -71,7 +73,10 @@ async fn take(
             false => Ok(Vec::new()),
         };
         let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, max).await,
+            Ok(rows) if rows.is_empty() => match lanes::take_once(ledger, claim, token, lease, max).await {
+                Ok(None) => take_once(ledger, claim, token, lease, max).await,
+                taken => taken.map(Option::unwrap_or_default),
+            },
             other => other,
         };
         match attempt {
@@ -118,8 +123,8 @@ async fn take_once(
 /// What a claim whose answer was lost has taken.
 async fn found(ledger: &PostgresLedger, queue: Queue, token: &LeaseToken) -> Attempt<Vec<Row>> {
     let query = format!(
-        "SELECT {COLUMNS} FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1",
-        queue.named()
+        "SELECT {COLUMNS} FROM integration.{} WHERE status = 'processing' AND lease_token = $1",
+        queue.seen()
     );
     ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await
 }
@@ -171,7 +176,9 @@ pub(super) async fn lost(ledger: &PostgresLedger, held: &[Held]) -> Result<Vec<H
         }
         let query = format!(
             "SELECT d.id, d.lease_token FROM unnest($1, $2) AS h (id, token) \
-             JOIN integration.{}_live AS d ON d.id = h.id AND d.lease_token = h.token AND d.status = 'processing'",
+             JOIN integration.{}_live AS d ON d.id = h.id AND d.lease_token = h.token AND d.status = 'processing' \
+             UNION ALL SELECT h.id, h.token FROM unnest($1, $2) AS h (id, token) \
+             JOIN integration.lanes AS l ON l.token = h.token AND h.id = ANY (l.ids)",
             queue.named()
         );
         let rows = ledger.read("check leases", &query, &[numbers(&ids), texts(&tokens)]).await?;
@@ -187,7 +194,9 @@ pub(super) async fn lost(ledger: &PostgresLedger, held: &[Held]) -> Result<Vec<H
 /// Whether the claim stands, in this transaction and to its end.
 pub(super) async fn stands(tx: &mut Tx<'_>, held: &Held) -> Attempt<bool> {
     let query = format!(
-        "SELECT FROM integration.{}_live WHERE id = $1 AND lease_token = $2 AND status = 'processing' FOR NO KEY UPDATE",
+        "SELECT FROM (SELECT FROM integration.{}_live WHERE id = $1 AND lease_token = $2 AND status = 'processing' \
+         FOR NO KEY UPDATE) AS usual \
+         UNION ALL SELECT FROM (SELECT FROM integration.lanes WHERE token = $2 AND $1 = ANY (ids) FOR UPDATE) AS lane",
         held.queue.named()
     );
     let rows = tx.rows("check a lease", &query, &[number(&held.id.0), text(&held.token.0)]).await?;
@@ -231,7 +240,8 @@ pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held]) -> Attempt<usize> {
 pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
     let query = "SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND leased_by IS NOT NULL \
                  UNION SELECT leased_by FROM integration.data_staging_live \
-                 WHERE status = 'processing' AND leased_by IS NOT NULL ORDER BY 1";
+                 WHERE status = 'processing' AND leased_by IS NOT NULL \
+                 UNION SELECT holder FROM integration.lanes ORDER BY 1";
     let rows = ledger.read("list the holders", query, &[]).await?;
     rows.iter().map(|row| get(row, 0).map(HolderId).map_err(|fault| fault.error)).collect()
 }
@@ -247,7 +257,8 @@ pub(super) async fn any_lost(ledger: &PostgresLedger, lost: &[HolderId]) -> Resu
             queue.named()
         )
     };
-    let query = format!("SELECT {} OR {}", one(Queue::Deliveries), one(Queue::Records));
+    let query =
+        format!("SELECT {} OR {} OR {}", one(Queue::Deliveries), one(Queue::Records), lanes::ANY_LOST);
     let rows = ledger.read("look for lost work", &query, &[time(&now), texts(&lost)]).await?;
     rows.first().map_or(Ok(false), |row| get(row, 0).map_err(|fault| fault.error))
 }

@@ -54,7 +54,8 @@ pub(super) async fn complete_all(
     let call = format!(
         "SELECT integration._complete_{0}($1, $2, $3, $4, false), \
          (SELECT bool_or(order_key IS NOT NULL) FROM integration.{0}_live WHERE id = ANY ($2)), \
-         (SELECT min(leased_by) FROM integration.{0}_live WHERE id = ANY ($2) AND lease_token = $1)",
+         coalesce((SELECT min(leased_by) FROM integration.{0}_live WHERE id = ANY ($2) AND lease_token = $1), \
+         (SELECT holder FROM integration.lanes WHERE token = $1))",
         queue.named()
     );
     let ids: Vec<i64> = ends.iter().map(|one| one.id.0).collect();

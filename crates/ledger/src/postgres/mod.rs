@@ -19,6 +19,7 @@ mod claim;
 mod clock;
 mod error;
 mod finish;
+mod lanes;
 mod ledger_impl;
 mod loads;
 mod migrate;
@@ -49,6 +50,7 @@ pub struct PostgresLedger {
     connections: Arc<Connections>,
     server: Arc<ServerClock>,
     wake: Wake,
+    lanes: lanes::Lanes,
     identity: String,
     /// Of tests; else the server's clock rules.
     clock: Option<Arc<dyn Clock>>,
@@ -122,7 +124,15 @@ impl PostgresLedger {
         let connections = Arc::new(Connections::new(address, handle.clone())?);
         let server = Arc::new(ServerClock::default());
         let wake = Wake::new(connections.clone(), server.clone(), handle);
-        Ok(Self { connections, server, wake, identity: String::new(), clock, runtime: Some(runtime) })
+        Ok(Self {
+            connections,
+            server,
+            wake,
+            lanes: lanes::Lanes::default(),
+            identity: String::new(),
+            clock,
+            runtime: Some(runtime),
+        })
     }
 
     /// Runs something to its end, wherever this is called: also on a thread of another runtime.
