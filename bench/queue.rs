@@ -4,7 +4,8 @@
 //!     cargo run --release -p handover-ledger --example queue -- sqlite:/tmp/x/ledger.db
 //!     cargo run --release -p handover-ledger --example queue -- postgres://user@127.0.0.1/db
 //!
-//! N=50000 records of 200 bytes, BATCH=500 a claim, BULK=5000 a push, CONSUMERS=4, LATENCY=200 single records are read from the environment.
+//! N=50000 records of 200 bytes, BATCH=500 a claim, BULK=5000 a push, CONSUMERS=4, LATENCY=200 single records are read from the environment;
+//! CLAIM=lanes claims by lanes (PostgreSQL).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a measurement")]
 
@@ -78,6 +79,7 @@ async fn main() {
     let (n, batch, bulk) = (setting("N", 50_000), setting("BATCH", 500), setting("BULK", 5_000));
     let (consumers, singles) = (setting("CONSUMERS", 4), setting("LATENCY", 200));
     let ledger = open(&address);
+    let lanes = std::env::var("CLAIM").is_ok_and(|claim| claim == "lanes");
     let began = Instant::now();
     let now_us = move || u64::try_from(began.elapsed().as_micros()).unwrap();
 
@@ -95,7 +97,10 @@ async fn main() {
     let (seen, mut sent) = mpsc::unbounded_channel();
     // Each as a process of its own would be: on its own connection, which is there before the clock starts, as the peers' are.
     let own: Vec<_> = (0..consumers).map(|_| open(&address)).collect();
+    let (by_lanes, usual) =
+        if lanes { (vec![APP.to_owned()], vec![]) } else { (vec![], vec![APP.to_owned()]) };
     for ledger in &own {
+        ledger.claim_by("bench", by_lanes.clone(), usual.clone()).await.unwrap();
         ledger.claim(Claim { app: "nobody".to_owned(), ..claim_of(HolderId::new(0), 1) }).await.unwrap();
     }
     let at = Instant::now();

@@ -9,6 +9,8 @@
 # participant a fresh database, and alternates them. The embedded ledger is measured in the same round. Prints JSON lines,
 # the last ones with the medians and the ratio of each round (drain and enqueue, ours to each peer).
 #
+# Records by lanes (`claim: lanes`) are measured too, as handover-lanes.
+#
 # N=50000 BATCH=500 ROUNDS=3; PG_BIN names PostgreSQL's programs. See lib.sh for BENCH_DIR.
 
 # shellcheck source=bench/lib.sh
@@ -66,6 +68,8 @@ for ((round = 1; round <= rounds; round++)); do
     start_server
     psql -qX "$PG_URL" -c "create database handover" -c checkpoint
     ours "$round" handover "${PG_URL%/*}/handover"
+    psql -qX "$PG_URL" -c "create database handover_lanes" -c checkpoint
+    CLAIM=lanes ours "$round" handover-lanes "${PG_URL%/*}/handover_lanes"
     mkdir "$work/sqlite$round"
     ours "$round" handover-sqlite "sqlite:$work/sqlite$round/ledger.db"
     for peer in "${peers[@]}"; do
@@ -75,5 +79,6 @@ for ((round = 1; round <= rounds; round++)); do
 done
 for peer in "${peers[@]}"; do
     python3 "$tools" summary queue drain_per_s handover "$peer" <"$work/results"
+    python3 "$tools" summary queue drain_per_s handover-lanes "$peer" <"$work/results"
     python3 "$tools" summary queue enqueue_per_s handover "$peer" <"$work/results"
 done

@@ -4,6 +4,10 @@
 pub const BACKOFF_BASE_MS: u64 = 1_000;
 /// The longest delay before a retry: fifteen minutes.
 pub const BACKOFF_MAX_MS: u64 = 900_000;
+/// Of so many places of a claim one goes to what has waited longest, whatever its priority.
+pub const AGED_PLACES_ONE_IN: usize = 8;
+/// Nothing is aged before it could have run for so long: a minute.
+pub const AGED_AFTER_MS: u64 = 60_000;
 /// How often a delivery is given back because its holder died before it counts as failed.
 pub const RESCUES_MAX: u32 = 20;
 /// Retries of an app that does not say: four attempts in all.

@@ -483,6 +483,13 @@ pub trait Ledger: Send + Sync {
     /// one token.
     async fn claim(&self, claim: Claim) -> Result<Vec<Delivery>>;
 
+    /// From now on the records of these apps (`lanes`) are claimed by lanes, and those of the others (`usual`) as usual; of
+    /// apps that are not named it stays as it is, and what is in flight stays with whoever has it. It changes what a claim costs,
+    /// and where a completed record stands: in the archive at once. A backend that would gain nothing ignores it.
+    async fn claim_by(&self, _actor: &str, _lanes: Vec<String>, _usual: Vec<String>) -> Result<()> {
+        Ok(())
+    }
+
     /// Lengthens leases; returns those that are no longer held.
     async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>>;
 

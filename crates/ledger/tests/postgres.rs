@@ -14,6 +14,8 @@ mod conformance;
 mod chaos;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/lanes.rs"]
+mod lanes;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]
@@ -41,7 +43,7 @@ struct Postgres {
 
 impl Postgres {
     /// A connection as any other program has it; it names itself as the embedded ledger's foreign programs are named.
-    async fn foreign(&self) -> Client {
+    pub(crate) async fn foreign(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.server.url(), NoTls).await.unwrap();
         tokio::spawn(connection);
         client

@@ -55,6 +55,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     };
     let claimed = block_on(async {
         records::require_source(&project, &args.app, args.accept_unknown).await?;
+        records::tell_claims(&project, &actor(), Some(&args.app)).await?;
         pull::pull(project.ledger.as_ref(), project.clock.as_ref(), what).await
     })??;
     let printer = start.printer;

@@ -23,7 +23,9 @@ CREATE TABLE integration.audit_log (
     span        int8range NOT NULL,
     from_status text,
     to_status   text NOT NULL,
-    note        text
+    note        text,
+    -- The claim by lanes that was ended: whoever asks again, because the answer was lost, is told that it counted.
+    token       text
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.5);
 -- Compressing it costs more than it saves.
 ALTER TABLE integration.audit_log ALTER COLUMN ids SET STORAGE EXTERNAL;

@@ -119,8 +119,40 @@ CREATE INDEX idx_archive_app ON integration.data_archive (target_app, id);
 CREATE INDEX idx_archive_dedup ON integration.data_archive (coalesce(target_app, ''), dedup_key)
     WHERE dedup_key IS NOT NULL;
 
-CREATE VIEW integration.v_deliveries AS
+-- Apps whose records are claimed by lanes (0010), and what such claims have in flight: one row a claim. Those records stay
+-- pending in data_staging. `keys` has the order key of each of `ids`; null where none of them has one.
+CREATE TABLE integration.lane_apps (
+    app   text COLLATE "C" PRIMARY KEY,
+    since timestamptz NOT NULL,
+    by    text NOT NULL
+);
+CREATE TABLE integration.lanes (
+    token       text PRIMARY KEY,
+    app         text COLLATE "C" NOT NULL,
+    holder      text NOT NULL,
+    since       timestamptz NOT NULL,
+    lease_until timestamptz NOT NULL,
+    ids         bigint[] NOT NULL,
+    keys        text[]
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX idx_lanes_app ON integration.lanes (app);
+
+-- The rows as they lie, for Handover's own functions.
+CREATE VIEW integration._rows AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
+
+-- Records as they stand: what is in flight by lanes is being processed. In two parts, so that the larger goes by its indexes.
+CREATE VIEW integration.v_data_staging AS
+    SELECT * FROM integration.data_staging WHERE id NOT IN (SELECT unnest(ids) FROM integration.lanes)
+    UNION ALL
+    SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text AS status, d.created_at, d.processed_at, d.kind,
+        l.since AS updated_at, d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1 AS attempts,
+        d.max_attempts, l.token AS lease_token, l.holder AS leased_by, l.lease_until, d.dedup_key, d.order_key, d.parent_id,
+        d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
+    FROM integration.lanes AS l, unnest(l.ids) AS i (id) JOIN integration.data_staging AS d ON d.id = i.id;
+
+CREATE VIEW integration.v_deliveries AS
+    SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.v_data_staging;
 
 -- Rows of a bulk load that is to appear all at once, until its end.
 CREATE TABLE integration.load_rows (

@@ -32,15 +32,150 @@ CREATE FUNCTION integration._next_ids(p_count bigint) RETURNS bigint[] LANGUAGE 
     SELECT array_agg(nextval('integration.delivery_ids')) FROM generate_series(1, p_count)
 $$;
 
+-- Whether this app's records are claimed by lanes (0010); that stays so to the transaction's end.
+CREATE FUNCTION integration._by_lanes(p_app text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('handover claims by ' || p_app, 0));
+    RETURN EXISTS (SELECT FROM integration.lane_apps WHERE app = p_app);
+END $$;
+
+-- Lets one claim of an app come after the other, where no lock of a row keeps two from taking the same.
+CREATE FUNCTION integration._lock_claims(p_table text, p_app text) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('handover claim ' || p_table || ' ' || p_app, 0))
+$$;
+
+-- How many places of a claim go to what has waited longest, whatever its priority: one in eight. Of claims with fewer places
+-- one in eight gives one, by lot; the lot is the end of its token.
+CREATE FUNCTION integration._places_of_age(p_max bigint, p_token text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN p_max >= 8 THEN p_max / 8 WHEN right(p_token, 1) IN ('0', '1') THEN 1 ELSE 0 END
+$$;
+
 DO $do$
 DECLARE
     t text;
     ddl text;
+    -- Of its order key it is the oldest that waits, and nothing of that key is being worked on.
+    head text := $ddl$(d.order_key IS NULL OR (
+                (SELECT e.id FROM integration.{table}_live AS e
+                 WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'pending'
+                   AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) = d.id
+                AND (SELECT e.id FROM integration.{table}_live AS e
+                     WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL
+                AND d.order_key <> ALL (p_keys)))$ddl$;
 BEGIN
     FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
         ddl := $ddl$
--- The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a time,
--- oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
+-- What has waited longest, and for over a minute: at most so many, oldest first, whatever their priority. Without it a steady flow
+-- of high priority would starve the rest. It looks at the oldest of each priority (64 at most, from the lowest on) by the claim's
+-- own index; where all have the same, it gives nothing: that is the usual order.
+CREATE FUNCTION integration._aged_{table}(p_app text, p_places bigint, p_now timestamptz, p_skip bigint[], p_keys text[])
+RETURNS bigint[] LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_lowest integer;
+    v_ids bigint[];
+BEGIN
+    IF p_places < 1 THEN
+        RETURN '{}';
+    END IF;
+    SELECT priority INTO v_lowest FROM integration.{table}_live
+        WHERE status = 'pending' AND target_app = p_app ORDER BY target_app, priority LIMIT 1;
+    IF NOT EXISTS (SELECT FROM integration.{table}_live
+                   WHERE status = 'pending' AND target_app = p_app AND priority > v_lowest) THEN
+        RETURN '{}';
+    END IF;
+    WITH RECURSIVE levels AS (
+        SELECT v_lowest AS priority, 1 AS n
+        UNION ALL
+        SELECT (SELECT e.priority FROM integration.{table}_live AS e
+                WHERE e.status = 'pending' AND e.target_app = p_app AND e.priority > levels.priority
+                ORDER BY e.target_app, e.priority LIMIT 1), n + 1
+        FROM levels WHERE levels.priority IS NOT NULL AND n < 64)
+    SELECT array_agg(id) INTO v_ids FROM (
+        SELECT oldest.id FROM levels, LATERAL (
+            SELECT d.id FROM integration.{table}_live AS d
+            WHERE d.status = 'pending' AND d.target_app = p_app AND d.priority = levels.priority
+              AND d.run_at <= p_now - interval '1 minute' AND d.deleted_at IS NULL
+              AND d.id NOT IN (SELECT unnest(p_skip)) AND {head}
+            ORDER BY d.id LIMIT p_places) AS oldest
+        ORDER BY oldest.id LIMIT p_places) AS aged;
+    RETURN coalesce(v_ids, '{}');
+END $f$;
+
+-- What comes next in an app, for one who holds the lock of its claims: nothing here is locked. p_skip is in flight already, and
+-- with it these order keys; p_ordered says whether any record has a key.
+CREATE FUNCTION integration._next_{table}(
+    p_app text, p_max bigint, p_token text, p_now timestamptz, p_ordered boolean, p_from_id bigint, p_skip bigint[], p_keys text[]
+) RETURNS bigint[] LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+DECLARE
+    v_aged bigint[] := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), p_now, p_skip, p_keys);
+    v_skip bigint[] := p_skip || v_aged;
+    v_max bigint := p_max - cardinality(v_aged);
+    v_ids bigint[];
+BEGIN
+    IF NOT p_ordered THEN
+        SELECT array_agg(id) INTO v_ids FROM (
+            SELECT * FROM (
+                SELECT id FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority > 0
+                  AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
+                ORDER BY priority DESC, id LIMIT v_max) AS above
+            UNION ALL SELECT * FROM (
+                SELECT id FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id >= p_from_id
+                  AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
+                ORDER BY priority DESC, id LIMIT v_max) AS usual
+            UNION ALL SELECT * FROM (
+                SELECT id FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority < 0
+                  AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
+                ORDER BY priority DESC, id LIMIT v_max) AS below
+            LIMIT v_max) AS picked;
+        RETURN v_aged || v_ids;
+    END IF;
+    -- First among the next few that wait; where all of those must wait for others, among the oldest of every key.
+    WITH next_few AS MATERIALIZED (
+        SELECT id, order_key, priority FROM integration.{table}_live
+        WHERE status = 'pending' AND target_app = p_app AND run_at <= p_now AND deleted_at IS NULL
+          AND id NOT IN (SELECT unnest(v_skip))
+        ORDER BY priority DESC, id LIMIT greatest(2000, 4 * p_max))
+    SELECT array_agg(id) INTO v_ids FROM (
+        SELECT id FROM next_few AS d WHERE {head} ORDER BY priority DESC, id LIMIT v_max) AS free;
+    IF v_ids IS NULL THEN
+        WITH RECURSIVE keys AS (
+            (SELECT order_key FROM integration.{table}_live
+             WHERE target_app = p_app AND order_key IS NOT NULL AND status = 'pending' ORDER BY order_key LIMIT 1)
+            UNION ALL
+            SELECT (SELECT e.order_key FROM integration.{table}_live AS e
+                    WHERE e.target_app = p_app AND e.order_key > keys.order_key AND e.status = 'pending'
+                    ORDER BY e.order_key LIMIT 1)
+            FROM keys WHERE keys.order_key IS NOT NULL)
+        SELECT array_agg(id) INTO v_ids FROM (
+            SELECT id FROM (
+                SELECT d.id, d.priority FROM keys, LATERAL (
+                    SELECT e.id, e.priority, e.run_at, e.order_key FROM integration.{table}_live AS e
+                    WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'pending'
+                      AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) AS d
+                WHERE d.run_at <= p_now AND d.id NOT IN (SELECT unnest(v_skip)) AND {head}
+                UNION ALL SELECT * FROM (
+                    SELECT id, priority FROM integration.{table}_live
+                    WHERE status = 'pending' AND target_app = p_app AND run_at <= p_now AND deleted_at IS NULL
+                      AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
+                    ORDER BY priority DESC, id LIMIT v_max) AS unordered) AS heads
+            ORDER BY priority DESC, id LIMIT v_max) AS free;
+    END IF;
+    RETURN v_aged || v_ids;
+END $f$;
+
+-- The claim: what this app may do now, highest priority first, then oldest, but for the places of what has waited longest; within
+-- an order key one at a time, oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
 --
 -- p_from_id is a hint, for priority 0: the caller has seen nothing claimable below it a moment ago. It saves reading the
 -- index entries of rows that were claimed meanwhile, which stay for as long as any transaction does. What comes in late
@@ -57,84 +192,54 @@ AS $f$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_had bigint;
+    v_next bigint[];
     v_tids tid[];
     v_ids bigint[];
     v_least bigint;
     v_most bigint;
     v_jobs bigint;
 BEGIN
+    IF '{table}' = 'data_staging' AND integration._by_lanes(p_app) THEN
+        v_had := coalesce((SELECT cardinality(ids) FROM integration.lanes WHERE token = p_token), 0);
+        PERFORM integration._take_lane(p_app, p_max, p_holder, p_token, p_lease, p_now, p_from_id);
+        RETURN QUERY SELECT * FROM integration._lane_rows(p_token, v_had);
+        RETURN;
+    END IF;
     IF EXISTS (SELECT FROM integration.paused_apps WHERE app = p_app) THEN
         RETURN;
     END IF;
     IF EXISTS (SELECT FROM integration.{table}_live
                WHERE status IN ('pending', 'processing') AND target_app = p_app AND order_key IS NOT NULL) THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended('handover claim {table} ' || p_app, 0));
-        -- First among the next few that wait; where all of those must wait for others, among the oldest of every key.
-        WITH next_few AS MATERIALIZED (
-            SELECT id, order_key, priority FROM integration.{table}_live
-            WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
-            ORDER BY priority DESC, id LIMIT greatest(2000, 4 * p_max)),
-        free AS MATERIALIZED (
-            SELECT id FROM next_few AS d WHERE order_key IS NULL OR (
-                (SELECT e.id FROM integration.{table}_live AS e
-                 WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'pending'
-                   AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) = d.id
-                AND (SELECT e.id FROM integration.{table}_live AS e
-                     WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL)
-            ORDER BY priority DESC, id LIMIT p_max)
+        PERFORM integration._lock_claims('{table}', p_app);
+        v_next := integration._next_{table}(p_app, p_max, p_token, v_now, true, 0, '{}', '{}');
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
-            SELECT d.ctid AS tid, d.id, d.kind FROM free JOIN integration.{table}_live AS d ON d.id = free.id
-            WHERE d.status = 'pending' AND d.run_at <= v_now AND d.deleted_at IS NULL
-            FOR NO KEY UPDATE OF d SKIP LOCKED) AS picked;
-        IF v_ids IS NULL THEN
-            WITH RECURSIVE keys AS (
-                (SELECT order_key FROM integration.{table}_live
-                 WHERE target_app = p_app AND order_key IS NOT NULL AND status = 'pending' ORDER BY order_key LIMIT 1)
-                UNION ALL
-                SELECT (SELECT e.order_key FROM integration.{table}_live AS e
-                        WHERE e.target_app = p_app AND e.order_key > keys.order_key AND e.status = 'pending'
-                        ORDER BY e.order_key LIMIT 1)
-                FROM keys WHERE keys.order_key IS NOT NULL),
-            free AS MATERIALIZED (
-                SELECT id FROM (
-                    SELECT head.id, head.priority FROM keys, LATERAL (
-                        SELECT e.id, e.priority, e.run_at FROM integration.{table}_live AS e
-                        WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'pending'
-                          AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) AS head
-                    WHERE head.run_at <= v_now AND (
-                        SELECT e.id FROM integration.{table}_live AS e
-                        WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'processing'
-                        LIMIT 1) IS NULL
-                    UNION ALL SELECT * FROM (
-                        SELECT id, priority FROM integration.{table}_live
-                        WHERE status = 'pending' AND target_app = p_app AND run_at <= v_now AND deleted_at IS NULL
-                          AND order_key IS NULL
-                        ORDER BY priority DESC, id LIMIT p_max) AS unordered) AS heads
-                ORDER BY priority DESC, id LIMIT p_max)
-            SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
-                INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
-                SELECT d.ctid AS tid, d.id, d.kind FROM free JOIN integration.{table}_live AS d ON d.id = free.id
-                WHERE d.status = 'pending' AND d.run_at <= v_now AND d.deleted_at IS NULL
-                FOR NO KEY UPDATE OF d SKIP LOCKED) AS picked;
-        END IF;
+            SELECT ctid AS tid, id, kind FROM integration.{table}_live
+            WHERE id = ANY (v_next) AND status = 'pending' AND run_at <= v_now AND deleted_at IS NULL
+            FOR NO KEY UPDATE SKIP LOCKED) AS picked;
     ELSE
+        v_next := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), v_now, '{}', '{}');
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
+                WHERE id = ANY (v_next) AND status = 'pending' AND run_at <= v_now AND deleted_at IS NULL
+                FOR NO KEY UPDATE SKIP LOCKED) AS aged
+            UNION ALL SELECT * FROM (
+                SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority > 0
-                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
                 ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS above
             UNION ALL SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id >= p_from_id
-                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
                 ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS usual
             UNION ALL SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority < 0
-                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL
+                  AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
                 ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS below
             LIMIT p_max) AS picked;
     END IF;
@@ -159,6 +264,9 @@ RETURNS TABLE (id bigint, attempts bigint, max_attempts bigint, snoozes bigint, 
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $f$
 #variable_conflict use_column
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        RETURN QUERY SELECT * FROM integration._held_lane(p_token, p_ids, p_lock) AS h;
+    END IF;
     IF p_lock THEN
         PERFORM FROM integration.{table}_live AS d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR NO KEY UPDATE;
     END IF;
@@ -185,11 +293,26 @@ AS $f$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_lane bigint[];
+    v_holder text;
+    v_keys boolean;
     v_least bigint;
     v_most bigint;
     v_jobs bigint;
     v_app text;
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        SELECT holder, keys IS NOT NULL INTO v_holder, v_keys FROM integration.lanes WHERE token = p_token;
+        IF FOUND THEN
+            v_lane := integration._complete_lane(p_token, p_ids, p_results, p_now, p_notify);
+            IF cardinality(v_lane) = cardinality(p_ids) THEN
+                ids := v_lane;
+                ordered := v_keys;
+                actor := v_holder;
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
     IF p_results IS NULL THEN
         WITH done AS (
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
@@ -225,6 +348,9 @@ BEGIN
     ELSE
         ids := '{}';
     END IF;
+    ids := coalesce(v_lane, '{}') || ids;
+    ordered := coalesce(ordered, false) OR coalesce(v_keys, false);
+    actor := coalesce(actor, v_holder);
 END $f$;
 
 -- Ends attempts badly: for each id where it goes (pending or failed), when it runs again, its counts, its error and its
@@ -242,6 +368,9 @@ DECLARE
     v_done bigint[];
     v_app text;
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._land(p_token, p_ids);
+    END IF;
     WITH done AS (
         UPDATE integration.{table}_live AS d SET status = a.status, attempts = a.attempts, snoozes = a.snoozes,
             run_at = coalesce(a.run_at, d.run_at), updated_at = v_now, last_error = a.error,
@@ -281,6 +410,9 @@ DECLARE
     v_done bigint[];
     v_app text;
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._land(p_token, p_ids);
+    END IF;
     WITH held AS (
         SELECT id, leased_by FROM integration.{table}_live
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'),
@@ -313,13 +445,17 @@ SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off 
 AS $f$
 #variable_conflict use_column
 DECLARE
+    v_lane bigint[];
     v_held bigint[];
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        v_lane := integration._renew_lane(p_token, p_ids, p_lease, p_now);
+    END IF;
     WITH held AS (
         UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing' RETURNING id)
     SELECT array_agg(id) INTO v_held FROM held;
-    RETURN coalesce(v_held, '{}');
+    RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
 END $f$;
 
 -- Takes back what these holders held, and what leases have run out, without using up an attempt; at most p_max of them, so
@@ -338,6 +474,9 @@ DECLARE
     v_holders text[];
     v_to text[];
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._land_lost(p_lost, v_now);
+    END IF;
     WITH lost AS (
         SELECT d.id, d.leased_by, d.rescues >= p_rescues_max AS too_often,
             CASE WHEN d.leased_by = ANY (p_lost) THEN 'the process that worked on it ended' ELSE 'its lease ran out' END AS why
@@ -397,6 +536,12 @@ BEGIN
         fresh := '{}';
         RETURN;
     END IF;
+    IF num_nonnulls(VARIADIC p_dedup_keys) > 0 THEN
+        -- What is completed by lanes just now is waited for, and then known by the archive; what is known here stays until the end.
+        PERFORM FROM unnest(p_targets, p_dedup_keys) AS u (target, dedup) JOIN integration.{table}_live AS k
+            ON coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
+            ORDER BY k.id FOR KEY SHARE OF k;
+    END IF;
     ids := CASE WHEN p_given IS NULL THEN integration._next_ids(v_count)
                 ELSE ARRAY(SELECT coalesce(g, nextval('integration.delivery_ids'))
                            FROM unnest(p_given, p_sources) WITH ORDINALITY AS u (g, s, at) ORDER BY at) END;
@@ -409,7 +554,7 @@ BEGIN
         WHERE NOT v_keyed OR (
             (p_given IS NULL OR p_given[u.at] IS NULL
              -- A LIMIT, or the planner may read the whole archive into a hash table.
-             OR (SELECT k.id FROM integration.v_deliveries AS k WHERE k.id = u.id LIMIT 1) IS NULL
+             OR (SELECT k.id FROM integration._rows AS k WHERE k.id = u.id LIMIT 1) IS NULL
                 AND (SELECT k.id FROM integration.data_archive AS k WHERE k.id = u.id LIMIT 1) IS NULL)
             AND (u.dedup IS NULL OR (
                 SELECT k.id FROM integration.data_archive AS k
@@ -448,7 +593,7 @@ BEGIN
         LEFT JOIN LATERAL (SELECT u.id WHERE u.id = ANY (v_new)) AS n ON true
         LEFT JOIN LATERAL (
             SELECT u.id WHERE p_given[u.at] IS NOT NULL AND (
-                (SELECT k.id FROM integration.v_deliveries AS k WHERE k.id = u.id LIMIT 1) IS NOT NULL
+                (SELECT k.id FROM integration._rows AS k WHERE k.id = u.id LIMIT 1) IS NOT NULL
                 OR (SELECT k.id FROM integration.data_archive AS k WHERE k.id = u.id LIMIT 1) IS NOT NULL)
             UNION ALL
             SELECT k.id FROM integration.{table}_live AS k
@@ -464,6 +609,6 @@ BEGIN
     END IF;
 END $f$;
 $ddl$;
-        EXECUTE replace(ddl, '{table}', t);
+        EXECUTE replace(replace(ddl, '{head}', head), '{table}', t);
     END LOOP;
 END $do$;

@@ -1,10 +1,12 @@
 -- What people and housekeeping ask for: retry, cancel, replay, pause, restore, archiving, counts, one delivery's history,
 -- bulk loads. SQLSTATE HO002 is an illegal transition, HO003 not found; the message is for people.
 
--- The table that holds a delivery (data_staging, deliveries or data_archive) and where it stands; locked where it is live.
+-- The table that holds a delivery (data_staging, deliveries or data_archive) and where it stands; locked where it is live, and
+-- taken out of its lane.
 CREATE FUNCTION integration._find(p_id bigint, OUT "table" text, OUT status text, OUT kind text, OUT app text)
 LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM integration._land_one(p_id);
     SELECT 'data_staging', d.status, d.kind, d.target_app INTO "table", status, kind, app
         FROM integration.data_staging_live AS d WHERE d.id = p_id FOR NO KEY UPDATE;
     IF FOUND THEN RETURN; END IF;
@@ -197,7 +199,7 @@ BEGIN
             USING ERRCODE = 'HO002', HINT = 'only what has ended is archived; `handover cancel` ends it';
     END IF;
     SELECT i AS id INTO v FROM unnest(p_ids) AS i
-        WHERE (SELECT d.id FROM integration.v_deliveries AS d WHERE d.id = i LIMIT 1) IS NULL
+        WHERE (SELECT d.id FROM integration._rows AS d WHERE d.id = i LIMIT 1) IS NULL
           AND (SELECT d.id FROM integration.data_archive AS d WHERE d.id = i LIMIT 1) IS NULL LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'there is no delivery %', v.id USING ERRCODE = 'HO003';

@@ -26,6 +26,36 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
        AND rescues BETWEEN 0 AND 4294967295 AND snoozes BETWEEN 0 AND 4294967295
 $$;
 
+-- The error for what a worker holds.
+CREATE FUNCTION integration._held_by_worker(p_id bigint, p_holder text, p_until timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL cannot end it',
+        p_id, p_holder, to_char(p_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+        USING ERRCODE = 'HO002',
+        HINT = 'who pulled it ends it with integration.ack or integration.fail; claim only rows WHERE status = ''pending''; '
+            || 'nothing was changed';
+END $$;
+
+-- Which of these apps are claimed by lanes (0010). To the end of this transaction that stays so, and nothing of those is claimed:
+-- a claim by lanes locks no rows, and so would not see what is being changed here.
+CREATE FUNCTION integration._guard_lanes(p_apps text[]) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+    v_apps text[] := '{}';
+    v_app text;
+BEGIN
+    FOR v_app IN SELECT app FROM unnest(p_apps) AS app WHERE app IS NOT NULL ORDER BY app COLLATE "C" LOOP
+        IF integration._by_lanes(v_app) THEN
+            PERFORM integration._lock_claims('data_staging', v_app);
+            v_apps := v_apps || v_app;
+        END IF;
+    END LOOP;
+    IF v_apps <> '{}' AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'the records of % are claimed by lanes: plain SQL changes their status only in transactions that are READ COMMITTED',
+            v_apps[1] USING ERRCODE = 'HO002', HINT = 'nothing was changed';
+    END IF;
+    RETURN v_apps;
+END $$;
+
 -- What is deleted is not claimed: the claim passes it by, and takes the others.
 CREATE FUNCTION integration._sql_pass_by() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -76,7 +106,7 @@ BEGIN
     IF v_first_id <= v_last THEN
         SELECT n.id INTO v_given FROM new_rows AS n
             WHERE (SELECT a.id FROM integration.data_archive AS a WHERE a.id = n.id LIMIT 1) IS NOT NULL
-               OR (SELECT count(*) FROM integration.v_deliveries AS d WHERE d.id = n.id) > 1 LIMIT 1;
+               OR (SELECT count(*) FROM integration._rows AS d WHERE d.id = n.id) > 1 LIMIT 1;
         IF v_given IS NOT NULL THEN
             RAISE EXCEPTION 'this id is taken (%): leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';
         END IF;
@@ -109,6 +139,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v record;
     v_bad record;
+    v_apps text[];
 BEGIN
     SELECT count(*) AS rows, count(o.id) AS matched,
         bool_or(n.status <> o.status) AS moved,
@@ -132,14 +163,29 @@ BEGIN
     IF v.matched <> v.rows THEN
         RAISE EXCEPTION 'an id cannot be changed' USING ERRCODE = 'HO002', HINT = 'nothing was changed';
     END IF;
+    IF '{table}' = 'data_staging' AND (v.moved OR v.renamed) THEN
+        v_apps := integration._guard_lanes(ARRAY(
+            SELECT DISTINCT u.app FROM old_rows AS o JOIN new_rows AS n USING (id), unnest(ARRAY[o.target_app, n.target_app]) AS u (app)
+            WHERE n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app));
+        SELECT o.id, l.holder, l.lease_until INTO v_bad FROM integration.lanes AS l, unnest(l.ids) AS i (id)
+            JOIN old_rows AS o ON o.id = i.id JOIN new_rows AS n ON n.id = i.id
+            WHERE l.app = ANY (v_apps) AND (n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app) ORDER BY o.id LIMIT 1;
+        IF FOUND THEN
+            PERFORM integration._held_by_worker(v_bad.id, v_bad.holder, v_bad.lease_until);
+        END IF;
+        SELECT n.id, n.target_app INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
+            WHERE n.target_app = ANY (v_apps) AND o.status = 'pending' AND n.status IN ('processing', 'completed')
+            ORDER BY n.id LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the records of % are claimed by lanes: plain SQL cannot claim delivery %', v_bad.target_app, v_bad.id
+                USING ERRCODE = 'HO002', HINT = 'take them with integration.pull and end them with integration.ack; or take '
+                    || '`claim: lanes` away from the app; nothing was changed';
+        END IF;
+    END IF;
     IF v.held THEN
         SELECT o.* INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
             WHERE n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL ORDER BY o.id LIMIT 1;
-        RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL cannot end it',
-            v_bad.id, v_bad.leased_by, to_char(v_bad.lease_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-            USING ERRCODE = 'HO002',
-            HINT = 'who pulled it ends it with integration.ack or integration.fail; claim only rows WHERE status = ''pending''; '
-                || 'nothing was changed';
+        PERFORM integration._held_by_worker(v_bad.id, v_bad.leased_by, v_bad.lease_until);
     END IF;
     IF v.token THEN
         RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
@@ -222,7 +268,18 @@ END $f$;
 
 CREATE FUNCTION integration._sql_delete_{table}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = integration, pg_catalog, pg_temp AS $f$
+DECLARE
+    v_bad record;
+    v_apps text[];
 BEGIN
+    IF '{table}' = 'data_staging' THEN
+        v_apps := integration._guard_lanes(ARRAY(SELECT DISTINCT target_app FROM old_rows WHERE status = 'pending'));
+        SELECT o.id, l.holder, l.lease_until INTO v_bad FROM integration.lanes AS l, unnest(l.ids) AS i (id)
+            JOIN old_rows AS o ON o.id = i.id WHERE l.app = ANY (v_apps) ORDER BY o.id LIMIT 1;
+        IF FOUND THEN
+            PERFORM integration._held_by_worker(v_bad.id, v_bad.holder, v_bad.lease_until);
+        END IF;
+    END IF;
     INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, -count(*) FROM old_rows GROUP BY 1, 2, 3;
     INSERT INTO integration.source_tally SELECT c.source_app, c.kind, w.what, w.sign * c.n
         FROM (SELECT source_app, kind, count(*) AS n FROM old_rows GROUP BY 1, 2) AS c,

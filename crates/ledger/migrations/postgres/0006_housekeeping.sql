@@ -102,5 +102,7 @@ $$;
 CREATE FUNCTION integration._holders() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT leased_by FROM integration.data_staging_live WHERE status = 'processing' AND position(':' IN leased_by) = 0
     UNION
+    SELECT holder FROM integration.lanes WHERE position(':' IN holder) = 0
+    UNION
     SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND position(':' IN leased_by) = 0
 $$;

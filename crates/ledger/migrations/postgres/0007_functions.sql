@@ -102,7 +102,7 @@ BEGIN
         RAISE EXCEPTION 'the token holds nothing: its lease ran out, or all of it has ended' USING ERRCODE = 'HO001',
             HINT = 'nothing was changed; what was done under it may be done again elsewhere';
     END IF;
-    SELECT d.status, d.leased_by INTO v FROM integration.data_staging AS d WHERE d.id = v_id;
+    SELECT d.status, d.leased_by INTO v FROM integration.v_data_staging AS d WHERE d.id = v_id;
     v_what := CASE
         WHEN NOT FOUND AND EXISTS (SELECT FROM integration.data_archive AS a WHERE a.id = v_id) THEN 'it is archived'
         WHEN NOT FOUND THEN 'there is no such record'

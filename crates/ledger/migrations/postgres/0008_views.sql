@@ -12,7 +12,7 @@ CREATE VIEW integration.v_queue_depth AS
             (SELECT min(o.created_at) FROM (
                 (SELECT d.created_at FROM integration.data_staging AS d
                  WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
-                   AND d.deleted_at IS NULL ORDER BY d.priority DESC, d.id LIMIT 1)
+                   AND d.deleted_at IS NULL AND d.id NOT IN (SELECT unnest(ids) FROM integration.lanes) ORDER BY d.priority DESC, d.id LIMIT 1)
                 UNION ALL
                 (SELECT d.created_at FROM integration.deliveries AS d
                  WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
@@ -90,7 +90,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
     EXECUTE format('GRANT SELECT ON integration.data_staging, integration.deliveries, integration.data_archive,
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
-        integration.loads, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
+        integration.loads, integration.lane_apps, integration.lanes, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
         integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
         integration.v_conservation TO %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);

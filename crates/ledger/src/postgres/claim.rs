@@ -7,6 +7,7 @@
 use super::PostgresLedger;
 use super::claimed;
 use super::error::{Again, Attempt, Fault, sql};
+use super::lanes;
 use super::row::{bounded, get, id};
 use super::tx::{Tries, Tx, number, numbers, seconds, text, texts, time};
 use crate::api::{Claim, Held, Queue, Rescued};
@@ -17,17 +18,18 @@ use std::time::Duration;
 use tokio_postgres::Row;
 
 /// A claimed delivery, and why its data cannot be handed to an app, where that is so.
-type Taken = (Delivery, Option<String>);
+pub(super) type Taken = (Delivery, Option<String>);
 
 const QUEUES: [Queue; 2] = [Queue::Deliveries, Queue::Records];
 /// Losing a claim with the server is as if its holder had died, so it is not waited for on the disk.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+pub(super) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
 /// A rescue takes so many at a time.
 const RESCUED_MAX: i64 = 5_000;
 
 pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<Delivery>> {
     let lease = lease_seconds(claim.lease)?;
-    let token = LeaseToken::random();
+    let token = ledger.lanes.token(claim);
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
@@ -74,7 +76,10 @@ async fn take(
             false => Ok(Vec::new()),
         };
         let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, max).await,
+            Ok(rows) if rows.is_empty() => match lanes::take_once(ledger, claim, token, lease, max).await {
+                Ok(None) => take_once(ledger, claim, token, lease, max).await,
+                taken => taken.map(Option::unwrap_or_default),
+            },
             other => other,
         };
         match attempt {
@@ -119,16 +124,17 @@ async fn take_once(
     batch(&rows, claim, token)
 }
 
-fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
+/// The deliveries of a batch; it came as one row.
+pub(super) fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     rows.first().map_or(Ok(Vec::new()), |row| claimed::deliveries(row, claim, token))
 }
 
 /// What a claim whose answer was lost has taken.
 async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     let query = format!(
-        "SELECT {} FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1",
+        "SELECT {} FROM integration.{} WHERE status = 'processing' AND lease_token = $1",
         claimed::COLUMNS,
-        claim.queue.named()
+        claim.queue.seen()
     );
     let rows = ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await?;
     batch(&rows, claim, token)
@@ -181,7 +187,9 @@ pub(super) async fn lost(ledger: &PostgresLedger, held: &[Held]) -> Result<Vec<H
         }
         let query = format!(
             "SELECT d.id, d.lease_token FROM unnest($1, $2) AS h (id, token) \
-             JOIN integration.{}_live AS d ON d.id = h.id AND d.lease_token = h.token AND d.status = 'processing'",
+             JOIN integration.{}_live AS d ON d.id = h.id AND d.lease_token = h.token AND d.status = 'processing' \
+             UNION ALL SELECT h.id, h.token FROM unnest($1, $2) AS h (id, token) \
+             JOIN integration.lanes AS l ON l.token = h.token AND h.id = ANY (l.ids)",
             queue.named()
         );
         let rows = ledger.read("check leases", &query, &[numbers(&ids), texts(&tokens)]).await?;
@@ -197,7 +205,9 @@ pub(super) async fn lost(ledger: &PostgresLedger, held: &[Held]) -> Result<Vec<H
 /// Whether the claim stands, in this transaction and to its end.
 pub(super) async fn stands(tx: &mut Tx<'_>, held: &Held) -> Attempt<bool> {
     let query = format!(
-        "SELECT FROM integration.{}_live WHERE id = $1 AND lease_token = $2 AND status = 'processing' FOR NO KEY UPDATE",
+        "SELECT FROM (SELECT FROM integration.{}_live WHERE id = $1 AND lease_token = $2 AND status = 'processing' \
+         FOR NO KEY UPDATE) AS usual \
+         UNION ALL SELECT FROM (SELECT FROM integration.lanes WHERE token = $2 AND $1 = ANY (ids) FOR UPDATE) AS lane",
         held.queue.named()
     );
     let rows = tx.rows("check a lease", &query, &[number(&held.id.0), text(&held.token.0)]).await?;
@@ -241,7 +251,8 @@ pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held]) -> Attempt<usize> {
 pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
     let query = "SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND leased_by IS NOT NULL \
                  UNION SELECT leased_by FROM integration.data_staging_live \
-                 WHERE status = 'processing' AND leased_by IS NOT NULL ORDER BY 1";
+                 WHERE status = 'processing' AND leased_by IS NOT NULL \
+                 UNION SELECT holder FROM integration.lanes ORDER BY 1";
     let rows = ledger.read("list the holders", query, &[]).await?;
     rows.iter().map(|row| get(row, 0).map(HolderId).map_err(|fault| fault.error)).collect()
 }
@@ -257,7 +268,8 @@ pub(super) async fn any_lost(ledger: &PostgresLedger, lost: &[HolderId]) -> Resu
             queue.named()
         )
     };
-    let query = format!("SELECT {} OR {}", one(Queue::Deliveries), one(Queue::Records));
+    let query =
+        format!("SELECT {} OR {} OR {}", one(Queue::Deliveries), one(Queue::Records), lanes::ANY_LOST);
     let rows = ledger.read("look for lost work", &query, &[time(&now), texts(&lost)]).await?;
     rows.first().map_or(Ok(false), |row| get(row, 0).map_err(|fault| fault.error))
 }

@@ -2,8 +2,8 @@
 
 use super::tx::in_transaction;
 use super::{
-    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
-    transfer,
+    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, lanes, loads, names, push, query,
+    schedules, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
@@ -80,6 +80,10 @@ impl Ledger for PostgresLedger {
         Ok(claimed)
     }
 
+    async fn claim_by(&self, actor: &str, lanes: Vec<String>, usual: Vec<String>) -> Result<()> {
+        lanes::claim_by(self, actor, lanes, usual).await
+    }
+
     async fn renew(&self, held: Vec<Held>, lease: Duration) -> Result<Vec<Held>> {
         if held.is_empty() {
             return Ok(held);
@@ -112,7 +116,10 @@ impl Ledger for PostgresLedger {
             return Ok(Vec::new());
         }
         fault::point("complete.before_commit")?;
-        let answered = in_transaction!(self, |tx| answer::answer(tx, &answers))?;
+        let answered = match lanes::answer(self, &answers).await? {
+            Some(answered) => answered,
+            None => in_transaction!(self, |tx| answer::answer(tx, &answers))?,
+        };
         committed("complete.committed");
         Ok(answered)
     }

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = migrations![
     7 "0007_functions",
     8 "0008_views",
     9 "0009_files",
+    10 "0010_lanes",
 ];
 
 /// The lock of all migrators: "HANDOVER" in ASCII.

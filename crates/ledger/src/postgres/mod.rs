@@ -20,6 +20,7 @@ mod claimed;
 mod clock;
 mod error;
 mod finish;
+mod lanes;
 mod ledger_impl;
 mod loads;
 mod migrate;
@@ -50,6 +51,7 @@ pub struct PostgresLedger {
     connections: Arc<Connections>,
     server: Arc<ServerClock>,
     wake: Wake,
+    lanes: lanes::Lanes,
     identity: String,
     /// Of tests; else the server's clock rules.
     clock: Option<Arc<dyn Clock>>,
@@ -123,7 +125,15 @@ impl PostgresLedger {
         let connections = Arc::new(Connections::new(address, handle.clone())?);
         let server = Arc::new(ServerClock::default());
         let wake = Wake::new(connections.clone(), server.clone(), handle);
-        Ok(Self { connections, server, wake, identity: String::new(), clock, runtime: Some(runtime) })
+        Ok(Self {
+            connections,
+            server,
+            wake,
+            lanes: lanes::Lanes::default(),
+            identity: String::new(),
+            clock,
+            runtime: Some(runtime),
+        })
     }
 
     /// Runs something to its end, wherever this is called: also on a thread of another runtime.

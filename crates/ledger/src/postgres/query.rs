@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-const TABLES: [&str; 2] = ["deliveries_live", "data_staging_live"];
+const TABLES: [&str; 2] = ["deliveries_live", "v_data_staging"];
 const ARCHIVE: &str = "data_archive";
 
 /// Reads all rows in one way.
@@ -124,7 +124,7 @@ pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result
 }
 
 pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp>> {
-    let due = TABLES.map(|table| {
+    let due = ["deliveries_live", "data_staging_live"].map(|table| {
         format!(
             "SELECT min(run_at) AS t FROM integration.{table} WHERE status = 'pending' AND run_at > created_at \
              AND run_at > (SELECT at FROM now) \
@@ -133,7 +133,8 @@ pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp
         )
     });
     let query = format!(
-        "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({}) AS due",
+        "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({} \
+         UNION ALL SELECT min(lease_until) FROM integration.lanes WHERE lease_until > (SELECT at FROM now)) AS due",
         due.join(" UNION ALL ")
     );
     let now = ledger.now();

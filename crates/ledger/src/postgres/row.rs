@@ -27,6 +27,14 @@ impl Queue {
             Queue::Records => "data_staging",
         }
     }
+
+    /// Where its rows are seen as they stand: records that are in flight by lanes too.
+    pub(super) fn seen(self) -> &'static str {
+        match self {
+            Queue::Deliveries => "deliveries_live",
+            Queue::Records => "v_data_staging",
+        }
+    }
 }
 
 /// A time of the server, kept within ours. Seconds before and after 2000 beyond all bounds are its infinities.

@@ -6,8 +6,9 @@ use super::query::get;
 use super::row::{COLUMNS, checked, parsed};
 use super::writer::{Write, bounded};
 use crate::api::{Claim, Held, Queue, Rescued};
+use crate::backoff::places_of_age;
 use handover_core::clock::rfc3339;
-use handover_core::limits::RESCUES_MAX;
+use handover_core::limits::{AGED_AFTER_MS, RESCUES_MAX};
 use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, LeaseToken, Result, Status};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -16,17 +17,41 @@ use std::time::Duration;
 /// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
 /// time, oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
 pub(super) fn candidates(queue: Queue) -> String {
+    runnable(queue, "", "priority DESC, id")
+}
+
+/// The same by age alone, for the places of what has waited longest: `?2` is so long ago that it has.
+pub(super) fn aged(queue: Queue) -> String {
+    let index = match queue {
+        Queue::Deliveries => "INDEXED BY idx_deliveries_oldest",
+        Queue::Records => "INDEXED BY idx_oldest",
+    };
+    runnable(queue, index, "created_at, id")
+}
+
+fn runnable(queue: Queue, index: &str, order: &str) -> String {
     let table = queue.table();
     format!(
-        "SELECT id FROM {table} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+        "SELECT id FROM {table} AS d {index} WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
          AND (order_key IS NULL OR (\
               NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
                           AND e.status = 'processing') \
               AND NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
                           AND e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))) \
          AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) \
-         ORDER BY priority DESC, id LIMIT ?3"
+         ORDER BY {order} LIMIT ?3"
     )
+}
+
+/// Whether what waits for an app has more than one priority; else the usual order is that of age.
+pub(super) fn mixed(queue: Queue) -> String {
+    let table = queue.table();
+    let first = |order| {
+        format!(
+            "(SELECT priority FROM {table} WHERE status = 'pending' AND target_app = ?1 ORDER BY priority {order} LIMIT 1)"
+        )
+    };
+    format!("SELECT 1 WHERE {} > {}", first("DESC"), first("ASC"))
 }
 
 /// Whether a claim would find anything: asked before, so that an idle process does not write.
@@ -42,7 +67,16 @@ pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
     let token = LeaseToken::random();
     let mut claimed: Vec<Delivery> = Vec::new();
     loop {
-        let mut found = take(write, claim, &token, &until, claim.max - claimed.len())?;
+        let max = claim.max - claimed.len();
+        let mut found = take_aged(write, claim, &token, &until, places_of_age(max, &token))?;
+        found.extend(take(
+            write,
+            claim,
+            &token,
+            (&write.now, &until),
+            candidates(claim.queue),
+            max - found.len(),
+        )?);
         found.sort_by_key(|(delivery, _)| delivery.id);
         let moves: Vec<Moved> = found
             .iter()
@@ -74,19 +108,51 @@ fn app_of(delivery: &Delivery) -> &str {
 
 type Found = (Delivery, Option<String>);
 
-fn take(write: &Write<'_>, claim: &Claim, token: &LeaseToken, until: &str, max: usize) -> Result<Vec<Found>> {
+/// Takes what has waited longest, and for long enough, whatever its priority.
+fn take_aged(
+    write: &Write<'_>,
+    claim: &Claim,
+    token: &LeaseToken,
+    until: &str,
+    places: usize,
+) -> Result<Vec<Found>> {
+    if places == 0 {
+        return Ok(Vec::new());
+    }
+    let mixed = write
+        .sql
+        .prepare_cached(&mixed(claim.queue))
+        .and_then(|mut statement| statement.exists(params![claim.app]))
+        .map_err(sql("look for what has waited longest"))?;
+    let Ok(waited) = write.at.checked_sub(Duration::from_millis(AGED_AFTER_MS)) else {
+        return Ok(Vec::new());
+    };
+    match mixed {
+        true => take(write, claim, token, (&rfc3339(waited), until), aged(claim.queue), places),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Takes at most `max` of the candidates of this query that could run since the first of these times; the second is the lease's end.
+fn take(
+    write: &Write<'_>,
+    claim: &Claim,
+    token: &LeaseToken,
+    (since, until): (&str, &str),
+    candidates: String,
+    max: usize,
+) -> Result<Vec<Found>> {
     let text = format!(
         "UPDATE {} SET status = 'processing', attempts = attempts + 1, lease_token = ?4, leased_by = ?5, lease_until = ?6, \
-         updated_at = ?2 WHERE id IN ({}) RETURNING {COLUMNS}",
+         updated_at = ?7 WHERE id IN ({candidates}) RETURNING {COLUMNS}",
         claim.queue.table(),
-        candidates(claim.queue)
     );
     write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
             let max = i64::try_from(max).unwrap_or(i64::MAX);
-            let values = params![claim.app, write.now, max, token.0, claim.holder.0, until];
+            let values = params![claim.app, since, max, token.0, claim.holder.0, until, write.now];
             statement.query_map(values, checked)?.collect()
         })
         .map_err(sql("claim"))

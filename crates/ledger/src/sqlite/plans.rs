@@ -64,6 +64,16 @@ fn a_claim_goes_by_its_order_and_sorts_nothing() {
 }
 
 #[test]
+fn what_has_waited_longest_is_found_by_its_age() {
+    let connection = ledger();
+    for (queue, prefix) in [(Queue::Deliveries, "idx_deliveries_"), (Queue::Records, "idx_")] {
+        let (oldest, target) = (format!("{prefix}oldest"), format!("{prefix}target_app"));
+        assert_by(&connection, &claim::aged(queue), &[&oldest]);
+        assert_in_order(&connection, &claim::mixed(queue), &[&target]);
+    }
+}
+
+#[test]
 fn a_rescue_goes_by_lease_and_by_holder() {
     let connection = ledger();
     assert_by(&connection, &claim::to_rescue(Queue::Deliveries), &["idx_deliveries_leases"]);

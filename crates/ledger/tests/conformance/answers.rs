@@ -46,11 +46,14 @@ pub(crate) async fn each_answer_ends_its_delivery<B: Backend>() {
         let one = w.get(all[0]).await;
         assert_eq!(
             (one.status, one.result, one.processed_at),
-            (Status::Completed, Some(json!({ "rows": 7 })), Some(w.now()))
+            (w.stands(kind, Status::Completed), Some(json!({ "rows": 7 })), Some(w.now()))
         );
         assert_eq!((one.lease_token, one.lease_until), (None, None));
         let plain = w.get(all[3]).await;
-        assert_eq!((plain.status, plain.result, plain.last_error), (Status::Completed, None, None));
+        assert_eq!(
+            (plain.status, plain.result, plain.last_error),
+            (w.stands(kind, Status::Completed), None, None)
+        );
         assert_eq!(w.get(all[2]).await.last_error.as_deref(), Some("it broke"));
         assert_eq!(w.status(all[5]).await, Status::Processing, "of which nothing was said");
         let follows = w.get(next[0]).await;
@@ -58,7 +61,7 @@ pub(crate) async fn each_answer_ends_its_delivery<B: Backend>() {
         assert_eq!(w.get(next[1]).await.status, Status::Completed);
         for id in [all[0], all[3], all[4]] {
             let audit = w.ledger.audit(id).await.unwrap();
-            let steps: Vec<_> = audit.iter().map(|e| (e.actor.as_str(), e.to)).collect();
+            let steps: Vec<_> = audit.iter().take(3).map(|e| (e.actor.as_str(), e.to)).collect();
             assert_eq!(
                 steps,
                 [
@@ -87,7 +90,10 @@ pub(crate) async fn a_stale_answer_leaves_the_others<B: Backend>() {
         for stale in &answered[1..] {
             assert!(matches!(stale, Answered::Stale(why) if why.contains("no longer ours")), "{stale:?}");
         }
-        assert_eq!((w.status(all[0]).await, w.status(all[1]).await), (Status::Completed, Status::Failed));
+        assert_eq!(
+            (w.status(all[0]).await, w.status(all[1]).await),
+            (w.stands(kind, Status::Completed), Status::Failed)
+        );
         // Another's token ends nothing.
         let foreign = Held { token: LeaseToken::random(), ..token.clone() };
         let answered = w.ledger.answer(answers(&foreign, vec![done(all[2])], false)).await.unwrap();
@@ -135,7 +141,7 @@ pub(crate) async fn a_thousand_at_once<B: Backend>() {
         assert!(answered.iter().all(|one| *one == Answered::Completed(vec![])));
         for index in [0, 1, 699, 701, 1_023, 1_024, 1_025, 2_048, 2_499] {
             let audit = w.ledger.audit(all[index]).await.unwrap();
-            let steps: Vec<_> = audit.iter().map(|e| (e.from, e.to)).collect();
+            let steps: Vec<_> = audit.iter().take(3).map(|e| (e.from, e.to)).collect();
             let expected = [
                 (None, Status::Pending),
                 (Some(Status::Pending), Status::Processing),
@@ -147,7 +153,8 @@ pub(crate) async fn a_thousand_at_once<B: Backend>() {
         // One line for each transition of each delivery, however they are kept.
         let (first, last) = (all[0], all[2_499]);
         let lines = format!("SELECT count(*) FROM v_audit WHERE delivery_id BETWEEN {first} AND {last}");
-        assert_eq!(w.number(&lines).await, 2_499 * 3 + 2);
+        let each = if w.stands(kind, Status::Completed) == Status::Archived { 4 } else { 3 };
+        assert_eq!(w.number(&lines).await, 2_499 * each + 2);
         w.check_counts().await;
     }
 }

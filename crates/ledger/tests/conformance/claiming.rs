@@ -195,3 +195,74 @@ pub(crate) async fn a_claim_of_nothing_or_of_no_app<B: Backend>() {
         assert_eq!(w.claim(kind, "a", 1).await.len(), 1);
     }
 }
+
+/// Hurried ones, more than a claim takes.
+async fn hurry<B: Backend>(w: &World<B>, kind: Kind, count: usize) -> Vec<DeliveryId> {
+    let hurried = vec![NewDelivery { priority: 9, ..new(kind, "a") }; count];
+    w.ledger.push("test", hurried).await.unwrap().into_iter().map(|pushed| pushed.id()).collect()
+}
+
+/// However many come with a higher priority, one place in eight goes to what has waited longest, once it has waited a minute.
+pub(crate) async fn what_has_waited_longest_has_its_places<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let mut waits = vec![];
+        for priority in [0, -5, 0, 3] {
+            waits.push(w.push(NewDelivery { priority, ..new(kind, "a") }).await);
+        }
+        let hurried = hurry(&w, kind, 20).await;
+        assert_eq!(ids(&w.claim(kind, "a", 16).await), hurried[..16], "a minute has not passed");
+        w.advance(61);
+        let hurried = [&hurried[16..], &hurry(&w, kind, 40).await].concat();
+        let claimed = w.claim(kind, "a", 16).await;
+        assert_eq!(
+            ids(&claimed),
+            [&hurried[..14], &[waits[0], waits[1]]].concat(),
+            "the oldest, whatever their priority"
+        );
+        let claimed = w.claim(kind, "a", 16).await;
+        assert_eq!(ids(&claimed), [&hurried[14..28], &[waits[3], waits[2]]].concat());
+        w.check_counts().await;
+    }
+}
+
+/// Claims for less than eight get there too, by lot.
+pub(crate) async fn single_claims_come_to_what_has_waited_longest<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let waits = w.push(new(kind, "a")).await;
+        w.advance(61);
+        let mut claims = 0;
+        loop {
+            claims += 1;
+            assert!(claims < 400, "it starves");
+            hurry(&w, kind, 1).await;
+            let claimed = w.claim(kind, "a", 1).await;
+            if ids(&claimed) == [waits] {
+                break;
+            }
+        }
+    }
+}
+
+/// Age overtakes priority, never the order within a key.
+pub(crate) async fn what_has_waited_longest_keeps_its_order_key<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let (first, second) = (w.push(ordered(kind, "x")).await, w.push(ordered(kind, "x")).await);
+        w.advance(61);
+        hurry(&w, kind, 60).await;
+        let claimed = w.claim(kind, "a", 16).await;
+        assert_eq!(
+            claimed.iter().filter(|one| one.priority == 0).map(|one| one.id).collect::<Vec<_>>(),
+            [first]
+        );
+        let claimed = w.claim(kind, "a", 16).await;
+        assert!(claimed.iter().all(|one| one.priority == 9), "its first is being worked on");
+        w.complete(&Held { token: held(&w.get(first).await).token, id: first, queue: kind.into() })
+            .await
+            .unwrap();
+        let claimed = w.claim(kind, "a", 16).await;
+        assert!(ids(&claimed).contains(&second));
+    }
+}

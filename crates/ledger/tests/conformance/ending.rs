@@ -12,7 +12,7 @@ pub(crate) async fn completing_hands_over<B: Backend>() {
         let end = NewDelivery { target_app: None, ..new(Kind::File, "") };
         let next = w.ledger.complete(completion(&held, vec![new(kind, "b"), elsewhere, end])).await.unwrap();
         let done = w.get(id).await;
-        assert_eq!((done.status, done.processed_at), (Status::Completed, Some(w.now())));
+        assert_eq!((done.status, done.processed_at), (w.stands(kind, Status::Completed), Some(w.now())));
         assert_eq!((done.result, done.last_error, done.lease_token), (Some(json!({"rows": 1})), None, None));
         assert_eq!((w.get(next[0]).await.parent_id, w.status(next[0]).await), (Some(id), Status::Pending));
         assert_eq!(w.get(next[1]).await.parent_id, Some(DeliveryId(1234)));

@@ -1,7 +1,7 @@
 //! Apps: what runs, how often, for how long, and where its files lie.
 
 use super::builtin::{self, BuiltIn};
-use super::command::{Input, Mode, Output, Placeholder, Program};
+use super::command::{ClaimBy, Input, Mode, Output, Placeholder, Program};
 use super::decode::decode;
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
@@ -29,6 +29,8 @@ pub struct App {
     pub runs: Runs,
     /// How many of its deliveries run at the same time on this machine; a source has one.
     pub workers: usize,
+    /// How its records are claimed.
+    pub claim: ClaimBy,
     /// How often a delivery is tried again after its first attempt.
     pub retries: u32,
     /// How long one run may take.
@@ -116,6 +118,9 @@ pub(crate) struct RawApp {
     /// How many deliveries run at the same time; by default one for each core.
     #[schemars(range(min = 1, max = 1024))]
     pub(crate) workers: Option<u32>,
+    /// How its records are claimed: each marked as claimed (`rows`, the default), or noted by the batch and archived as soon as
+    /// they are completed (`lanes`), which is faster on PostgreSQL and refuses plain SQL's claims.
+    pub(crate) claim: Option<ClaimBy>,
     /// How often a delivery is tried again; by default 3 times.
     #[schemars(range(min = 0, max = 1000))]
     pub(crate) retries: Option<u32>,
@@ -188,6 +193,7 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         folder,
         runs: runs?,
         workers: 1,
+        claim: raw.claim.unwrap_or_default(),
         retries: raw.retries.unwrap_or(limits::RETRIES_DEFAULT),
         timeout: raw.timeout.unwrap_or(Duration::from_millis(limits::TIMEOUT_DEFAULT_MS)),
         type_name,

@@ -111,6 +111,17 @@ pub enum Output {
     None,
 }
 
+/// How an app's records are claimed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClaimBy {
+    /// Each record is marked as claimed.
+    #[default]
+    Rows,
+    /// What a worker has is noted in one row, and what is completed goes to the archive at once.
+    Lanes,
+}
+
 /// How long a program lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -36,7 +36,7 @@ pub(crate) use app::is_kept;
 pub use app::{App, Runs};
 pub use apps::Apps;
 pub use builtin::BuiltIn;
-pub use command::{Input, Mode, Output, Placeholder, Placeholders, Program};
+pub use command::{ClaimBy, Input, Mode, Output, Placeholder, Placeholders, Program};
 pub use diff::Changes;
 pub use doors::{Doors, Enters};
 pub use environment::Lookup;

@@ -32,6 +32,7 @@ pub(crate) use sources::known_unreadable;
 use crate::config::Config;
 use crate::context::Process;
 use crate::engine::events::{Event, Observer};
+use crate::operations::records;
 use crate::program::{Guard, HolderState, sweep_leftovers};
 use crate::project::Project;
 use generation::Generation;
@@ -99,6 +100,7 @@ impl Engine {
             notify::listen(&process),
             ending.clone(),
         ));
+        records::tell_claims(&project, "run", None).await?;
         let generation = Generation::start(project.clone(), process.clone(), &options)?;
         let duties = begin_duties(&project, &process, &ending);
         Ok(Self { process, generation, earlier: Vec::new(), duties, notifying, end, options })
@@ -144,7 +146,8 @@ impl Engine {
     /// Swaps the configuration; one that cannot be made leaves the old one in force.
     async fn reload(&mut self, config: Config) {
         let project = self.generation.project().with_config(config);
-        match Generation::start(project, self.process.clone(), &self.options) {
+        let told = records::tell_claims(&project, "run", None).await;
+        match told.and_then(|()| Generation::start(project, self.process.clone(), &self.options)) {
             Ok(next) => {
                 let before = std::mem::replace(&mut self.generation, next);
                 before.end();

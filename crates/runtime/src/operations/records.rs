@@ -1,8 +1,21 @@
 //! Records by hand: who they may go to, and who takes them.
 
-use crate::config::UnknownApps;
+use crate::config::{ClaimBy, UnknownApps};
 use crate::project::Project;
 use handover_core::{Error, Result, suggest};
+
+/// Tells the ledger how the records of the declared apps are claimed, or of this one alone. Of others it stays as it is.
+///
+/// # Errors
+/// Where the ledger cannot be used.
+pub async fn tell_claims(project: &Project, actor: &str, only: Option<&str>) -> Result<()> {
+    let apps = project.config.apps.iter().filter(|app| only.is_none_or(|only| app.name.as_str() == only));
+    let (lanes, usual): (Vec<_>, Vec<_>) = apps.partition(|app| app.claim == ClaimBy::Lanes);
+    let names = |apps: Vec<&std::sync::Arc<crate::config::App>>| {
+        apps.into_iter().map(|app| app.name.to_string()).collect()
+    };
+    project.ledger.claim_by(actor, names(lanes), names(usual)).await
+}
 
 /// Checks the app that records are to go to, or are wanted for: a declared one, unless the configuration or the caller
 /// takes any.
