@@ -20,6 +20,8 @@ mod lanes;
 mod moving;
 #[path = "postgres/opening.rs"]
 mod opening;
+#[path = "postgres/plans.rs"]
+mod plans;
 #[path = "postgres/pooler.rs"]
 mod pooler;
 #[path = "postgres/speed.rs"]

@@ -75,12 +75,13 @@ CREATE TABLE integration.{table}_live PARTITION OF integration.{table} FOR VALUE
 -- What has been completed is in none of these, so that a long past costs the present nothing.
 CREATE INDEX {index}status_created ON integration.{table} (status, created_at)
     WHERE status IN ('pending', 'failed', 'archived');
--- The claim query's order, and what it skips by.
-CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC, id, run_at) WHERE status = 'pending';
+-- The claim query's order, and what it skips by. `id + 0`, here and where an order key's oldest is looked for: the primary key
+-- does not give that order, or it would be read from the first row ever on, whenever statistics make all priorities look alike.
+CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC, (id + 0), run_at) WHERE status = 'pending';
 -- What is to run later than it came; the rest may run now.
 CREATE INDEX {index}due ON integration.{table} (run_at) WHERE status = 'pending' AND run_at > created_at;
 CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE status = 'processing';
-CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, status, id)
+CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, status, (id + 0))
     WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
 CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX {index}replay ON integration.{table} (replay_of) WHERE replay_of IS NOT NULL;

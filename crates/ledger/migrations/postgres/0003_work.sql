@@ -58,7 +58,7 @@ DECLARE
     head text := $ddl$(d.order_key IS NULL OR (
                 (SELECT e.id FROM integration.{table}_live AS e
                  WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'pending'
-                   AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) = d.id
+                   AND e.deleted_at IS NULL ORDER BY e.id + 0 LIMIT 1) = d.id
                 AND (SELECT e.id FROM integration.{table}_live AS e
                      WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL
                 AND d.order_key <> ALL (p_keys)))$ddl$;
@@ -100,7 +100,7 @@ BEGIN
             WHERE d.status = 'pending' AND d.target_app = p_app AND d.priority = levels.priority
               AND d.run_at <= p_now - interval '1 minute' AND d.deleted_at IS NULL
               AND d.id NOT IN (SELECT unnest(p_skip)) AND {head}
-            ORDER BY d.id LIMIT p_places) AS oldest
+            ORDER BY d.id + 0 LIMIT p_places) AS oldest
         ORDER BY oldest.id LIMIT p_places) AS aged;
     RETURN coalesce(v_ids, '{}');
 END $f$;
@@ -126,17 +126,17 @@ BEGIN
                 SELECT id FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority > 0
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
-                ORDER BY priority DESC, id LIMIT v_max) AS above
+                ORDER BY priority DESC, id + 0 LIMIT v_max) AS above
             UNION ALL SELECT * FROM (
                 SELECT id FROM integration.{table}_live
-                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id >= p_from_id
+                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id + 0 >= p_from_id
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
-                ORDER BY priority DESC, id LIMIT v_max) AS usual
+                ORDER BY priority DESC, id + 0 LIMIT v_max) AS usual
             UNION ALL SELECT * FROM (
                 SELECT id FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority < 0
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
-                ORDER BY priority DESC, id LIMIT v_max) AS below
+                ORDER BY priority DESC, id + 0 LIMIT v_max) AS below
             LIMIT v_max) AS picked;
         RETURN v_aged || v_ids;
     END IF;
@@ -145,7 +145,7 @@ BEGIN
         SELECT id, order_key, priority FROM integration.{table}_live
         WHERE status = 'pending' AND target_app = p_app AND run_at <= p_now AND deleted_at IS NULL
           AND id NOT IN (SELECT unnest(v_skip))
-        ORDER BY priority DESC, id LIMIT greatest(2000, 4 * p_max))
+        ORDER BY priority DESC, id + 0 LIMIT greatest(2000, 4 * p_max))
     SELECT array_agg(id) INTO v_ids FROM (
         SELECT id FROM next_few AS d WHERE {head} ORDER BY priority DESC, id LIMIT v_max) AS free;
     IF v_ids IS NULL THEN
@@ -162,13 +162,13 @@ BEGIN
                 SELECT d.id, d.priority FROM keys, LATERAL (
                     SELECT e.id, e.priority, e.run_at, e.order_key FROM integration.{table}_live AS e
                     WHERE e.target_app = p_app AND e.order_key = keys.order_key AND e.status = 'pending'
-                      AND e.deleted_at IS NULL ORDER BY e.id LIMIT 1) AS d
+                      AND e.deleted_at IS NULL ORDER BY e.id + 0 LIMIT 1) AS d
                 WHERE d.run_at <= p_now AND d.id NOT IN (SELECT unnest(v_skip)) AND {head}
                 UNION ALL SELECT * FROM (
                     SELECT id, priority FROM integration.{table}_live
                     WHERE status = 'pending' AND target_app = p_app AND run_at <= p_now AND deleted_at IS NULL
                       AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
-                    ORDER BY priority DESC, id LIMIT v_max) AS unordered) AS heads
+                    ORDER BY priority DESC, id + 0 LIMIT v_max) AS unordered) AS heads
             ORDER BY priority DESC, id LIMIT v_max) AS free;
     END IF;
     RETURN v_aged || v_ids;
@@ -216,7 +216,7 @@ BEGIN
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT ctid AS tid, id, kind FROM integration.{table}_live
-            WHERE id = ANY (v_next) AND status = 'pending' AND run_at <= v_now AND deleted_at IS NULL
+            WHERE id = ANY (v_next) AND status COLLATE "C" = 'pending' AND run_at <= v_now AND deleted_at IS NULL
             FOR NO KEY UPDATE SKIP LOCKED) AS picked;
     ELSE
         v_next := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), v_now, '{}', '{}');
@@ -224,23 +224,23 @@ BEGIN
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
-                WHERE id = ANY (v_next) AND status = 'pending' AND run_at <= v_now AND deleted_at IS NULL
+                WHERE id = ANY (v_next) AND status COLLATE "C" = 'pending' AND run_at <= v_now AND deleted_at IS NULL
                 FOR NO KEY UPDATE SKIP LOCKED) AS aged
             UNION ALL SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority > 0
                   AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
-                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS above
+                ORDER BY priority DESC, id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS above
             UNION ALL SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
-                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id >= p_from_id
+                WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id + 0 >= p_from_id
                   AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
-                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS usual
+                ORDER BY priority DESC, id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS usual
             UNION ALL SELECT * FROM (
                 SELECT ctid AS tid, id, kind FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority < 0
                   AND run_at <= v_now AND deleted_at IS NULL AND order_key IS NULL AND id <> ALL (v_next)
-                ORDER BY priority DESC, id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS below
+                ORDER BY priority DESC, id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED) AS below
             LIMIT p_max) AS picked;
     END IF;
     IF v_ids IS NULL THEN
@@ -249,7 +249,7 @@ BEGIN
     RETURN QUERY
         UPDATE integration.{table}_live SET status = 'processing', attempts = attempts + 1, lease_token = p_token,
             leased_by = p_holder, lease_until = v_now + p_lease, updated_at = v_now
-        WHERE ctid = ANY (v_tids) AND status = 'pending' RETURNING *;
+        WHERE ctid = ANY (v_tids) AND status COLLATE "C" = 'pending' RETURNING *;
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
         (v_now, p_holder, integration._sparse(v_ids, v_least, v_most), int8range(v_least, v_most, '[]'), 'pending', 'processing');
     INSERT INTO integration.tally SELECT p_app, c.kind, s.status, s.sign * c.n
@@ -272,11 +272,11 @@ BEGIN
     END IF;
     IF p_ids IS NULL THEN
         RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
-            FROM integration.{table}_live AS d WHERE d.status = 'processing' AND d.lease_token = p_token ORDER BY d.id;
+            FROM integration.{table}_live AS d WHERE d.status = 'processing' AND d.lease_token = p_token ORDER BY d.id + 0;
     ELSE
         RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
             FROM integration.{table}_live AS d
-            WHERE d.id = ANY (p_ids) AND d.status = 'processing' AND d.lease_token = p_token;
+            WHERE d.id = ANY (p_ids) AND d.status COLLATE "C" = 'processing' AND d.lease_token = p_token;
     END IF;
 END $f$;
 
@@ -317,7 +317,7 @@ BEGIN
         WITH done AS (
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
                 last_error = NULL, lease_token = NULL, lease_until = NULL
-            WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
+            WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
             RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS has_key)
         SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
             min(target_app)
@@ -327,7 +327,7 @@ BEGIN
             UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
                 result = a.result, last_error = NULL, lease_token = NULL, lease_until = NULL
             FROM unnest(p_ids, p_results) AS a (id, result)
-            WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
+            WHERE d.id = a.id AND d.lease_token = p_token AND d.status COLLATE "C" = 'processing'
             RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS has_key)
         SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
             min(target_app)
@@ -380,7 +380,7 @@ BEGIN
               FROM unnest(p_ids, p_status, p_run_at, p_attempts, p_snoozes, p_errors, p_results)
                        AS u (id, status, run_at, attempts, snoozes, error, result)
               JOIN integration.{table}_live AS d ON d.id = u.id) AS a
-        WHERE d.id = a.id AND d.lease_token = p_token AND d.status = 'processing'
+        WHERE d.id = a.id AND d.lease_token = p_token AND d.status COLLATE "C" = 'processing'
         RETURNING d.id, d.target_app, d.kind, d.status, d.last_error, a.actor),
     counted AS (
         INSERT INTO integration.tally
@@ -415,11 +415,11 @@ BEGIN
     END IF;
     WITH held AS (
         SELECT id, leased_by FROM integration.{table}_live
-        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'),
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'),
     done AS (
         UPDATE integration.{table}_live SET status = 'pending', attempts = greatest(attempts - 1, 0), lease_token = NULL,
             leased_by = NULL, lease_until = NULL, updated_at = v_now
-        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing'
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
         RETURNING id, target_app, kind),
     counted AS (
         INSERT INTO integration.tally
@@ -453,7 +453,7 @@ BEGIN
     END IF;
     WITH held AS (
         UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
-        WHERE id = ANY (p_ids) AND lease_token = p_token AND status = 'processing' RETURNING id)
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing' RETURNING id)
     SELECT array_agg(id) INTO v_held FROM held;
     RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
 END $f$;
@@ -482,14 +482,14 @@ BEGIN
             CASE WHEN d.leased_by = ANY (p_lost) THEN 'the process that worked on it ended' ELSE 'its lease ran out' END AS why
         FROM integration.{table}_live AS d
         WHERE d.status = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost))
-        ORDER BY d.id LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
+        ORDER BY d.id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
     done AS (
         UPDATE integration.{table}_live AS d SET status = CASE WHEN l.too_often THEN 'failed' ELSE 'pending' END,
             attempts = greatest(d.attempts - 1, 0), rescues = d.rescues + 1, lease_token = NULL, leased_by = NULL,
             lease_until = NULL, updated_at = v_now, processed_at = CASE WHEN l.too_often THEN v_now END,
             last_error = CASE WHEN l.too_often
                 THEN format('given up after %s rescues: %s once more', d.rescues, l.why) ELSE l.why END
-        FROM lost AS l WHERE d.id = l.id AND d.status = 'processing'
+        FROM lost AS l WHERE d.id = l.id AND d.status COLLATE "C" = 'processing'
         RETURNING d.id, coalesce(d.target_app, '') AS app, d.kind, l.leased_by AS holder, d.status, d.last_error),
     counted AS (
         INSERT INTO integration.tally

@@ -99,14 +99,39 @@ async fn take_once(
     lease: f64,
     max: i64,
 ) -> Attempt<Vec<Taken>> {
+    let from = ledger.hints.from(claim);
+    let taken = take_from(ledger, claim, token, lease, max, from).await?;
+    let last = taken.iter().filter(|(delivery, _)| delivery.priority == 0).map(|(delivery, _)| delivery.id.0);
+    ledger.hints.ended(claim, taken.len(), last.max());
+    if taken.is_empty() && from > 0 {
+        return take_from(ledger, claim, token, lease, max, 0).await;
+    }
+    Ok(taken)
+}
+
+async fn take_from(
+    ledger: &PostgresLedger,
+    claim: &Claim,
+    token: &LeaseToken,
+    lease: f64,
+    max: i64,
+    from: i64,
+) -> Attempt<Vec<Taken>> {
     let now = ledger.now();
     let call = format!(
-        "SELECT {} FROM integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6)",
+        "SELECT {} FROM integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
         claimed::COLUMNS,
         claim.queue.named()
     );
-    let values =
-        [text(&claim.app), number(&max), text(&claim.holder.0), text(&token.0), seconds(&lease), time(&now)];
+    let values = [
+        text(&claim.app),
+        number(&max),
+        text(&claim.holder.0),
+        text(&token.0),
+        seconds(&lease),
+        time(&now),
+        number(&from),
+    ];
     let connection = ledger.connections.get().await?;
     connection.prepare(&call, &values).await.map_err(sql("claim"))?;
     let (begun, rows, committed) = tokio::join!(

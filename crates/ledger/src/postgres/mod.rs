@@ -20,6 +20,7 @@ mod claimed;
 mod clock;
 mod error;
 mod finish;
+mod hints;
 mod lanes;
 mod ledger_impl;
 mod loads;
@@ -51,6 +52,7 @@ pub struct PostgresLedger {
     connections: Arc<Connections>,
     server: Arc<ServerClock>,
     wake: Wake,
+    hints: hints::Hints,
     lanes: lanes::Lanes,
     identity: String,
     /// Of tests; else the server's clock rules.
@@ -129,6 +131,7 @@ impl PostgresLedger {
             connections,
             server,
             wake,
+            hints: hints::Hints::default(),
             lanes: lanes::Lanes::default(),
             identity: String::new(),
             clock,

@@ -39,12 +39,20 @@ pub(super) struct Tx<'a> {
     number: Option<String>,
     /// Whether there may be new work once it counts, and for whom as far as it is known.
     work: Option<BTreeSet<String>>,
+    /// Whether older work may wait again once it counts.
+    freed: bool,
 }
 
 impl<'a> Tx<'a> {
     /// Takes a connection. Nothing is sent yet.
     pub(super) async fn begin(ledger: &'a PostgresLedger) -> Attempt<Self> {
-        Ok(Self { ledger, connection: Some(ledger.connections.get().await?), number: None, work: None })
+        Ok(Self {
+            ledger,
+            connection: Some(ledger.connections.get().await?),
+            number: None,
+            work: None,
+            freed: false,
+        })
     }
 
     /// The ledger that it writes to.
@@ -64,6 +72,7 @@ impl<'a> Tx<'a> {
 
     /// Waiting work may go on, once this counts.
     pub(super) fn frees_work(&mut self) {
+        self.freed = true;
         self.work.get_or_insert_default();
     }
 
@@ -126,6 +135,9 @@ impl<'a> Tx<'a> {
             self.tell(apps).await?;
         }
         self.commit_quietly().await?;
+        if self.freed {
+            self.ledger.hints.forget();
+        }
         if let Some(apps) = work {
             self.ledger.wake.ring(apps);
         }

@@ -1,0 +1,66 @@
+//! Claims and answers go by the indexes that are made for them, whatever the statistics say: those of a queue are always of
+//! another hour.
+
+use crate::conformance::ask;
+use handover_core::{Kind, NewDelivery};
+use handover_ledger::postgres::PostgresLedger;
+use handover_ledger::{Answer, Answers, Ledger, Outcome};
+use handover_testkit::TemporaryPostgres;
+use serde_json::json;
+
+const RECORDS: usize = 6_000;
+const CLAIM: usize = 100;
+
+/// How many entries of this index have been read.
+async fn read(client: &tokio_postgres::Client, index: &str) -> i64 {
+    let query = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'integration' AND indexrelname = $1";
+    client.query_one(query, &[&index]).await.unwrap().get(0)
+}
+
+/// Takes and completes records until so many are done.
+async fn work(ledger: &PostgresLedger, claims: usize) {
+    for _ in 0..claims {
+        let claimed = ledger.claim(ask(Kind::Record, "app", CLAIM, "1-w")).await.unwrap();
+        assert_eq!(claimed.len(), CLAIM);
+        let token = claimed[0].lease_token.clone().unwrap();
+        let done = |id| Answer { id, outcome: Outcome::Completed { result: None, next: vec![] } };
+        let answers = claimed.iter().map(|delivery| done(delivery.id)).collect();
+        ledger.answer(Answers { queue: Kind::Record.into(), token, answers, whole: true }).await.unwrap();
+    }
+}
+
+/// Statistics of a full queue make the primary key look like the claim's order, and those of a quiet one make the index
+/// of leases look empty. Going by either would read what was taken before over and over: here 100 times as much.
+#[tokio::test]
+async fn statistics_of_another_hour_mislead_nobody() {
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
+    for _ in 0..RECORDS / 1_000 {
+        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
+    }
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("VACUUM ANALYZE integration.data_staging_live").await.unwrap();
+    work(&ledger, RECORDS / CLAIM).await;
+    // A connection's figures are there for others when it is gone.
+    drop(ledger);
+    let by_number = settled(&client, "data_staging_live_pkey").await;
+    assert!(by_number <= 4 * RECORDS as i64, "{by_number} entries of the primary key were read for {RECORDS} records");
+    let leases = read(&client, "data_staging_live_lease_until_idx").await;
+    assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
+}
+
+/// The figure once it does not change any more.
+async fn settled(client: &tokio_postgres::Client, index: &str) -> i64 {
+    let mut last = -1;
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let now = read(client, index).await;
+        if now > 0 && now == last {
+            return now;
+        }
+        last = now;
+    }
+    last
+}
