@@ -41,17 +41,50 @@ pub struct Config {
     /// hex digits of the export's SHA-256, `{part}` which part of a split export it is: 001, 002, ….
     #[serde(default = "usual_name")]
     pub name: String,
-    /// Whether an export is read again after writing and compared with what went in.
-    #[serde(default = "yes")]
-    pub verify: bool,
+    /// Whether an export is read again after writing and compared with what was written (`true`), and each compressed block
+    /// is also unpacked again and compared with what went in before it is written (`content`).
+    #[serde(default)]
+    pub verify: Verify,
+}
+
+/// What of an export is looked at again before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, false or content")]
+pub enum Verify {
+    /// Whether the file is read again and compared with what was written.
+    Written(bool),
+    /// A word for more.
+    More(VerifyMore),
+}
+
+/// More than the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyMore {
+    /// The file, and what comes out of each compressed block.
+    Content,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self::Written(true)
+    }
+}
+
+impl Verify {
+    /// Whether the file is read again.
+    pub(super) fn written(self) -> bool {
+        self != Self::Written(false)
+    }
+
+    /// Whether compressed blocks are unpacked again.
+    pub(super) fn content(self) -> bool {
+        self == Self::More(VerifyMore::Content)
+    }
 }
 
 fn usual_name() -> String {
     USUAL.to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Config {
@@ -67,7 +100,7 @@ impl Config {
             level: None,
             split: None,
             name: usual_name(),
-            verify: true,
+            verify: Verify::default(),
         }
     }
 

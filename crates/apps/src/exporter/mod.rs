@@ -7,8 +7,8 @@
 //! Invariants:
 //! - The same input gives the same output: gzip carries no time and no name.
 //! - Rows in = rows out + rows rejected; only a conversion rejects rows, those that cannot be said in the new format.
-//! - With `verify`, what is compressed is unpacked again and compared before it is written; whoever runs the exporter
-//!   reads again what stands in the file and compares it with what was written.
+//! - With `verify` whoever runs the exporter reads again what stands in the file and compares it with what was written;
+//!   with `verify: content` what is compressed is also unpacked again and compared before it is written.
 //! - Of a file of unknown format nothing is looked at: its bytes are copied, compressed where that is asked for.
 //!
 //! On a crash nothing is lost: the export is void until whoever runs it has published it.
@@ -21,7 +21,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Folders, Split};
+pub use config::{Config, Folders, Split, Verify, VerifyMore};
 pub use name::NameParts;
 pub use parts::{Content, PartFile};
 
@@ -48,7 +48,7 @@ pub struct Exporter {
     name: Pattern,
     usual_name: bool,
     to: Vec<PathBuf>,
-    verify: bool,
+    verify: Verify,
 }
 
 /// What is exported.
@@ -123,7 +123,7 @@ impl Exporter {
 
     /// Whether exports are read again after writing.
     pub fn verifies(&self) -> bool {
-        self.verify
+        self.verify.written()
     }
 
     /// Whether an export may become several files.
@@ -175,7 +175,7 @@ impl Exporter {
         let as_is = matches!(way, Way::AsIs { .. });
         let hash =
             !as_is && hash_content && to.compression != Compression::None && !(same_text && known.is_some());
-        let mut parts = Parts::new(open, &written, self.output.level, self.verify, hash);
+        let mut parts = Parts::new(open, &written, self.output.level, self.verify.content(), hash);
         let input = Cursor::new(begin).chain(input);
         let outcome = match way {
             Way::AsIs { count: false } => copy::raw(input, watch, &mut parts)?,

@@ -299,6 +299,18 @@ fn names_are_rendered() {
 }
 
 #[test]
+fn how_much_is_looked_at_again_is_said_by_a_word_and_changes_no_byte() {
+    let by = |verify: Value| exporter(json!({"verify": verify, "compression": "gzip"}));
+    let all = [json!(true), json!(false), json!("content")].map(by);
+    assert_eq!(all.each_ref().map(Exporter::verifies), [true, false, true]);
+    let made = all.map(|app| export(&app, b"a,b\n1,2\n", "csv", None).files.remove(0).out);
+    assert_eq!(expanded(&made[0]), b"a,b\n1,2\n");
+    assert!(made[0] == made[1] && made[1] == made[2]);
+    let wrong = crate::parse_config::<Config>("file-exporter", &json!({"to": "out", "verify": "twice"}));
+    assert!(wrong.unwrap_err().to_string().contains("true, false or content"));
+}
+
+#[test]
 fn what_is_no_name_or_level_is_refused() {
     for (name, why) in [
         ("{typ}", "{typ} is not known"),

@@ -13,7 +13,8 @@ const CLAIM: usize = 100;
 
 /// How many entries of this index have been read.
 async fn read(client: &tokio_postgres::Client, index: &str) -> i64 {
-    let query = "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'integration' AND indexrelname = $1";
+    let query =
+        "SELECT idx_tup_read FROM pg_stat_all_indexes WHERE schemaname = 'integration' AND indexrelname = $1";
     client.query_one(query, &[&index]).await.unwrap().get(0)
 }
 
@@ -46,7 +47,10 @@ async fn statistics_of_another_hour_mislead_nobody() {
     // A connection's figures are there for others when it is gone.
     drop(ledger);
     let by_number = settled(&client, "data_staging_live_pkey").await;
-    assert!(by_number <= 4 * RECORDS as i64, "{by_number} entries of the primary key were read for {RECORDS} records");
+    assert!(
+        by_number <= 4 * RECORDS as i64,
+        "{by_number} entries of the primary key were read for {RECORDS} records"
+    );
     let leases = read(&client, "data_staging_live_lease_until_idx").await;
     assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
 }

@@ -13,7 +13,7 @@
 use super::payload::FilePayload;
 use super::rows::{blocking, checked_input, flows_of, rows_of};
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use handover_apps::exporter::{Config, Exporter};
+use handover_apps::exporter::{Config, Exporter, Verify};
 use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
 use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
 use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
@@ -146,7 +146,7 @@ fn splitter() -> Result<Exporter> {
     let mut config = Config::to(".".into());
     config.format = Some(FormatName::Ndjson);
     config.compression = Some(Compression::None);
-    config.verify = false;
+    config.verify = Verify::Written(false);
     Exporter::new(&config)
 }
 
