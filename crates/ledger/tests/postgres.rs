@@ -14,6 +14,8 @@ mod conformance;
 mod chaos;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/keeping.rs"]
+mod keeping;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]

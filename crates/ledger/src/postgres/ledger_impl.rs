@@ -2,14 +2,15 @@
 
 use super::tx::in_transaction;
 use super::{
-    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
+    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query, schedules,
     transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
-    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation,
+    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation,
     Reserve, ScheduleMark, Waiting,
 };
+use crate::health::Health;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -277,6 +278,18 @@ impl Ledger for PostgresLedger {
 
     async fn move_archived(&self, max: usize) -> Result<usize> {
         in_transaction!(self, |tx| archive::move_archived(tx, max))
+    }
+
+    async fn prepare_archive(&self) -> Result<Vec<String>> {
+        archive::prepare(self).await
+    }
+
+    async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten> {
+        archive::forget(self, archived, entries, max).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        health::health(self).await
     }
 
     async fn conservation(&self) -> Result<Vec<Conserved>> {

@@ -19,6 +19,7 @@ mod claim;
 mod clock;
 mod error;
 mod finish;
+mod health;
 mod ledger_impl;
 mod loads;
 mod migrate;

@@ -2,14 +2,15 @@
 
 use super::writer::Step;
 use super::{
-    SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
+    SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query, schedules,
     transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
-    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued,
+    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued,
     Reservation, Reserve, ScheduleMark, Waiting,
 };
+use crate::health::Health;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -315,6 +316,22 @@ impl Ledger for SqliteLedger {
             return Ok(0);
         }
         self.writer.run(Step::Quiet, move |w| archive::move_marked(w, max)).await
+    }
+
+    async fn prepare_archive(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten> {
+        if !self.readers.run(move |c| archive::any_to_forget(c, archived, entries)).await? {
+            return Ok(Forgotten::default());
+        }
+        self.writer.run(Step::Quiet, move |w| archive::forget(w, archived, entries, max)).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let file = self.file.clone();
+        self.readers.run(move |_| health::health(&file)).await
     }
 
     async fn state(&self) -> Result<State> {

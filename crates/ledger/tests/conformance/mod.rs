@@ -12,6 +12,7 @@ pub(crate) mod conservation;
 pub(crate) mod copying;
 pub(crate) mod ending;
 pub(crate) mod entering;
+pub(crate) mod forgetting;
 pub(crate) mod history;
 pub(crate) mod leases;
 pub(crate) mod loads;
@@ -233,6 +234,9 @@ macro_rules! conformance {
             }
             conservation {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
+            }
+            forgetting {
+                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, its_storage_is_measured,
             }
             by_hand {
                 cancel_ends_what_has_not_ended, retry_is_for_the_failed, replay_of_whatever_ended,
