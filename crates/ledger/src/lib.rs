@@ -23,7 +23,7 @@ pub mod transfer;
 
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
-    Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome,
-    Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,
+    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;

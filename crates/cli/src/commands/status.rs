@@ -110,7 +110,7 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         fact(if i == 0 { "running" } else { "" }, format!("{command}{pid}{since}"));
     }
     for (nth, records) in status.records.iter().filter(|records| !records.app.is_empty()).enumerate() {
-        fact(if nth == 0 { "records" } else { "" }, records.to_string());
+        fact(if nth == 0 { "records by app" } else { "" }, records.to_string());
     }
     fact("last activity", status.last_activity.map_or_else(|| "none yet".to_owned(), ago));
     let waits = status.apps.iter().any(|app| app.pending > 0);
@@ -124,10 +124,10 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         let [pushed, live, archived, deleted] = [c.pushed, c.live, c.archived, c.deleted].map(times::number);
         let sum = if source.conserved { "=" } else { "is NOT" };
         let text = format!(
-            "from {}: {pushed} pushed {sum} {live} live + {archived} archived + {deleted} deleted",
+            "{}: {pushed} pushed {sum} {live} live + {archived} archived + {deleted} deleted",
             c.source
         );
-        fact(if i == 0 { "records" } else { "" }, text);
+        fact(if i == 0 { "records by source" } else { "" }, text);
     }
     let low = if status.disk_low { ": too little, nothing is begun" } else { "" };
     let room = match status.free_bytes {
@@ -136,6 +136,9 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
     };
     fact("data directory", format!("{}, {room}", shown_here(project.data.root())));
     fact("ledger", shown_here(std::path::Path::new(&status.ledger)));
+    for concern in &status.storage {
+        fact("storage", concern.text.clone());
+    }
     printer.data(&table);
     let failed: u64 = status.apps.iter().map(|app| app.failed).sum();
     if failed > 0 {

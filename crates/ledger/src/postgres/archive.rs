@@ -69,9 +69,7 @@ pub(super) async fn forget(
     let month = count("SELECT integration._drop_partition($1)", &[time(&archived)]).await?;
     let rest = match month {
         Some(_) => None,
-        None => {
-            count("SELECT integration._trim_archive($1, $2)", &[time(&archived), number(&limit)]).await?
-        }
+        None => count("SELECT integration._trim_archive($1, $2)", &[time(&archived), number(&limit)]).await?,
     };
     let trimmed = count("SELECT integration._trim_audit($1, $2)", &[time(&entries), number(&limit)]).await?;
     let full = |count: Option<u64>| count.is_some_and(|count| count >= max as u64);

@@ -2,13 +2,13 @@
 
 use super::tx::in_transaction;
 use super::{
-    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query, schedules,
-    transfer,
+    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query,
+    schedules, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
-    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation,
-    Reserve, ScheduleMark, Waiting,
+    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued,
+    Reservation, Reserve, ScheduleMark, Waiting,
 };
 use crate::health::Health;
 use crate::transfer::{Page, Part, State};

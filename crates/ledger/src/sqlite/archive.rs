@@ -117,7 +117,11 @@ pub(super) const OLD_ENTRIES: &str =
     "SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?2) WHERE at < ?1";
 
 /// Whether there is anything that [`forget`] would delete.
-pub(super) fn any_to_forget(connection: &Connection, archived: Timestamp, entries: Timestamp) -> Result<bool> {
+pub(super) fn any_to_forget(
+    connection: &Connection,
+    archived: Timestamp,
+    entries: Timestamp,
+) -> Result<bool> {
     let any = |text: &str, before: Timestamp| {
         connection
             .prepare_cached(text)

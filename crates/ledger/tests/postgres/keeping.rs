@@ -39,8 +39,10 @@ async fn a_reader_of_the_archive_is_not_waited_for() {
     let old = w.now() - Duration::from_secs(MONTH);
     let (dropping, working) = tokio::join!(w.ledger.forget(later, old, 10), async {
         for n in 0..50 {
-            let keyed =
-                NewDelivery { dedup_key: Some(format!("k{n}")), ..crate::conformance::new(Kind::Record, "b") };
+            let keyed = NewDelivery {
+                dedup_key: Some(format!("k{n}")),
+                ..crate::conformance::new(Kind::Record, "b")
+            };
             w.push(keyed).await;
             let claimed = w.claim(Kind::Record, "b", 1).await;
             w.complete(&crate::conformance::held(&claimed[0])).await.unwrap();

@@ -4,8 +4,8 @@
 //! Whether to claim is decided by counting what waits, so no lease is held while records wait for others. On a crash the
 //! leases of what was being gathered are rescued, and it is gathered again.
 
-use super::ended;
-use super::pool::{Busy, enough_room, until_due};
+use super::pool::{Busy, enough_room};
+use super::{ended, until_due};
 use crate::config::{App, Gather};
 use crate::context::Context;
 use crate::delivery::gather::gather;

@@ -5,8 +5,8 @@
 //! while the next runs. How far claims go ahead of the slots is [`Load`]'s to say. An idle pool waits for the ledger's
 //! word or for the next due time; it does not poll.
 
-use super::ended;
 use super::load::Load;
+use super::{ended, until_due};
 use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Slot, name_ahead};
@@ -158,19 +158,6 @@ pub(crate) fn enough_room(data: &DataDir) -> Result<()> {
         return Err(full.hint("make room: work resumes by itself"));
     }
     Ok(())
-}
-
-/// How long until something that waits becomes due; a minute at most, in case the clock jumps.
-pub(crate) async fn until_due(ctx: &Context) -> Duration {
-    let most = Duration::from_secs(60);
-    match ctx.project.ledger.next_due().await {
-        Ok(Some(due)) => {
-            let wait = due.duration_since(ctx.project.clock.now());
-            Duration::try_from(wait).unwrap_or_default().clamp(Duration::from_millis(5), most)
-        }
-        Ok(None) => most,
-        Err(_) => AGAIN,
-    }
 }
 
 /// Counts what is going on, so that `run --once` knows when nothing is.
