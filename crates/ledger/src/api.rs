@@ -524,6 +524,11 @@ pub trait Ledger: Send + Sync {
     /// skip only because of its order key.
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting>;
 
+    /// How many of what this app could claim from this queue now, in that order and of the first `rows`, make up so many bytes
+    /// of data; at least one, and none where all of them together do not exceed it. Each counts with a byte more than its
+    /// text, for the end of its line.
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>>;
+
     /// Gives work back untouched, without using up an attempt; returns how many were still held.
     async fn release(&self, held: Vec<Held>) -> Result<usize>;
 

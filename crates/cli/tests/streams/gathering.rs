@@ -42,6 +42,29 @@ fn by_size() {
     assert_eq!(place.exported_numbers(), all_but(30, &[]));
 }
 
+/// A file that is full by size is made at once; what is beyond waits for more.
+#[test]
+fn size_alone_makes_a_file_in_a_daemon() {
+    let place = gathering("", "rows: 1000, size: 100, every: 1h");
+    place.numbers(30);
+    let mut daemon = place.project.start(&["run"]);
+    wait_for(LONG, "full files are exported", || {
+        assert!(daemon.poll().is_none(), "{}", daemon.stderr());
+        (place.exported().len() >= 20).then_some(())
+    });
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.end_within(LONG).success());
+    let sizes = place.rows(
+        "SELECT json_extract(data, '$.file_size') FROM deliveries WHERE source_app = 'work' ORDER BY id",
+    );
+    let sizes: Vec<u64> = sizes.iter().map(|size| size.parse().unwrap()).collect();
+    assert!(sizes.iter().all(|size| (90..=100).contains(size)), "each is full: {sizes:?}");
+    let left = place.rows("SELECT id FROM data_staging WHERE target_app = 'out' AND status = 'pending'");
+    assert!(!left.is_empty(), "what is beyond waits");
+    place.well();
+    assert_eq!(place.exported_numbers(), all_but(30, &[]));
+}
+
 #[test]
 fn by_time_in_a_daemon_and_no_lease_is_held_meanwhile() {
     let place = gathering("", "every: 300ms");

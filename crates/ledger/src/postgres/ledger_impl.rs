@@ -126,6 +126,10 @@ impl Ledger for PostgresLedger {
         answer::waiting(self, queue, app, at_most).await
     }
 
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>> {
+        query::filling(self, queue, app, rows, bytes).await
+    }
+
     async fn release(&self, held: Vec<Held>) -> Result<usize> {
         if held.is_empty() {
             return Ok(0);

@@ -136,6 +136,11 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| answer::waiting(c, queue, &app, &now, at_most)).await
     }
 
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| query::filling(c, queue, &app, &now, rows, bytes)).await
+    }
+
     async fn release(&self, held: Vec<Held>) -> Result<usize> {
         if held.is_empty() {
             return Ok(0);

@@ -178,6 +178,33 @@ pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> R
     smallest(connection, OLDEST_PENDING, &[&app, &now])
 }
 
+/// How many of what waits make up so many bytes with the one that goes beyond.
+pub(super) fn filling(
+    connection: &Connection,
+    queue: Queue,
+    app: &str,
+    now: &str,
+    rows: usize,
+    bytes: u64,
+) -> Result<Option<usize>> {
+    let text = format!(
+        "SELECT nth FROM (SELECT row_number() OVER line AS nth, sum(bytes) OVER line AS total FROM (\
+         SELECT id, priority, length(CAST(data AS BLOB)) + 1 AS bytes FROM {} WHERE status = 'pending' \
+         AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) ORDER BY priority DESC, id LIMIT ?3) \
+         WINDOW line AS (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING)) WHERE total > ?4 ORDER BY nth LIMIT 1",
+        queue.table()
+    );
+    let (rows, bytes) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(bytes).unwrap_or(i64::MAX));
+    let nth: Option<i64> = connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            statement.query_row(rusqlite::params![app, now, rows, bytes], |row| row.get(0)).optional()
+        })
+        .map_err(sql("measure what waits"))?;
+    Ok(nth.map(|nth| usize::try_from(nth - 1).unwrap_or(1).max(1)))
+}
+
 pub(super) fn next_due(connection: &Connection, now: &str) -> Result<Option<Timestamp>> {
     smallest(connection, NEXT_DUE, &[&now])
 }

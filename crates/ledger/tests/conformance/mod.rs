@@ -226,6 +226,7 @@ macro_rules! conformance {
             answers {
                 each_answer_ends_its_delivery, a_stale_answer_leaves_the_others, whole_answers_count_all_or_none,
                 a_thousand_at_once, a_token_holds_what_was_claimed_with_it, what_waits_is_counted_up_to_a_limit,
+                what_waits_is_measured,
             }
             loads {
                 a_load_goes_on_where_it_stopped, a_whole_load_is_unseen_until_its_end,

@@ -1,5 +1,5 @@
-//! Gathers the records that go to an app by file: claims them when there are enough of them, or the oldest has waited long
-//! enough, and makes a file of them.
+//! Gathers the records that go to an app by file: claims them when there are enough of them for a file, by count or by size, or the
+//! oldest has waited long enough, and makes a file of them.
 //!
 //! Whether to claim is decided by counting what waits, so no lease is held while records wait for others. On a crash the
 //! leases of what was being gathered are rescued, and it is gathered again.
@@ -71,9 +71,11 @@ impl Gathering {
         let Some(oldest) = waiting.oldest.filter(|_| waiting.count > 0) else {
             return Ok(Round::Waits(until_due(&self.ctx).await));
         };
+        let (rows, size) = (self.gather.rows, self.gather.size);
+        let fills = ledger.filling(Queue::Records, self.app.name.as_str(), rows, size).await?;
         let waited = self.ctx.project.clock.now().duration_since(oldest);
         let waited = Duration::try_from(waited).unwrap_or_default();
-        let full = waiting.count >= self.gather.rows as u64;
+        let full = fills.is_some() || waiting.count >= rows as u64;
         if !full && !all && waited < self.gather.every {
             return Ok(Round::Waits(until_due(&self.ctx).await.min(self.gather.every - waited)));
         }
@@ -82,7 +84,8 @@ impl Gathering {
         let claim = Claim {
             queue: Queue::Records,
             app: self.app.name.to_string(),
-            max: self.gather.rows,
+            // What is beyond a full file waits for the next.
+            max: fills.unwrap_or(rows),
             lease: self.ctx.config().lease,
             holder: self.ctx.process.holder.clone(),
         };
