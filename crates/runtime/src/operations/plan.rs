@@ -3,14 +3,14 @@
 //! A project that has never run has no ledger: then only the folders are looked at.
 
 use crate::built::{Built, Source};
-use crate::config::{App, Config};
+use crate::config::{App, Config, Enters};
 use crate::engine::{Assessed, assess, copied, known_unreadable};
 use crate::project::Project;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Result, Status, path_text};
 use handover_file::arrive::{self, Candidate, FolderCache, Inspector, Readiness, ScanOptions};
 use handover_file::{lock, read};
-use handover_ledger::Filter;
+use handover_ledger::{Filter, Queue};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -37,8 +37,10 @@ pub struct Plan {
     pub unreadable: Vec<String>,
     /// Manifests in the data directory that other programs put there.
     pub adoptions: Vec<Adoption>,
-    /// Deliveries that would be claimed, by app.
+    /// Files and jobs that would be claimed, by app.
     pub queues: Vec<AppQueue>,
+    /// Records that would be claimed, by app.
+    pub records: Vec<RecordQueue>,
     /// What is tried again later.
     pub later: Vec<Later>,
     /// Deliveries of processes that are gone, to be taken back.
@@ -100,6 +102,42 @@ pub struct AppQueue {
     pub declared: bool,
 }
 
+/// Records that wait for an app.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecordQueue {
+    /// The app.
+    pub app: String,
+    /// How many could be claimed now; of a paused app all that wait.
+    pub pending: u64,
+    /// How many wait for a later time.
+    pub later: u64,
+    /// Since when the oldest of those waits that could be claimed now.
+    pub oldest: Option<Timestamp>,
+    /// Whether the app is paused, so that none is.
+    pub paused: bool,
+    /// What would become of them.
+    pub fate: RecordFate,
+}
+
+/// What would become of records that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordFate {
+    /// The app's program gets them.
+    WorkedOn,
+    /// They are gathered into files, of so many each at most.
+    Gathered {
+        /// So many.
+        rows: usize,
+        /// And so many bytes.
+        size: u64,
+    },
+    /// Nobody works on them: the app is declared for others, who pull them or claim them by SQL.
+    Left,
+    /// The app is not declared: they wait until it is, or until somebody pulls them.
+    NotDeclared,
+}
+
 /// A delivery that is tried again later.
 #[derive(Debug, Clone, Serialize)]
 pub struct Later {
@@ -142,6 +180,7 @@ pub async fn plan(config: &Config, project: Option<&Project>, now: Timestamp) ->
     if let Some(project) = project {
         plan.adoptions(project, now).await?;
         plan.pending(project, now).await?;
+        plan.records(project).await?;
     }
     Ok(plan)
 }
@@ -156,6 +195,7 @@ impl Plan {
             && self.adoptions.iter().all(|adoption| adoption.fate == Fate::Waits)
             && self.rescues == 0
             && self.queues.iter().all(|queue| queue.paused || !queue.declared)
+            && !self.records.iter().any(RecordQueue::is_runnable)
             && !self.schedules.iter().any(|schedule| schedule.due_now)
     }
 
@@ -306,15 +346,53 @@ impl Plan {
                 Some(queue.oldest.map_or(delivery.created_at, |oldest| oldest.min(delivery.created_at)));
         }
         for delivery in all(project, Status::Processing).await? {
-            let lost = delivery
-                .leased_by
-                .as_ref()
-                .is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder));
-            self.rescues += u64::from(lost || delivery.lease_until.is_some_and(|until| until < now));
+            self.rescues += u64::from(is_lost(project, &delivery, now));
         }
+        let held = all_of(project, Kind::Record, Status::Processing).await?;
+        self.rescues += held.iter().filter(|record| is_lost(project, record, now)).count() as u64;
         self.later.sort_by_key(|later| later.run_at);
         self.queues = queues.into_values().collect();
         Ok(())
+    }
+
+    /// Records may be millions: they are counted by the ledger, and not read.
+    async fn records(&mut self, project: &Project) -> Result<()> {
+        let (config, ledger) = (&project.config, &project.ledger);
+        let doors = config.doors();
+        let paused: HashSet<String> = ledger.paused().await?.into_iter().map(|pause| pause.app).collect();
+        let waiting = ledger.counts().await?.into_iter().filter(|count| {
+            count.kind == Kind::Record && count.status == Status::Pending && !count.app.is_empty()
+        });
+        for count in waiting.filter(|count| count.count > 0) {
+            let at_most = usize::try_from(count.count).unwrap_or(usize::MAX);
+            let now = ledger.waiting(Queue::Records, &count.app, at_most).await?;
+            let paused = paused.contains(&count.app);
+            let fate = match config.app(&count.app).map(|app| doors.enters(&app.name)) {
+                None => RecordFate::NotDeclared,
+                Some(Enters::Program | Enters::Stream) => RecordFate::WorkedOn,
+                Some(Enters::Gathered(gather)) => {
+                    RecordFate::Gathered { rows: gather.rows, size: gather.size }
+                }
+                Some(Enters::Waits) => RecordFate::Left,
+            };
+            self.records.push(RecordQueue {
+                app: count.app,
+                pending: if paused { count.count } else { now.count },
+                later: if paused { 0 } else { count.count.saturating_sub(now.count) },
+                oldest: now.oldest,
+                paused,
+                fate,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl RecordQueue {
+    /// Whether a run would claim any.
+    fn is_runnable(&self) -> bool {
+        let wanted = matches!(self.fate, RecordFate::WorkedOn | RecordFate::Gathered { .. });
+        wanted && self.pending > 0 && !self.paused
     }
 }
 
@@ -341,19 +419,28 @@ async fn fate_of(
     }))
 }
 
-/// All files and jobs that stand here and are not deleted. Records may be millions, and others take them.
+/// Whether nobody has it any more who was given it.
+fn is_lost(project: &Project, delivery: &Delivery, now: Timestamp) -> bool {
+    let holder = delivery.leased_by.as_ref();
+    holder.is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder))
+        || delivery.lease_until.is_some_and(|until| until < now)
+}
+
+/// All files and jobs that stand here and are not deleted.
 async fn all(project: &Project, status: Status) -> Result<Vec<Delivery>> {
-    let mut found = Vec::new();
-    for kind in [Kind::File, Kind::Job] {
-        let mut before = None;
-        loop {
-            let filter =
-                Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
-            let page = project.ledger.list(filter).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
-        }
-    }
+    let mut found = all_of(project, Kind::File, status).await?;
+    found.extend(all_of(project, Kind::Job, status).await?);
     Ok(found)
+}
+
+async fn all_of(project: &Project, kind: Kind, status: Status) -> Result<Vec<Delivery>> {
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let filter =
+            Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
+        let page = project.ledger.list(filter).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        before = Some(last.id);
+        found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
+    }
 }
