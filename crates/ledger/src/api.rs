@@ -1,6 +1,7 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
 use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -632,6 +633,9 @@ pub trait Ledger: Send + Sync {
 
     /// What each source has handed over, and what became of it, by source and kind; cheap however long the past.
     async fn conservation(&self) -> Result<Vec<Conserved>>;
+
+    /// What went along each link, in rows, by source, target, kind and status. It reads everything.
+    async fn links(&self) -> Result<Vec<LinkRows>>;
 
     /// The oldest delivery that an app could claim now.
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;

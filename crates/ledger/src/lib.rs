@@ -17,6 +17,7 @@
 mod api;
 mod backoff;
 pub mod health;
+pub mod links;
 pub mod postgres;
 pub mod sqlite;
 pub mod transfer;

@@ -11,6 +11,7 @@ use crate::api::{
     Reservation, Reserve, ScheduleMark, Waiting,
 };
 use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -245,6 +246,10 @@ impl Ledger for PostgresLedger {
 
     async fn counts(&self) -> Result<Vec<AppCount>> {
         query::counts(self).await
+    }
+
+    async fn links(&self) -> Result<Vec<LinkRows>> {
+        query::links(self).await
     }
 
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {

@@ -5,6 +5,7 @@ use super::error::{Attempt, Fault};
 use super::row::{COLUMNS, delivery, get, parsed, time as time_of, time_or_none};
 use super::tx::{Tx, Value, number, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
+use crate::links::{self, LinkRows};
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -121,6 +122,28 @@ pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result
     let query = format!("SELECT min(t) FROM ({}) AS oldest", oldest.join(" UNION ALL "));
     let now = ledger.now();
     smallest(ledger, &query, &[text(&app), time(&now)]).await
+}
+
+/// What went along each link.
+pub(super) async fn links(ledger: &PostgresLedger) -> Result<Vec<LinkRows>> {
+    let query = links::query("integration.");
+    let rows = ledger.read("count what went along the links", &query, &[]).await?;
+    each(&rows, |row| {
+        let count = |column| get::<i64>(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(LinkRows {
+            source: get(row, 0)?,
+            target: get(row, 1)?,
+            kind: parsed(row, 2)?,
+            status: parsed(row, 3)?,
+            replay: get(row, 4)?,
+            rows: count(5)?,
+            rows_in: count(6)?,
+            rows_out: count(7)?,
+            rejected: count(8)?,
+            filtered: count(9)?,
+            records: count(10)?,
+        })
+    })
 }
 
 /// How many of what waits make up so many bytes with the one that goes beyond.

@@ -11,6 +11,7 @@ use crate::api::{
     Rescued, Reservation, Reserve, ScheduleMark, Waiting,
 };
 use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -276,6 +277,10 @@ impl Ledger for SqliteLedger {
 
     async fn conservation(&self) -> Result<Vec<Conserved>> {
         self.readers.run(query::conservation).await
+    }
+
+    async fn links(&self) -> Result<Vec<LinkRows>> {
+        self.readers.run(query::links).await
     }
 
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {

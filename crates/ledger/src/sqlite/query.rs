@@ -4,6 +4,7 @@ use super::error::sql;
 use super::moves::RUN_MAX;
 use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
+use crate::links::{self, LinkRows};
 use handover_core::clock::rfc3339;
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
@@ -176,6 +177,30 @@ pub(super) const COUNTS: &str =
 
 pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> Result<Option<Timestamp>> {
     smallest(connection, OLDEST_PENDING, &[&app, &now])
+}
+
+/// What went along each link.
+pub(super) fn links(connection: &Connection) -> Result<Vec<LinkRows>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(LinkRows {
+            source: row.get(0)?,
+            target: row.get(1)?,
+            kind: parsed(row, 2)?,
+            status: parsed(row, 3)?,
+            replay: row.get(4)?,
+            rows: count(5)?,
+            rows_in: count(6)?,
+            rows_out: count(7)?,
+            rejected: count(8)?,
+            filtered: count(9)?,
+            records: count(10)?,
+        })
+    };
+    connection
+        .prepare(&links::query(""))
+        .and_then(|mut statement| statement.query_map([], read)?.collect())
+        .map_err(sql("count what went along the links"))
 }
 
 /// How many of what waits make up so many bytes with the one that goes beyond.

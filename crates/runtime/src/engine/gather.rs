@@ -5,18 +5,17 @@
 //! leases of what was being gathered are rescued, and it is gathered again.
 
 use super::pool::{Busy, enough_room};
-use super::{ended, until_due};
+use super::{Complaint, ended, until_due};
 use crate::config::{App, Gather};
 use crate::context::Context;
+use crate::delivery::Attempt;
 use crate::delivery::gather::gather;
-use crate::delivery::{Attempt, said};
 use handover_core::{Result, fault};
 use handover_ledger::{Claim, Queue};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::warn;
 
 /// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -45,14 +44,19 @@ impl Gathering {
     pub(crate) async fn serve(mut self, mut end: watch::Receiver<bool>) {
         let mut wake = self.ctx.project.ledger.wake();
         let mut all = false;
+        let mut complaint = Complaint::default();
         loop {
             wake.mark_unchanged();
-            let pause = match self.round(all).await {
+            let round = self.round(all).await;
+            if round.is_ok() {
+                complaint.over(&self.app.name, "gather");
+            }
+            let pause = match round {
                 Ok(Round::Gathered) if *end.borrow() => return,
                 Ok(Round::Gathered) => continue,
                 Ok(Round::Waits(pause)) => pause,
                 Err(e) => {
-                    warn!(app = %self.app.name, "cannot gather: {}; it is tried again in a second", said(&e));
+                    complaint.failed(&self.app.name, "gather", &e);
                     AGAIN
                 }
             };

@@ -9,6 +9,7 @@
 
 mod adopt;
 mod clockwork;
+mod complaint;
 mod duties;
 pub mod events;
 mod gather;
@@ -26,6 +27,7 @@ mod watched;
 
 pub(crate) use adopt::{Assessed, DATA_DIRECTORY, assess, copied, put_key};
 pub(crate) use clockwork::job_for;
+pub(crate) use complaint::Complaint;
 pub(crate) use duties::retries::until_due;
 pub(crate) use pool::{Busy, enough_room};
 pub(crate) use sources::known_unreadable;

@@ -6,7 +6,7 @@
 //! word or for the next due time; it does not poll.
 
 use super::load::Load;
-use super::{ended, until_due};
+use super::{Complaint, ended, until_due};
 use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Slot, name_ahead};
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::warn;
 
 /// So many deliveries beyond its workers an app may have in this process: they are being published.
 const PUBLISHING: usize = 96;
@@ -48,14 +47,20 @@ impl Pool {
     /// Claims and works until `end`; what has begun goes on after that.
     pub(crate) async fn serve(self, mut end: watch::Receiver<bool>) {
         let mut wake = self.ctx.project.ledger.wake();
+        let mut complaint = Complaint::default();
         loop {
             wake.mark_unchanged();
             let pause = match self.round(&mut end).await {
-                Ok(Some(claimed)) if claimed > 0 => continue,
-                Ok(Some(_)) => until_due(&self.ctx).await,
+                Ok(Some(claimed)) => {
+                    complaint.over(&self.app.name, "claim");
+                    if claimed > 0 {
+                        continue;
+                    }
+                    until_due(&self.ctx).await
+                }
                 Ok(None) => return,
                 Err(e) => {
-                    warn!(app = %self.app.name, "cannot claim: {}; it is tried again in a second", crate::delivery::said(&e));
+                    complaint.failed(&self.app.name, "claim", &e);
                     AGAIN
                 }
             };

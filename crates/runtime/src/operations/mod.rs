@@ -1,5 +1,6 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
+pub mod account;
 pub mod archive;
 pub mod balance;
 pub mod copy;
