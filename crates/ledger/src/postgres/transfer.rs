@@ -121,13 +121,14 @@ pub(super) async fn take_over(tx: &mut Tx<'_>, state: &State) -> Attempt<()> {
     let tally = format!(
         "INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) AS e GROUP BY 1, 2, 3"
     );
-    let sources = "INSERT INTO integration.source_tally (source, kind, what, n) SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
+    let sources = "INSERT INTO integration.source_tally (source, kind, what, n) \
+         SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
          UNION ALL SELECT source_app, kind, 'archived', count(*) FROM integration.data_archive GROUP BY 1, 2";
     for statement in [
         "DELETE FROM integration.tally",
         "DELETE FROM integration.source_tally WHERE what IN ('live', 'archived')",
         &tally,
-        &sources,
+        sources,
     ] {
         tx.rows("count what was copied", statement, &[]).await?;
     }
