@@ -210,5 +210,5 @@ fn programs_that_know_only_sql_take_part() {
     assert_eq!(stand.trim(), expected);
     assert_eq!(world.server.sql("SELECT sum(abs(missing)) FROM integration.v_conservation").trim(), "0");
     // Handover sees what they did.
-    assert!(world.run(&["status"], 0).contains("from shop: 6 pushed = 6 live + 0 archived + 0 deleted"));
+    assert!(world.run(&["status"], 0).contains("shop: 6 pushed = 6 live + 0 archived + 0 deleted"));
 }

@@ -14,7 +14,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
 pub mod bulk;
-mod number;
 pub mod pull;
 pub mod record;
 pub mod source;

@@ -3,9 +3,8 @@
 //! Invariants: a record that is refused here would not come out of some ledger as it went in: a NUL in a text (PostgreSQL
 //! has none), a name twice in an object, a number that no double holds exactly, nesting beyond the limit.
 
-use crate::number::first_inexact;
 use handover_core::{Kind, NewDelivery};
-use handover_records::json;
+use handover_records::json::{self, first_inexact};
 use jiff::Timestamp;
 use serde_json::Value;
 

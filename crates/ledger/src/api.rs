@@ -1,5 +1,7 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -439,6 +441,18 @@ pub struct Filter {
     pub limit: usize,
 }
 
+/// What was deleted for good, because it had been kept long enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// Archived deliveries.
+    pub deliveries: u64,
+    /// Entries of the audit log.
+    pub entries: u64,
+    /// Whether there may be more to delete.
+    #[serde(skip)]
+    pub more: bool,
+}
+
 /// A ledger. Every method is one transaction; every answer is durable.
 ///
 /// # Errors
@@ -517,6 +531,11 @@ pub trait Ledger: Send + Sync {
     /// What this app could claim from this queue now, counted no further than `at_most`. It counts what a claim would
     /// skip only because of its order key.
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting>;
+
+    /// How many of what this app could claim from this queue now, in that order and of the first `rows`, make up so many bytes
+    /// of data; at least one, and none where all of them together do not exceed it. Each counts with a byte more than its
+    /// text, for the end of its line.
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>>;
 
     /// Gives work back untouched, without using up an attempt; returns how many were still held.
     async fn release(&self, held: Vec<Held>) -> Result<usize>;
@@ -622,6 +641,9 @@ pub trait Ledger: Send + Sync {
     /// What each source has handed over, and what became of it, by source and kind; cheap however long the past.
     async fn conservation(&self) -> Result<Vec<Conserved>>;
 
+    /// What went along each link, in rows, by source, target, kind and status. It reads everything.
+    async fn links(&self) -> Result<Vec<LinkRows>>;
+
     /// The oldest delivery that an app could claim now.
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;
 
@@ -650,6 +672,9 @@ pub trait Ledger: Send + Sync {
 
     /// Takes over the identity and the numbers of the ledger whose parts were written here.
     async fn take_over(&self, state: &State) -> Result<()>;
+
+    // --- housekeeping -------------------------------------------------------------------------------------
+
     /// Moves to the archive what is in this status, completed or failed, and ended before this time, oldest first and at
     /// most so many. Returns how many; of another status none.
     async fn archive_ended(
@@ -664,4 +689,16 @@ pub trait Ledger: Send + Sync {
     /// Moves to the archive what other programs have set to `archived` by plain SQL, at most so many of each table.
     /// Returns how many.
     async fn move_archived(&self, max: usize) -> Result<usize>;
+
+    /// Makes room for what will be archived in the next months, where the backend has a part for each. Returns what it
+    /// made. Fails with `NotYet` where somebody is in the way.
+    async fn prepare_archive(&self) -> Result<Vec<String>>;
+
+    /// Deletes for good what was archived before `archived`, and entries of the audit log from before `entries`: some, so
+    /// that nothing waits for it, and the caller asks again while there is `more`. PostgreSQL drops whole months at once,
+    /// when all of one is old enough. The counts by source keep what went. Fails with `NotYet` where somebody is in the way.
+    async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten>;
+
+    /// How well the ledger's storage keeps up with what is done to it. It writes nothing.
+    async fn health(&self) -> Result<Health>;
 }

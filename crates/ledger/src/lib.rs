@@ -16,13 +16,15 @@
 
 mod api;
 mod backoff;
+pub mod health;
+pub mod links;
 pub mod postgres;
 pub mod sqlite;
 pub mod transfer;
 
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
-    Conserved, Content, Failed, Failure, Filter, Held, Ledger, Load, NOT_TAKEN, NameRow, NewArrival, Outcome,
-    Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,
+    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;

@@ -4,8 +4,8 @@
 //! its times as RFC 3339, so that numbers keep every digit. The parts go one after the other, in pages, each page one
 //! transaction of the target. The identity goes last.
 //!
-//! What travels is what there is: a `whole` load that has not ended is begun anew after the copy, and the counts by source begin
-//! with what is there.
+//! What each source handed over and what of it was deleted travels as a count; what is live and archived is counted anew, so that
+//! the sums of the copy say whether all of it came over.
 //!
 //! Invariants: the target must be empty; the source must not change meanwhile, or the copy is refused at its end.
 //! On a crash the target has no identity of the source's and is not empty: it is to be dropped, and the copy begun anew.
@@ -61,6 +61,10 @@ pub enum Part {
     Paused,
     /// Bulk loads.
     Loads,
+    /// Rows of whole loads that have not ended.
+    Aside,
+    /// How much each source handed over, and how much of it was deleted.
+    Sources,
 }
 
 use Holds::{Json, Plain, Time};
@@ -99,7 +103,7 @@ const DELIVERY: &[(&str, Holds)] = &[
 
 impl Part {
     /// All parts, in the order in which they are copied.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Deliveries,
         Self::Records,
         Self::Archive,
@@ -108,6 +112,8 @@ impl Part {
         Self::Schedules,
         Self::Paused,
         Self::Loads,
+        Self::Aside,
+        Self::Sources,
         Self::Audit,
     ];
 
@@ -123,6 +129,8 @@ impl Part {
             Self::Schedules => "schedules",
             Self::Paused => "paused apps",
             Self::Loads => "loads",
+            Self::Aside => "rows put aside",
+            Self::Sources => "sources",
         }
     }
 
@@ -138,6 +146,8 @@ impl Part {
             Self::Schedules => "schedules",
             Self::Paused => "paused_apps",
             Self::Loads => "loads",
+            Self::Aside => "load_rows",
+            Self::Sources => "sources",
         }
     }
 
@@ -148,6 +158,8 @@ impl Part {
             Self::Names => &["folder", "stem"],
             Self::Schedules | Self::Paused => &["app"],
             Self::Loads => &["key"],
+            Self::Aside => &["load_key", "at"],
+            Self::Sources => &["source", "kind"],
         }
     }
 
@@ -194,6 +206,21 @@ impl Part {
                 let columns = plain(&["key", "whole", "rows", "duplicates", "actor"]);
                 [columns, vec![("created_at", Time), ("updated_at", Time), ("ended_at", Time)]].concat()
             }
+            Self::Aside => {
+                let before = plain(&["load_key", "at", "kind", "source_app", "target_app"]);
+                let after = plain(&[
+                    "flow",
+                    "priority",
+                    "max_attempts",
+                    "dedup_key",
+                    "order_key",
+                    "parent_id",
+                    "replay_of",
+                    "trace",
+                ]);
+                [before, vec![("data", Json), ("run_at", Time)], after].concat()
+            }
+            Self::Sources => plain(&["source", "kind", "pushed", "deleted"]),
         }
     }
 }
@@ -216,6 +243,8 @@ pub struct State {
     pub last_id: i64,
     /// The last entry of its audit log.
     pub last_entry: i64,
+    /// How many loads there are, and how many rows they took.
+    pub loaded: i64,
 }
 
 /// How much of each part was copied.
@@ -263,7 +292,7 @@ async fn check(from: &dyn Ledger, to: &dyn Ledger, before: &State) -> Result<()>
             Error::config("this ledger is a copy of the other already, or the same").on(to.location())
         );
     }
-    if there.last_id != 0 || there.last_entry != 0 {
+    if there.last_id != 0 || there.last_entry != 0 || there.loaded != 0 {
         return Err(Error::config("the ledger to copy to is not empty")
             .on(to.location())
             .hint("copy to a new file or an empty database: histories cannot be mixed"));

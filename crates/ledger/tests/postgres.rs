@@ -14,6 +14,8 @@ mod conformance;
 mod chaos;
 #[path = "postgres/faults.rs"]
 mod faults;
+#[path = "postgres/keeping.rs"]
+mod keeping;
 #[path = "postgres/lanes.rs"]
 mod lanes;
 #[path = "postgres/moving.rs"]

@@ -23,6 +23,8 @@ pub struct Built {
     pub(crate) importers: HashMap<AppName, Arc<Vec<Source>>>,
     /// Exporters with their folders.
     pub(crate) exporters: HashMap<AppName, Export>,
+    /// Casts of cells where files are split into records, by the path of their schema as it was written.
+    pub(crate) casts: HashMap<PathBuf, Arc<Transformer>>,
 }
 
 /// A source of foreign files.
@@ -73,13 +75,15 @@ impl Built {
     pub fn new(config: &Config) -> Result<Self> {
         let mut built = Self::default();
         for app in &config.apps {
-            built.add(config, app).map_err(|e| {
-                let error = Error::config(format!("app {}", app.name)).because(e.to_string());
-                match e.hint_text() {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                }
-            })?;
+            built.add(config, app).map_err(|e| about(format!("app {}", app.name), &e))?;
+        }
+        for link in config.flows.iter().flat_map(|flow| &flow.links) {
+            let Some(schema) = link.cast.as_ref().filter(|schema| !built.casts.contains_key(*schema)) else {
+                continue;
+            };
+            let cast = Transformer::casting(schema, &config.base)
+                .map_err(|e| about(format!("the link from {} to {}: cast", link.from, link.to), &e))?;
+            built.casts.insert(schema.clone(), Arc::new(cast));
         }
         Ok(built)
     }
@@ -113,6 +117,15 @@ impl Built {
             }
         }
         Ok(())
+    }
+}
+
+/// An error with what it is about before it.
+fn about(what: String, error: &Error) -> Error {
+    let again = Error::config(what).because(error.to_string());
+    match error.hint_text() {
+        Some(hint) => again.hint(hint),
+        None => again,
     }
 }
 

@@ -296,7 +296,12 @@ fn make(server: &Path) {
         initdb.display()
     ));
     start(server, PRIVATE);
-    psql(&address(server), &format!("CREATE ROLE {PASSWORD_ROLE} LOGIN PASSWORD '{PASSWORD}'"));
+    psql(
+        &address(server),
+        &format!(
+            "SET password_encryption = 'scram-sha-256'; CREATE ROLE {PASSWORD_ROLE} LOGIN PASSWORD '{PASSWORD}'"
+        ),
+    );
 }
 
 fn start(server: &Path, listening: &str) {

@@ -233,6 +233,9 @@ impl<'p> Bound<'p> {
         let mut names: Vec<&String> = self.plan.rules.keys().collect();
         names.sort();
         for name in names {
+            if self.plan.lenient && self.settled && !self.index.contains_key(name) {
+                continue;
+            }
             let slot = self.slot(name, "cast, numbers or dates")?;
             if !self.specs[slot].made {
                 self.ruled.push(slot);

@@ -71,6 +71,14 @@ impl Loader {
         }
     }
 
+    /// Whether a cell of this field has no value.
+    fn is_missing_in(&self, rule: Option<&Rule>, cell: &[u8]) -> bool {
+        match rule.and_then(|rule| rule.missing.as_ref()) {
+            Some(own) => own.iter().any(|missing| missing == cell),
+            None => self.is_missing(cell),
+        }
+    }
+
     /// Loads a row of as many cells as the table has columns.
     pub(super) fn row<'a>(&mut self, bound: &Bound<'_>, row: &RowRef<'a>, fields: &mut Fields<'a>) {
         fields.clear();
@@ -82,11 +90,14 @@ impl Loader {
             let item = match row.cell(slot) {
                 Cow::Borrowed(cell) => {
                     let cell = if self.trim { cell.trim_ascii() } else { cell };
-                    if self.is_missing(cell) { Item::MISSING } else { Item::lent(cell, Kind::Text) }
+                    match self.is_missing_in(spec.rule, cell) {
+                        true => Item::MISSING,
+                        false => Item::lent(cell, Kind::Text),
+                    }
                 }
                 Cow::Owned(cell) => {
                     let cell = if self.trim { cell.trim_ascii() } else { &cell };
-                    if self.is_missing(cell) {
+                    if self.is_missing_in(spec.rule, cell) {
                         Item::MISSING
                     } else {
                         fields.write(Kind::Text, |own| own.extend_from_slice(cell))
@@ -140,6 +151,10 @@ impl Loader {
         };
         self.spare.clear();
         match cast(to, fields.bytes(&item), &mut self.spare) {
+            Ok(fit) if rule.exact && !is_kept(&fit, fields.bytes(&item), &self.spare) => {
+                let shown = shown(&String::from_utf8_lossy(fields.bytes(&item)));
+                self.flawed(name, format!("{shown} has more digits than a number of JSON keeps"))
+            }
             Ok(Fit::AsIs(kind)) => fields.as_kind(&item, kind),
             Ok(Fit::Written(kind)) => fields.write(kind, |own| own.extend_from_slice(&self.spare)),
             Err(message) => self.flawed(name, message),
@@ -163,6 +178,7 @@ impl Loader {
         let read = match parse {
             Parse::Number(rule) => rule.read(text, &mut self.spare),
             Parse::Date(rule) => rule.read(text, &mut self.spare),
+            Parse::Words(rule) => rule.read(text, &mut self.spare),
         };
         if !read {
             return Err(match parse {
@@ -170,6 +186,14 @@ impl Loader {
                     format!("{} is not a number as `numbers` says they are written", shown(text))
                 }
                 Parse::Date(rule) => format!("{} is not {}", shown(text), rule.expected()),
+                Parse::Words(rule) => {
+                    format!(
+                        "{} is not a boolean ({} or {})",
+                        shown(text),
+                        rule.yes.join(", "),
+                        rule.no.join(", ")
+                    )
+                }
             });
         }
         Ok(fields.write(Kind::Text, |own| own.extend_from_slice(&self.spare)))
@@ -294,4 +318,14 @@ fn too_many(name: &str) -> Flaw {
 
 fn flaw_of(problem: Problem) -> Flaw {
     Flaw { field: None, code: "source-error", message: problem.message }
+}
+
+/// Whether a cast value, if it is a number, is kept to its last digit.
+fn is_kept(fit: &Fit, as_is: &[u8], written: &[u8]) -> bool {
+    let number = match fit {
+        Fit::AsIs(Kind::Number) => as_is,
+        Fit::Written(Kind::Number) => written,
+        _ => return true,
+    };
+    std::str::from_utf8(number).is_ok_and(json::is_exact)
 }

@@ -2,6 +2,7 @@
 //! parsed, cast, joined, computed, filtered, selected; duplicates left out and records sorted, in bounded memory.
 //!
 //! - [`config`] what a mapping says · [`mapping`] reading it from a file · [`plan`] compiled · [`bound`] bound to an input.
+//! - [`typed`] a mapping by a Table Schema.
 //! - [`load`] from a row or a record to [`fields`] · [`cast`], [`numbers`], [`dates`], [`months`] their values ·
 //!   [`derive`](mod@derive) fields that are made · [`write`](mod@write) out again · [`keys`], [`order`], [`waiting`]
 //!   sorting · [`step`] all of it.
@@ -28,6 +29,7 @@ mod numbers;
 mod order;
 mod plan;
 mod step;
+mod typed;
 mod waiting;
 mod write;
 

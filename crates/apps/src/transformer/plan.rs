@@ -14,6 +14,26 @@ use std::collections::{HashMap, HashSet};
 pub(super) enum Parse {
     Number(NumberRule),
     Date(DateRule),
+    Words(WordRule),
+}
+
+/// Words that mean true, and words that mean false.
+pub(super) struct WordRule {
+    pub(super) yes: Vec<String>,
+    pub(super) no: Vec<String>,
+}
+
+impl WordRule {
+    /// Appends what the word means; false, and nothing appended, where it is none of them.
+    pub(super) fn read(&self, text: &str, into: &mut Vec<u8>) -> bool {
+        let is = |words: &[String]| words.iter().any(|word| word == text);
+        match (is(&self.yes), is(&self.no)) {
+            (true, _) => into.extend_from_slice(b"true"),
+            (_, true) => into.extend_from_slice(b"false"),
+            _ => return false,
+        }
+        true
+    }
 }
 
 /// What is done to the value of one field.
@@ -23,6 +43,10 @@ pub(super) struct Rule {
     pub(super) cast: Option<Type>,
     /// What stands for no value, as it is written.
     pub(super) default: Option<(Vec<u8>, Kind)>,
+    /// Texts that mean that this field has no value, where it has its own.
+    pub(super) missing: Option<Vec<Vec<u8>>>,
+    /// Whether a number that JSON's readers would not keep to its last digit does not fit.
+    pub(super) exact: bool,
 }
 
 impl Rule {
@@ -85,7 +109,7 @@ impl Formula {
 }
 
 /// An error with the key that it is about before it.
-fn named(on: &str, error: Error) -> Error {
+pub(super) fn named(on: &str, error: Error) -> Error {
     let again = Error::config(format!("{on}: {error}"));
     match error.hint_text() {
         Some(hint) => again.hint(hint),
@@ -111,6 +135,8 @@ pub(super) struct Plan {
     /// Old name, new name.
     pub(super) rename: HashMap<String, String>,
     pub(super) rules: HashMap<String, Rule>,
+    /// Whether a table may lack fields that have rules.
+    pub(super) lenient: bool,
     /// The fields that have defaults, in their order.
     pub(super) defaults: Vec<String>,
     pub(super) splits: Vec<(String, Split)>,
@@ -140,6 +166,7 @@ impl Plan {
             nest: config.nest,
             rename: renames(config)?,
             rules: rules(config)?,
+            lenient: false,
             defaults: config.defaults.names().map(str::to_owned).collect(),
             splits: config.split.0.clone(),
             joins: config.join.0.clone(),

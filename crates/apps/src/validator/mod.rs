@@ -48,8 +48,10 @@ use crate::app::{AppIo, Outcome, RowApp};
 use crate::expression::Over;
 use crate::streams::{FormatName, InputConfig, OutputConfig};
 pub use config::{Config, SchemaSource};
+pub(crate) use field::FieldType;
 use handover_core::{Checksum, Error, Result};
 pub use infer::infer;
+pub(crate) use number::NumberFormat;
 use references::References;
 use report::Report;
 pub use report_text::report_text;
@@ -97,9 +99,7 @@ impl Validator {
     /// files gives.
     pub fn new(config: &Config, base: &Path) -> Result<Self> {
         config.check()?;
-        let (bytes, shown) = config.schema.read(base)?;
-        let json: Value = serde_json::from_slice(strip_mark(&bytes))
-            .map_err(|error| Error::config("the schema is not JSON").on(&shown).because(error))?;
+        let (json, bytes, shown) = read_schema(&config.schema, base)?;
         let judged = compile(&json).map_err(|error| error.on(&shown))?;
         let schema = match &judged {
             Judged::Table(schema) => Some(schema.as_ref()),
@@ -207,6 +207,28 @@ impl RowApp for Validator {
     fn output_ext(&self, input_ext: &str) -> String {
         self.output.ext(&self.input, input_ext)
     }
+}
+
+/// Reads a Table Schema.
+///
+/// # Errors
+/// [`handover_core::ErrorKind::Config`] where it is wrong, or a JSON Schema, or what reading its file gives.
+pub(crate) fn table_schema(source: &SchemaSource, base: &Path) -> Result<Schema> {
+    let (json, _, shown) = read_schema(source, base)?;
+    match compile(&json).map_err(|error| error.on(&shown))? {
+        Judged::Table(schema) => Ok(*schema),
+        Judged::Json(_) => Err(Error::config("this is a JSON Schema, and cells are cast by a Table Schema")
+            .on(&shown)
+            .hint("a Table Schema is {\"fields\": [{\"name\": …, \"type\": …}]}")),
+    }
+}
+
+/// A schema as JSON, its bytes, and what it is called.
+fn read_schema(source: &SchemaSource, base: &Path) -> Result<(Value, Vec<u8>, String)> {
+    let (bytes, shown) = source.read(base)?;
+    let json = serde_json::from_slice(strip_mark(&bytes))
+        .map_err(|error| Error::config("the schema is not JSON").on(&shown).because(error))?;
+    Ok((json, bytes, shown))
 }
 
 /// Compiles a Table Schema or a JSON Schema, whichever it is.

@@ -5,6 +5,7 @@ use crate::printer::Outcome;
 use handover_core::{DeliveryId, units};
 use handover_file::HolderLock;
 use handover_runtime::operations::archive::{self, Archived};
+use handover_runtime::operations::forget::forget_by_age;
 use handover_runtime::operations::times;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +19,8 @@ const HELP: &str = "\
 Files whose every reader has ended are compressed into archive/YYYY-MM/ of the data directory, and their deliveries \
 are moved to the ledger's archive. `show`, `replay` and `verify` read through it. Without a number it takes what ended \
 longer ago than `archive: { after: … }` says, or seven days; of records, which are rows and no files, what \
-was completed seven days ago or failed thirty days ago, or as `archive: { records: … }` says.
+was completed seven days ago or failed thirty days ago, or as `archive: { records: … }` says. What has been in the \
+archive for as long as `archive: { keep: … }` says is deleted for good from the ledger.
 
 Examples:
   handover archive --older-than 30d --dry-run
@@ -51,6 +53,7 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
             (true, Some(holder)) => {
                 let mut done = archive::by_age(&project, holder, age).await?;
                 done.deliveries += archive::records_by_age(&project, holder, args.older_than).await?;
+                done.deleted = forget_by_age(&project).await?.deliveries;
                 Ok(done)
             }
             (true, None) => {
@@ -66,6 +69,10 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     printer.data(sentence(&done, args, age));
+    if done.deleted > 0 {
+        let deleted = times::number(done.deleted);
+        printer.data(format_args!("deleted from the archive, as kept long enough: {deleted}"));
+    }
     for reason in done.left.iter().take(REASONS_MAX) {
         printer.data(format_args!("left: {reason}"));
     }

@@ -54,7 +54,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Fail(args) => fail::run(&start, args),
         Command::Extend(args) => extend::run(&start, &args),
         Command::Work(args) => work::run(&start, args),
-        Command::Status(args) => status::run(&start, args),
+        Command::Status(args) => status::run(&start, &args),
         Command::List(args) => list::run(&start, args),
         Command::Show(args) => show::run(&start, args),
         Command::Why(args) => why::run(&start, args),

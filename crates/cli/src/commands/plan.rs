@@ -7,7 +7,7 @@ use handover_core::path_text;
 use handover_core::units::format_size;
 use handover_runtime::Project;
 use handover_runtime::config::Config;
-use handover_runtime::operations::plan::{Fate, Plan, plan};
+use handover_runtime::operations::plan::{Fate, Plan, RecordFate, plan};
 use handover_runtime::operations::times::{self, number};
 use jiff::Timestamp;
 use std::process::ExitCode;
@@ -77,6 +77,10 @@ fn say(printer: Printer, config: &Config, plan: &Plan, now: Timestamp) {
         gap(printer);
         printer.data(table);
     }
+    if !plan.records.is_empty() {
+        gap(printer);
+        printer.data(records(config, plan, now));
+    }
     if plan.rescues > 0 {
         gap(printer);
         printer.data(format_args!(
@@ -104,6 +108,37 @@ fn say(printer: Printer, config: &Config, plan: &Plan, now: Timestamp) {
         printer
             .talk(format_args!("in the watched folders, imported or refused before and left alone: {files}"));
     }
+}
+
+fn records(config: &Config, plan: &Plan, now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        Column::left("app"),
+        Column::right("records"),
+        Column::left("oldest"),
+        Column::left("would be"),
+    ]);
+    for queue in &plan.records {
+        let fate = match queue.fate {
+            _ if queue.paused => "left: the app is paused".to_owned(),
+            RecordFate::WorkedOn => "worked on".to_owned(),
+            RecordFate::Gathered { rows, size } => {
+                format!(
+                    "gathered into files of {} records or {} at most",
+                    number(rows as u64),
+                    format_size(size)
+                )
+            }
+            RecordFate::Left => "left: no link leads them to a program".to_owned(),
+            RecordFate::NotDeclared => "left: the app is not declared".to_owned(),
+        };
+        let later = match queue.later {
+            0 => String::new(),
+            later => format!("; {} more later", number(later)),
+        };
+        let oldest = queue.oldest.map(|t| times::at_and_ago(t, &config.timezone, now)).unwrap_or_default();
+        table.row([queue.app.clone(), number(queue.pending), oldest, format!("{fate}{later}")]);
+    }
+    table
 }
 
 fn arrivals(printer: Printer, plan: &Plan) {

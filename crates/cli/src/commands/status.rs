@@ -3,9 +3,11 @@
 use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone};
-use handover_core::Kind;
 use handover_core::units::format_size;
+use handover_core::{Error, Kind};
 use handover_runtime::Project;
+use handover_runtime::operations::account::account;
+use handover_runtime::operations::replay;
 use handover_runtime::operations::status::{self, AppStatus, Status};
 use handover_runtime::operations::times;
 use std::process::ExitCode;
@@ -13,16 +15,24 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Examples:
   handover status
+  handover status --rows sales
   handover status --json | jq '.apps[] | select(.failed > 0)'";
 
 /// The arguments of `status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// The account of this flow: of all rows that ever entered it, where they went
+    #[arg(long, value_name = "FLOW")]
+    rows: Option<String>,
+}
 
 /// Prints it.
-pub(crate) fn run(start: &Start, _: Args) -> Outcome {
+pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let project = start.look()?;
+    if let Some(flow) = &args.rows {
+        return rows(start.printer, &project, flow);
+    }
     let status = block_on(status::status(&project))??;
     let printer = start.printer;
     if printer.is_json() {
@@ -33,6 +43,47 @@ pub(crate) fn run(start: &Start, _: Args) -> Outcome {
         facts(printer, &project, &status);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The account of one flow. Exit code 1 where it does not add up.
+fn rows(printer: Printer, project: &Project, name: &str) -> Outcome {
+    let flow = replay::require_flow(&project.config, name)?;
+    let Some(account) = block_on(account(project, flow))?? else {
+        return Err(Error::config(format!(
+            "the links of the flow {name} part or meet, so a row may be several"
+        ))
+        .hint("`handover show ID` says of each delivery what became of its rows")
+        .into());
+    };
+    if printer.is_json() {
+        printer.json(&account);
+    } else {
+        let mut table = Table::new(&[
+            Column::left("app"),
+            Column::right("entered"),
+            Column::right("done"),
+            Column::right("rejected"),
+            Column::right("left out"),
+            Column::right("failed"),
+            Column::right("waiting"),
+        ]);
+        for step in &account.steps {
+            let counts = [
+                step.entered + step.made,
+                step.done,
+                step.rejected,
+                step.left_out,
+                step.failed,
+                step.waiting,
+            ];
+            let mut row = vec![step.app.clone()];
+            row.extend(counts.map(times::number));
+            table.row(row);
+        }
+        printer.data(&table);
+        printer.data(format_args!("\n{account}"));
+    }
+    Ok(if account.balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn flows(printer: Printer, status: &Status) {
@@ -110,7 +161,7 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         fact(if i == 0 { "running" } else { "" }, format!("{command}{pid}{since}"));
     }
     for (nth, records) in status.records.iter().filter(|records| !records.app.is_empty()).enumerate() {
-        fact(if nth == 0 { "records" } else { "" }, records.to_string());
+        fact(if nth == 0 { "records by app" } else { "" }, records.to_string());
     }
     fact("last activity", status.last_activity.map_or_else(|| "none yet".to_owned(), ago));
     let waits = status.apps.iter().any(|app| app.pending > 0);
@@ -124,10 +175,10 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         let [pushed, live, archived, deleted] = [c.pushed, c.live, c.archived, c.deleted].map(times::number);
         let sum = if source.conserved { "=" } else { "is NOT" };
         let text = format!(
-            "from {}: {pushed} pushed {sum} {live} live + {archived} archived + {deleted} deleted",
+            "{}: {pushed} pushed {sum} {live} live + {archived} archived + {deleted} deleted",
             c.source
         );
-        fact(if i == 0 { "records" } else { "" }, text);
+        fact(if i == 0 { "records by source" } else { "" }, text);
     }
     let low = if status.disk_low { ": too little, nothing is begun" } else { "" };
     let room = match status.free_bytes {
@@ -136,6 +187,9 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
     };
     fact("data directory", format!("{}, {room}", shown_here(project.data.root())));
     fact("ledger", shown_here(std::path::Path::new(&status.ledger)));
+    for concern in &status.storage {
+        fact("storage", concern.text.clone());
+    }
     printer.data(&table);
     let failed: u64 = status.apps.iter().map(|app| app.failed).sum();
     if failed > 0 {

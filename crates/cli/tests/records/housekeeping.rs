@@ -53,3 +53,35 @@ fn a_running_engine_moves_what_sql_has_archived() {
     daemon.wait().unwrap();
     assert_eq!(place.number("SELECT count(*) FROM data_staging"), 0);
 }
+
+#[test]
+fn what_was_kept_long_enough_is_deleted_and_stays_counted() {
+    let place =
+        Place::with(&format!("{}archive: {{ records: {{ completed: 1h }}, keep: 30d }}\n", crate::CONFIG));
+    place.push("1\n2\n3\n");
+    complete_all(&place);
+    age(&place, 1);
+    place.push("4\n");
+    let said = place.ok(&["archive"]);
+    assert!(said.contains("3 deliveries") && !said.contains("deleted"), "{said}");
+    let text = "UPDATE data_archive SET archived_at = strftime('%Y-%m-%dT%H:%M:%fZ', archived_at, '-31 days') WHERE id < 3";
+    place.sql().execute(text, []).unwrap();
+    let said = place.ok(&["archive"]);
+    assert!(said.contains("deleted from the archive, as kept long enough: 2"), "{said}");
+    assert_eq!(place.number("SELECT count(*) FROM data_archive"), 1);
+    let status = place.ok(&["status"]);
+    assert!(status.contains("shop: 4 pushed = 1 live + 1 archived + 2 deleted"), "{status}");
+    let labels: Vec<&str> = status.lines().filter(|line| line.contains("records by ")).collect();
+    assert!(
+        labels.len() == 2 && labels[0].contains("records by app") && labels[1].contains("records by source"),
+        "{status}"
+    );
+    // A running process does it by itself.
+    place.sql().execute(&text.replace("id < 3", "true"), []).unwrap();
+    place.ok(&["run", "--once"]);
+    let begun = std::time::Instant::now();
+    while place.number("SELECT count(*) FROM data_archive") > 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "not deleted");
+        place.ok(&["run", "--once"]);
+    }
+}

@@ -152,7 +152,7 @@ fn a_person_sees_and_moves_records_as_anything_else() {
     assert_eq!(ids, [again]);
     place.ok(&["ack", &token]);
     let status = place.ok(&["status"]);
-    assert!(status.contains("from shop: 3 pushed = 2 live + 1 archived + 0 deleted"), "{status}");
+    assert!(status.contains("shop: 3 pushed = 2 live + 1 archived + 0 deleted"), "{status}");
     let sources = &place.json(&["status"])["sources"];
     assert_eq!((&sources[0]["source"], &sources[0]["conserved"]), (&"shop".into(), &true.into()));
 }

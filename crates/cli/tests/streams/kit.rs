@@ -34,6 +34,11 @@ impl Records {
 
     /// Of this declaration of `work`; `gather` is what its link to `out` says.
     pub(crate) fn of(work: &str, gather: &str) -> Self {
+        Self::with(work, "", gather)
+    }
+
+    /// The same; `cast` is what the link to `work` says.
+    pub(crate) fn with(work: &str, cast: &str, gather: &str) -> Self {
         let configuration = format!(
             "apps:
   in: {{ uses: file-importer, with: {{ from: incoming, pattern: '*', type: sales, settle: 0s }} }}
@@ -41,7 +46,7 @@ impl Records {
   out: {{ uses: file-exporter, with: {{ to: outgoing }} }}
 flows:
   f:
-    - {{ from: in, to: work, by: database }}
+    - {{ from: in, to: work, by: database{cast} }}
     - {{ from: work, to: out, by: file{gather} }}
 "
         );

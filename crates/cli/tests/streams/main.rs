@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 #![cfg(target_os = "linux")]
 
+mod accounts;
 mod behaving;
 mod gathering;
 mod kit;

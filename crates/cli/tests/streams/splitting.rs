@@ -36,6 +36,73 @@ fn the_rows_of_a_table_are_records_of_texts() {
     assert_eq!(parents, ["3"]);
 }
 
+const SCHEMA: &str = r#"{
+    "missingValues": ["", "n/a"],
+    "fields": [
+        {"name": "id", "type": "string", "missingValues": ["none"]},
+        {"name": "n", "type": "integer", "groupChar": "."},
+        {"name": "price", "type": "number", "decimalChar": ",", "bareNumber": false},
+        {"name": "paid", "type": "boolean", "trueValues": ["yes"], "falseValues": ["no"]},
+        {"name": "day", "type": "date"},
+        {"name": "elsewhere", "type": "integer"}
+    ]
+}"#;
+
+#[test]
+fn by_a_schema_cells_become_values() {
+    let place = Records::with("{ run: python3 work.py, mode: stream }", ", cast: schema.json", "");
+    place.project.write("schema.json", SCHEMA);
+    let script = "import json, sys\nfor line in sys.stdin:\n    r = json.loads(line)\n    print(json.dumps(dict(id=r['id'], status='completed', data=r['data'])), flush=True)\n";
+    place.project.write("work.py", script);
+    let rows = [
+        "id,n,price,paid,day,more",
+        "007,1.234,\"€ 5,50\",yes,2025-11-24,08",
+        "n/a,-7,\"0,1\",no,n/a,",
+        "none,,,,,x",
+        "4,many,1,yes,2025-11-24,",
+        "5,1,1,perhaps,2025-11-24,",
+        "6,123456789012345678901234567890,1,yes,,",
+    ];
+    place.project.arrive("incoming/t_2025-11-24.csv", rows.join("\n") + "\n");
+    let run = place.well();
+    let expect = [
+        json!({"id": "007", "n": 1234, "price": 5.5, "paid": true, "day": "2025-11-24", "more": "08"}),
+        json!({"id": "n/a", "n": -7, "price": 0.1, "paid": false, "day": null, "more": ""}),
+        json!({"id": null, "n": null, "price": null, "paid": null, "day": null, "more": "x"}),
+    ];
+    assert_eq!(place.exported(), expect, "{}", run.stderr());
+    let rejected = place.names("data/errors");
+    assert_eq!(rejected, ["work_sales-rejected_2025-11-24_001.csv"]);
+    let text =
+        std::fs::read_to_string(place.project.join("data/errors/2025-11-24").join(&rejected[0])).unwrap();
+    for why in
+        ["is not a number as", "is not a boolean (yes or no)", "more digits than a number of JSON keeps"]
+    {
+        assert!(text.contains(why), "{why}: {text}");
+    }
+    assert!(run.stdout().contains("3 records for work, 3 rows rejected"), "{}", run.stdout());
+    // Records of JSON have their types.
+    place.project.arrive("incoming/a_2025-11-24.ndjson", "{\"n\":\"1.000\"}\n");
+    place.well();
+    assert!(place.exported().contains(&json!({"n": "1.000"})));
+}
+
+#[test]
+fn a_cast_that_cannot_be_is_said_before_anything_runs() {
+    let place = Records::with("{ run: cat }", ", cast: schema.json", "");
+    for (schema, why) in [
+        ("{\"properties\": {}}", "this is a JSON Schema"),
+        ("{\"fields\": [{\"name\": \"n\", \"type\": \"number\", \"groupChar\": \"--\"}]}", "one character"),
+        ("{", "not JSON"),
+    ] {
+        place.project.write("schema.json", schema);
+        let check = place.project.command(&["check"]).output().unwrap();
+        let said = String::from_utf8(check.stderr).unwrap();
+        assert_eq!(check.status.code(), Some(2), "{said}");
+        assert!(said.contains("the link from in to work: cast") && said.contains(why), "{said}");
+    }
+}
+
 #[test]
 fn records_are_as_they_are_whatever_the_file_is() {
     for (name, text) in [

@@ -103,7 +103,7 @@ COMMENT ON TABLE integration.data_staging IS
     'Records that programs hand over. INSERT (source_app, target_app, data) is enough; see docs/guides/sql.md.';
 COMMENT ON TABLE integration.deliveries IS 'Files and jobs. To be read only; Handover writes it.';
 
--- What has been archived, a part for each month (0005 makes and drops them); nothing is ever refused.
+-- What has been archived, a part for each month (0006 makes and drops them); nothing is ever refused.
 CREATE TABLE integration.data_archive (
     LIKE integration.data_staging INCLUDING DEFAULTS,
     archived_at timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -29,39 +29,52 @@ BEGIN
 END $$;
 SELECT integration._make_partitions();
 
--- Drops the archive's parts that hold nothing archived at or after p_before, and deletes what is older in the rest. Counts
--- keep what went. Returns the parts that it dropped.
-CREATE FUNCTION integration._drop_partitions(p_before timestamptz) RETURNS SETOF text LANGUAGE plpgsql
-SET lock_timeout = '2s' SET timezone = 'UTC' AS $$
+-- Drops the oldest of the archive's parts, if it holds nothing archived at or after p_before. Counts keep what went. Returns how
+-- many rows went with it; null where there is no such part. What goes is counted while the archive is read on. It waits half a second
+-- at most for who reads or writes the archive: then it fails (SQLSTATE 55P03), and the caller tries later, because whoever
+-- comes meanwhile waits behind it. Claims never come this way.
+CREATE FUNCTION integration._drop_partition(p_before timestamptz) RETURNS bigint LANGUAGE plpgsql
+SET lock_timeout = '500ms' SET timezone = 'UTC' AS $$
 DECLARE
     v_name text;
-    v_month timestamptz;
-    v_count constant text := $q$
-        WITH gone AS (%s),
-        counted AS (
-            INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, 'archived', -count(*) FROM gone GROUP BY 1, 2)
-        INSERT INTO integration.source_tally
-            SELECT source_app, kind, s.what, s.sign * count(*) FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign)
-            GROUP BY 1, 2, 3, s.sign
-    $q$;
+    v_rows bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('handover partitions', 0)) THEN
-        RETURN;
+        RETURN NULL;
     END IF;
-    FOR v_name IN
-        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'integration.data_archive'::regclass AND c.relname ~ '^data_archive_\d{4}_\d\d$' ORDER BY 1
-    LOOP
-        v_month := to_timestamp(right(v_name, 7), 'YYYY_MM');
-        CONTINUE WHEN v_month + interval '1 month' > p_before;
-        EXECUTE format('LOCK TABLE integration.%I IN ACCESS EXCLUSIVE MODE', v_name);
-        EXECUTE format(v_count, format('SELECT source_app, target_app, kind FROM integration.%I', v_name));
-        EXECUTE format('DROP TABLE integration.%I', v_name);
-        RETURN NEXT v_name;
-    END LOOP;
-    EXECUTE format(v_count, format('DELETE FROM integration.data_archive_rest WHERE archived_at < %L
-        RETURNING source_app, target_app, kind', p_before));
+    SELECT c.relname INTO v_name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'integration.data_archive'::regclass AND c.relname ~ '^data_archive_\d{4}_\d\d$'
+          AND to_timestamp(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= p_before
+        ORDER BY 1 LIMIT 1;
+    IF v_name IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('LOCK TABLE integration.%I IN SHARE MODE', v_name);
+    EXECUTE format($q$
+        WITH gone AS (
+            SELECT source_app, coalesce(target_app, '') AS app, kind, count(*) AS n FROM integration.%I GROUP BY 1, 2, 3),
+        counted AS (INSERT INTO integration.tally SELECT app, kind, 'archived', -sum(n) FROM gone GROUP BY 1, 2),
+        passed AS (
+            INSERT INTO integration.source_tally SELECT source_app, kind, s.what, s.sign * sum(n)
+                FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
+        SELECT coalesce(sum(n), 0)::bigint FROM gone $q$, v_name) INTO v_rows;
+    EXECUTE format('DROP TABLE integration.%I', v_name);
+    RETURN v_rows;
 END $$;
+
+-- Deletes what was archived before p_before and lies in no month's part: p_max rows at most. Returns how many went.
+CREATE FUNCTION integration._trim_archive(p_before timestamptz, p_max bigint DEFAULT 1000) RETURNS bigint LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM integration.data_archive_rest WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM integration.data_archive_rest WHERE archived_at < p_before LIMIT p_max FOR UPDATE SKIP LOCKED))
+        RETURNING source_app, coalesce(target_app, '') AS app, kind),
+    counted AS (
+        INSERT INTO integration.tally SELECT app, kind, 'archived', -count(*) FROM gone GROUP BY 1, 2),
+    passed AS (
+        INSERT INTO integration.source_tally SELECT source_app, kind, s.what, s.sign * count(*)
+            FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
+    SELECT count(*) FROM gone
+$$;
 
 -- Archives what is in this status, completed or failed, and ended before p_before: p_max at most, in the order of numbers.
 -- It goes through the deliveries from the oldest on, and stops where one was created after that time: none behind it can have
@@ -89,11 +102,12 @@ BEGIN
                 ELSE integration._archive_rows(p_table, p_actor, v_ids, coalesce(p_now, clock_timestamp()), ARRAY[p_status]) END;
 END $$;
 
--- Forgets what the audit log says of before p_before. Returns how many entries went.
+-- Forgets what the audit log says of before p_before, from its oldest entry on: p_max entries at most. Returns how many went.
 CREATE FUNCTION integration._trim_audit(p_before timestamptz, p_max bigint DEFAULT 10000) RETURNS bigint LANGUAGE sql AS $$
     WITH gone AS (
-        DELETE FROM integration.audit_log WHERE id IN (
-            SELECT id FROM integration.audit_log WHERE at < p_before ORDER BY id LIMIT p_max) RETURNING 1)
+        DELETE FROM integration.audit_log WHERE id = ANY (ARRAY(
+            SELECT id FROM (SELECT id, at FROM integration.audit_log ORDER BY id LIMIT p_max) AS oldest WHERE at < p_before))
+        RETURNING 1)
     SELECT count(*) FROM gone
 $$;
 

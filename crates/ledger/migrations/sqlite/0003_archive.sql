@@ -13,6 +13,8 @@ CREATE INDEX idx_archive_parent ON data_archive (parent_id) WHERE parent_id IS N
 CREATE INDEX idx_archive_replay ON data_archive (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX idx_archive_path ON data_archive (json_extract(data, '$.path')) WHERE kind = 'file';
 CREATE INDEX idx_archive_app ON data_archive (target_app);
+-- What is to be deleted when it has been kept long enough.
+CREATE INDEX idx_archive_age ON data_archive (archived_at);
 -- Not unique: a record and a file may bear the same key, and so may a record that came by plain SQL after this one.
 CREATE INDEX idx_archive_dedup ON data_archive (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
 

@@ -61,10 +61,10 @@ CREATE TABLE loads (
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- The rows of loads that are to appear all at once, in the order of their source, until their end.
+-- The rows of loads that are to appear all at once, by their place in their source, until their end.
 CREATE TABLE load_rows (
-    n            INTEGER PRIMARY KEY,
-    load         TEXT NOT NULL,
+    load_key     TEXT NOT NULL,
+    at           INTEGER NOT NULL,
     kind         TEXT NOT NULL,
     source_app   TEXT NOT NULL,
     target_app   TEXT,
@@ -77,6 +77,6 @@ CREATE TABLE load_rows (
     order_key    TEXT,
     parent_id    INTEGER,
     replay_of    INTEGER,
-    trace        TEXT
+    trace        TEXT,
+    PRIMARY KEY (load_key, at)
 );
-CREATE INDEX idx_load_rows ON load_rows (load, n);

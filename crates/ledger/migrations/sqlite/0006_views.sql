@@ -72,7 +72,7 @@ CREATE VIEW v_growth AS
     SELECT 'data_archive', coalesce(sum(n), 0), (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())
         FROM tally WHERE status = 'archived'
     UNION ALL
-    SELECT 'audit_log', coalesce(max(id), 0), (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())
+    SELECT 'audit_log', coalesce(max(id) - min(id) + 1, 0), (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())
         FROM audit_log;
 
 -- Row conservation, by source: what was pushed is live, archived, or deleted (for good, or so that it can be restored).

@@ -136,6 +136,10 @@ fn known(said: &DbError) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::NotYet,
             "the PostgreSQL server's disk is full: work resumes by itself when there is room",
         ),
+        SqlState::LOCK_NOT_AVAILABLE => (
+            ErrorKind::NotYet,
+            "another transaction has what it needs: it is tried again when that has ended; pg_stat_activity shows it",
+        ),
         SqlState::TOO_MANY_CONNECTIONS => (
             ErrorKind::NotYet,
             "raise max_connections of the server, or put a pooler such as PgBouncer in between",

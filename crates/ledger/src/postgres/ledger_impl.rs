@@ -2,14 +2,16 @@
 
 use super::tx::in_transaction;
 use super::{
-    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, lanes, loads, names, push, query,
-    schedules, transfer,
+    PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, health, lanes, loads, names, push,
+    query, schedules, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
-    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued, Reservation,
-    Reserve, ScheduleMark, Waiting,
+    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued,
+    Reservation, Reserve, ScheduleMark, Waiting,
 };
+use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -132,6 +134,10 @@ impl Ledger for PostgresLedger {
         answer::waiting(self, queue, app, at_most).await
     }
 
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>> {
+        query::filling(self, queue, app, rows, bytes).await
+    }
+
     async fn release(&self, held: Vec<Held>) -> Result<usize> {
         if held.is_empty() {
             return Ok(0);
@@ -249,6 +255,10 @@ impl Ledger for PostgresLedger {
         query::counts(self).await
     }
 
+    async fn links(&self) -> Result<Vec<LinkRows>> {
+        query::links(self).await
+    }
+
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {
         query::oldest_pending(self, app).await
     }
@@ -284,6 +294,18 @@ impl Ledger for PostgresLedger {
 
     async fn move_archived(&self, max: usize) -> Result<usize> {
         in_transaction!(self, |tx| archive::move_archived(tx, max))
+    }
+
+    async fn prepare_archive(&self) -> Result<Vec<String>> {
+        archive::prepare(self).await
+    }
+
+    async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten> {
+        archive::forget(self, archived, entries, max).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        health::health(self).await
     }
 
     async fn conservation(&self) -> Result<Vec<Conserved>> {

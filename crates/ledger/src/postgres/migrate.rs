@@ -86,6 +86,15 @@ pub(super) async fn migrate(ledger: &PostgresLedger, migrate: bool) -> Result<St
     identity(ledger).await
 }
 
+/// Whether the server knows all that the schema needs.
+fn young_enough(number: i32, version: &str) -> Result<()> {
+    if number >= OLDEST {
+        return Ok(());
+    }
+    Err(Error::config(format!("PostgreSQL {version} is too old for the ledger"))
+        .hint("use PostgreSQL 13 or later, or leave `ledger:` out for the embedded one, on one machine"))
+}
+
 fn ahead(has: u32, knows: u32) -> Error {
     Error::config(format!("the ledger has schema {has}, and this Handover knows up to {knows}"))
         .hint("a newer Handover has used it: update this one")
@@ -108,10 +117,7 @@ pub(super) async fn state(ledger: &PostgresLedger) -> Result<SchemaState> {
         Ok::<_, Fault>((server, get::<bool>(row, 3)?, get::<String>(row, 4)?))
     };
     let ((number, version, standby), there, encoding) = read().map_err(|fault| fault.error)?;
-    if number < OLDEST {
-        return Err(Error::config(format!("PostgreSQL {version} is too old for the ledger"))
-            .hint("use PostgreSQL 13 or later"));
-    }
+    young_enough(number, &version)?;
     if standby {
         return Err(Error::new(ErrorKind::Denied, "this PostgreSQL is a standby and takes no writes")
             .hint("name the primary in `ledger:`"));
@@ -213,6 +219,15 @@ async fn give_identity(tx: &mut Tx<'_>, new: &str) -> Attempt<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_refused_in_a_sentence_with_the_way_out() {
+        assert!(young_enough(130_000, "13.0").is_ok() && young_enough(180_004, "18.4").is_ok());
+        let Err(error) = young_enough(120_022, "12.22") else { panic!("it was taken") };
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(error.to_string(), "PostgreSQL 12.22 is too old for the ledger");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("PostgreSQL 13 or later")));
+    }
 
     #[test]
     fn every_file_is_listed_once_and_in_order() {

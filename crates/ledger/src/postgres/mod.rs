@@ -20,6 +20,7 @@ mod claimed;
 mod clock;
 mod error;
 mod finish;
+mod health;
 mod hints;
 mod lanes;
 mod ledger_impl;

@@ -4,7 +4,8 @@ use super::PostgresLedger;
 use super::error::{Attempt, Fault};
 use super::row::{COLUMNS, delivery, get, parsed, time as time_of, time_or_none};
 use super::tx::{Tx, Value, number, text, time};
-use crate::api::{AppCount, AuditEntry, Filter, Pause};
+use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
+use crate::links::{self, LinkRows};
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -121,6 +122,53 @@ pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result
     let query = format!("SELECT min(t) FROM ({}) AS oldest", oldest.join(" UNION ALL "));
     let now = ledger.now();
     smallest(ledger, &query, &[text(&app), time(&now)]).await
+}
+
+/// What went along each link.
+pub(super) async fn links(ledger: &PostgresLedger) -> Result<Vec<LinkRows>> {
+    let query = links::query("integration.");
+    let rows = ledger.read("count what went along the links", &query, &[]).await?;
+    each(&rows, |row| {
+        let count = |column| get::<i64>(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(LinkRows {
+            source: get(row, 0)?,
+            target: get(row, 1)?,
+            kind: parsed(row, 2)?,
+            status: parsed(row, 3)?,
+            replay: get(row, 4)?,
+            rows: count(5)?,
+            rows_in: count(6)?,
+            rows_out: count(7)?,
+            rejected: count(8)?,
+            filtered: count(9)?,
+            records: count(10)?,
+        })
+    })
+}
+
+/// How many of what waits make up so many bytes with the one that goes beyond.
+pub(super) async fn filling(
+    ledger: &PostgresLedger,
+    queue: Queue,
+    app: &str,
+    rows: usize,
+    bytes: u64,
+) -> Result<Option<usize>> {
+    let query = format!(
+        "SELECT nth FROM (SELECT row_number() OVER line AS nth, sum(bytes) OVER line AS total FROM (\
+         SELECT id, priority, octet_length(data::text) + 1 AS bytes FROM integration.{}_live WHERE status = 'pending' \
+         AND target_app = $1 AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL \
+         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id LIMIT $3) AS first \
+         WINDOW line AS (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING)) AS summed \
+         WHERE total > $4 ORDER BY nth LIMIT 1",
+        queue.named()
+    );
+    let (rows, bytes) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(bytes).unwrap_or(i64::MAX));
+    let now = ledger.now();
+    let values = [text(&app), time(&now), number(&rows), number(&bytes)];
+    let found = ledger.read("measure what waits", &query, &values).await?;
+    let nth = each(&found, |row| get::<i64>(row, 0))?.pop();
+    Ok(nth.map(|nth| usize::try_from(nth - 1).unwrap_or(1).max(1)))
 }
 
 pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp>> {

@@ -36,19 +36,26 @@ const AUDIT: &str = "SELECT json_build_array(a.id)::text, json_build_object('at'
      LATERAL (SELECT i AS first, i AS last FROM unnest(a.ids) AS i WHERE a.ids IS NOT NULL \
               UNION ALL SELECT lower(a.span), upper(a.span) - 1 WHERE a.ids IS NULL) AS i ORDER BY a.id, i.first";
 
+/// What was counted of each source, added up.
+const SOURCES: &str = "(SELECT source, kind, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed, \
+     coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted \
+     FROM integration.source_tally GROUP BY source, kind) AS sources";
+
 fn table(part: Part) -> String {
     let field = |(name, _): (&str, Holds)| format!("'{name}', \"{name}\"");
     let fields = part.columns().into_iter().map(field).collect::<Vec<_>>().join(", ");
     let key = part.key().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let kind = if part.key() == ["id"] { "bigint" } else { "text" };
+    let kind = |name: &str| if ["id", "at"].contains(&name) { "bigint" } else { "text" };
+    let places = part.key().iter().enumerate();
     let places: Vec<String> =
-        (0..part.key().len()).map(|place| format!("($1::json ->> {place})::{kind}")).collect();
+        places.map(|(place, name)| format!("($1::json ->> {place})::{}", kind(name))).collect();
+    let table = match part {
+        Part::Sources => SOURCES.to_owned(),
+        part => format!("integration.{}", part.table()),
+    };
     format!(
-        "SELECT json_build_array({key})::text, json_build_object({fields})::text FROM integration.{} \
-         WHERE {} ($1 IS NULL OR ({key}) > ({})) ORDER BY {key} LIMIT $2",
-        part.table(),
-        // What a load that is to appear all at once has put aside does not travel.
-        if part == Part::Loads { "(ended_at IS NOT NULL OR NOT whole) AND" } else { "" },
+        "SELECT json_build_array({key})::text, json_build_object({fields})::text FROM {table} \
+         WHERE ($1 IS NULL OR ({key}) > ({})) ORDER BY {key} LIMIT $2",
         places.join(", ")
     )
 }
@@ -61,6 +68,14 @@ pub(super) async fn write(tx: &mut Tx<'_>, part: Part, rows: &[String]) -> Attem
              SELECT (e ->> 'at')::timestamptz, e ->> 'actor', NULL, \
              int8range((e ->> 'first')::bigint, (e ->> 'last')::bigint, '[]'), e ->> 'from_status', e ->> 'to_status', e ->> 'note' \
              FROM unnest($1) WITH ORDINALITY AS u (row, at), LATERAL (SELECT u.row::json AS e) AS j ORDER BY u.at";
+        tx.rows("write what is copied", insert, &[texts(&rows)]).await?;
+        return Ok(());
+    }
+    if part == Part::Sources {
+        let insert = "INSERT INTO integration.source_tally (source, kind, what, n) \
+             SELECT r.source, r.kind, w.what, w.n FROM unnest($1) AS u (row), \
+             LATERAL json_to_record(u.row::json) AS r (source text, kind text, pushed bigint, deleted bigint), \
+             LATERAL (VALUES ('pushed', r.pushed), ('deleted', r.deleted)) AS w (what, n) WHERE w.n <> 0";
         tx.rows("write what is copied", insert, &[texts(&rows)]).await?;
         return Ok(());
     }
@@ -83,10 +98,16 @@ pub(super) async fn write(tx: &mut Tx<'_>, part: Part, rows: &[String]) -> Attem
 pub(super) async fn state(ledger: &PostgresLedger) -> Result<State> {
     let query = "SELECT (SELECT identity FROM integration.ledger), \
                  (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids), \
-                 (SELECT coalesce(max(id), 0) FROM integration.audit_log)";
+                 (SELECT coalesce(max(id), 0) FROM integration.audit_log), \
+                 (SELECT count(*) + coalesce(sum(rows), 0)::bigint FROM integration.loads)";
     let rows = ledger.read("read the ledger's state", query, &[]).await?;
     let read: Vec<State> = each(&rows, |row| {
-        Ok(State { identity: get(row, 0)?, last_id: get(row, 1)?, last_entry: get(row, 2)? })
+        Ok(State {
+            identity: get(row, 0)?,
+            last_id: get(row, 1)?,
+            last_entry: get(row, 2)?,
+            loaded: get(row, 3)?,
+        })
     })?;
     read.into_iter().next().ok_or_else(|| Error::internal("the ledger has no state"))
 }
@@ -94,20 +115,21 @@ pub(super) async fn state(ledger: &PostgresLedger) -> Result<State> {
 const EVERYTHING: &str = "SELECT source_app, target_app, kind, status FROM integration.v_deliveries \
      UNION ALL SELECT source_app, target_app, kind, status FROM integration.data_archive";
 
-/// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there.
+/// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there. What was handed over and
+/// deleted has come as it was counted.
 pub(super) async fn take_over(tx: &mut Tx<'_>, state: &State) -> Attempt<()> {
     let tally = format!(
         "INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) AS e GROUP BY 1, 2, 3"
     );
-    let sources = format!(
-        "INSERT INTO integration.source_tally (source, kind, what, n) SELECT source_app, kind, 'pushed', count(*) FROM ({EVERYTHING}) AS e \
-         GROUP BY 1, 2 \
-         UNION ALL SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
-         UNION ALL SELECT source_app, kind, 'archived', count(*) FROM integration.data_archive GROUP BY 1, 2"
-    );
-    for statement in
-        ["DELETE FROM integration.tally", "DELETE FROM integration.source_tally", &tally, &sources]
-    {
+    let sources = "INSERT INTO integration.source_tally (source, kind, what, n) \
+         SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
+         UNION ALL SELECT source_app, kind, 'archived', count(*) FROM integration.data_archive GROUP BY 1, 2";
+    for statement in [
+        "DELETE FROM integration.tally",
+        "DELETE FROM integration.source_tally WHERE what IN ('live', 'archived')",
+        &tally,
+        sources,
+    ] {
         tx.rows("count what was copied", statement, &[]).await?;
     }
     if state.last_id > 0 {

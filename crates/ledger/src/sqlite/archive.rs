@@ -1,13 +1,14 @@
-//! The archive: what has ended is moved to `data_archive`, with the same columns.
+//! The archive: what has ended is moved to `data_archive`, with the same columns; what has been kept long enough is deleted for
+//! good, and the audit log with it.
 //!
 //! On a crash a delivery is in its table or in the archive, and never in both or in neither: each call is one transaction.
 
 use super::by_hand::{known, not_from};
 use super::error::sql;
-use super::moves::{Moved, Sources, moved};
+use super::moves::{Moved, Sources, deleted, moved};
 use super::row::{COLUMNS, parsed};
 use super::writer::Write;
-use crate::api::Queue;
+use crate::api::{Forgotten, Queue};
 use handover_core::clock::rfc3339;
 use handover_core::{DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
@@ -105,6 +106,63 @@ pub(super) fn move_marked(write: &Write<'_>, max: usize) -> Result<usize> {
         moved += take(write, "handover", queue, &marked(queue), params![max])?;
     }
     Ok(moved)
+}
+
+/// What was archived before this time, longest ago first.
+pub(super) const TO_FORGET: &str = "SELECT id, coalesce(target_app, ''), kind, source_app \
+     FROM data_archive INDEXED BY idx_archive_age WHERE archived_at < ?1 ORDER BY archived_at LIMIT ?2";
+
+/// Entries of the audit log from before this time, from the oldest entry on.
+pub(super) const OLD_ENTRIES: &str =
+    "SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?2) WHERE at < ?1";
+
+/// Whether there is anything that [`forget`] would delete.
+pub(super) fn any_to_forget(
+    connection: &Connection,
+    archived: Timestamp,
+    entries: Timestamp,
+) -> Result<bool> {
+    let any = |text: &str, before: Timestamp| {
+        connection
+            .prepare_cached(text)
+            .and_then(|mut statement| statement.exists(params![rfc3339(before), 1]))
+            .map_err(sql("look for what was kept long enough"))
+    };
+    Ok(any(TO_FORGET, archived)? || any(OLD_ENTRIES, entries)?)
+}
+
+/// Deletes what was archived before `archived`, and what the audit log says of before `entries`: of each so many at most.
+pub(super) fn forget(
+    write: &Write<'_>,
+    archived: Timestamp,
+    entries: Timestamp,
+    max: usize,
+) -> Result<Forgotten> {
+    let fail = sql("delete what was kept long enough");
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let rows: Vec<(i64, (String, Kind, String))> = write
+        .sql
+        .prepare_cached(TO_FORGET)
+        .and_then(|mut statement| {
+            let read =
+                |row: &rusqlite::Row<'_>| Ok((row.get(0)?, (row.get(1)?, parsed(row, 2)?, row.get(3)?)));
+            statement.query_map(params![rfc3339(archived), limit], read)?.collect()
+        })
+        .map_err(&fail)?;
+    let (numbers, gone): (Vec<i64>, Vec<_>) = rows.into_iter().unzip();
+    let execute = |text: &str, values: &[&dyn ToSql]| {
+        write.sql.prepare_cached(text).and_then(|mut statement| statement.execute(values)).map_err(&fail)
+    };
+    let list = serde_json::to_string(&numbers).unwrap_or_default();
+    execute("DELETE FROM data_archive WHERE id IN (SELECT value FROM json_each(?1))", params![list])?;
+    deleted(write, &gone)?;
+    let trim = format!("DELETE FROM audit_log WHERE id IN ({OLD_ENTRIES})");
+    let trimmed = execute(&trim, params![rfc3339(entries), limit])?;
+    Ok(Forgotten {
+        deliveries: gone.len() as u64,
+        entries: trimmed as u64,
+        more: gone.len() >= max || trimmed >= max,
+    })
 }
 
 /// Moves the rows whose numbers the query gives. One that bears the status already moves without a line in the log: that

@@ -2,14 +2,16 @@
 
 use super::writer::Step;
 use super::{
-    SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, loads, names, push, query, schedules,
-    transfer,
+    SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query,
+    schedules, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
-    Failure, Filter, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue, Rescued,
-    Reservation, Reserve, ScheduleMark, Waiting,
+    Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue,
+    Rescued, Reservation, Reserve, ScheduleMark, Waiting,
 };
+use crate::health::Health;
+use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -133,6 +135,11 @@ impl Ledger for SqliteLedger {
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {
         let (app, now) = (app.to_owned(), self.now());
         self.readers.run(move |c| answer::waiting(c, queue, &app, &now, at_most)).await
+    }
+
+    async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| query::filling(c, queue, &app, &now, rows, bytes)).await
     }
 
     async fn release(&self, held: Vec<Held>) -> Result<usize> {
@@ -272,6 +279,10 @@ impl Ledger for SqliteLedger {
         self.readers.run(query::conservation).await
     }
 
+    async fn links(&self) -> Result<Vec<LinkRows>> {
+        self.readers.run(query::links).await
+    }
+
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>> {
         let (app, now) = (app.to_owned(), self.now());
         self.readers.run(move |c| query::oldest_pending(c, &app, &now)).await
@@ -315,6 +326,22 @@ impl Ledger for SqliteLedger {
             return Ok(0);
         }
         self.writer.run(Step::Quiet, move |w| archive::move_marked(w, max)).await
+    }
+
+    async fn prepare_archive(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten> {
+        if !self.readers.run(move |c| archive::any_to_forget(c, archived, entries)).await? {
+            return Ok(Forgotten::default());
+        }
+        self.writer.run(Step::Quiet, move |w| archive::forget(w, archived, entries, max)).await
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let file = self.file.clone();
+        self.readers.run(move |_| health::health(&file)).await
     }
 
     async fn state(&self) -> Result<State> {

@@ -77,7 +77,7 @@ pub(super) fn load(write: &Write<'_>, actor: &str, key: &str, at: u64, rows: &[N
         .hint("another process loads the same source: let it end, and run this again to see"));
     }
     let duplicates = if load.whole {
-        put_aside(write, key, rows)?;
+        put_aside(write, key, at, rows)?;
         0
     } else {
         count_duplicates(&push_all(write, actor, rows)?)
@@ -106,13 +106,13 @@ fn keep(write: &Write<'_>, load: &Load) -> Result<()> {
         .map_err(sql("note how far a load has come"))
 }
 
-fn put_aside(write: &Write<'_>, key: &str, rows: &[NewDelivery]) -> Result<()> {
+fn put_aside(write: &Write<'_>, key: &str, at: u64, rows: &[NewDelivery]) -> Result<()> {
     let fail = sql("put a load's rows aside");
-    let text = "INSERT INTO load_rows (load, kind, source_app, target_app, data, flow, priority, run_at, max_attempts, \
-                dedup_key, order_key, parent_id, replay_of, trace) \
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let text = "INSERT INTO load_rows (load_key, kind, source_app, target_app, data, flow, priority, run_at, max_attempts, \
+                dedup_key, order_key, parent_id, replay_of, trace, at) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let mut statement = write.sql.prepare_cached(text).map_err(&fail)?;
-    for new in rows {
+    for (at, new) in (at.cast_signed()..).zip(rows) {
         if new.max_attempts == 0 {
             return Err(Error::config("a delivery needs at least one attempt"));
         }
@@ -131,7 +131,8 @@ fn put_aside(write: &Write<'_>, key: &str, rows: &[NewDelivery]) -> Result<()> {
                 new.order_key,
                 new.parent_id.map(|p| p.0),
                 new.replay_of.map(|r| r.0),
-                new.trace
+                new.trace,
+                at
             ])
             .map_err(&fail)?;
     }
@@ -155,8 +156,8 @@ pub(super) fn end(write: &Write<'_>, actor: &str, key: &str) -> Result<Load> {
 /// Pushes the rows that were put aside. Returns how many were known already.
 fn appear(write: &Write<'_>, actor: &str, key: &str) -> Result<u64> {
     let fail = sql("end a load");
-    let text = "SELECT n, kind, source_app, target_app, data, flow, priority, run_at, max_attempts, dedup_key, order_key, \
-                parent_id, replay_of, trace FROM load_rows WHERE load = ?1 AND n > ?2 ORDER BY n LIMIT ?3";
+    let text = "SELECT at, kind, source_app, target_app, data, flow, priority, run_at, max_attempts, dedup_key, order_key, \
+                parent_id, replay_of, trace FROM load_rows WHERE load_key = ?1 AND at > ?2 ORDER BY at LIMIT ?3";
     let (mut last, mut duplicates) = (i64::MIN, 0);
     loop {
         let mut statement = write.sql.prepare_cached(text).map_err(&fail)?;
@@ -195,7 +196,7 @@ fn put_aside_row(row: &Row<'_>) -> rusqlite::Result<(i64, NewDelivery)> {
 fn forget_rows(write: &Write<'_>, key: &str) -> Result<()> {
     write
         .sql
-        .prepare_cached("DELETE FROM load_rows WHERE load = ?1")
+        .prepare_cached("DELETE FROM load_rows WHERE load_key = ?1")
         .and_then(|mut statement| statement.execute([key]))
         .map(|_| ())
         .map_err(sql("end a load"))

@@ -12,6 +12,7 @@ mod by_hand;
 mod claim;
 mod error;
 mod finish;
+mod health;
 mod ledger_impl;
 mod loads;
 mod migrate;

@@ -84,6 +84,17 @@ fn audit(write: &Write<'_>, actor: &str, first: &Moved, last: DeliveryId) -> Res
         .map_err(sql("write the audit log"))
 }
 
+/// Tells of archived deliveries that were deleted for good: of each its app, its kind and its source.
+pub(super) fn deleted(write: &Write<'_>, gone: &[(String, Kind, String)]) -> Result<()> {
+    let (mut tally, mut sources) = (Tally::default(), Sources::default());
+    for (app, kind, source) in gone {
+        tally.add(app, *kind, Status::Archived, -1);
+        sources.add(source, *kind);
+    }
+    sources.deleted(write)?;
+    tally.write(write)
+}
+
 /// Changes of the counts, gathered: a batch goes to few apps.
 #[derive(Default)]
 struct Tally(Vec<(String, Kind, Status, i64)>);
@@ -138,6 +149,15 @@ impl Sources {
             write,
             "INSERT INTO sources (source, kind, live, archived) VALUES (?1, ?2, -?3, ?3) ON CONFLICT (source, kind) \
              DO UPDATE SET live = live + excluded.live, archived = archived + excluded.archived",
+        )
+    }
+
+    /// They were deleted from the archive.
+    fn deleted(&self, write: &Write<'_>) -> Result<()> {
+        self.write(
+            write,
+            "INSERT INTO sources (source, kind, archived, deleted) VALUES (?1, ?2, -?3, ?3) ON CONFLICT (source, kind) \
+             DO UPDATE SET archived = archived + excluded.archived, deleted = deleted + excluded.deleted",
         )
     }
 

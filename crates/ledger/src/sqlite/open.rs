@@ -73,8 +73,13 @@ fn try_connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
     for (name, value) in [("synchronous", "full"), ("temp_store", "memory")] {
         connection.pragma_update(None, name, value).map_err(&fail)?;
     }
-    for (name, value) in [("cache_size", -32_768), ("mmap_size", 268_435_456), ("wal_autocheckpoint", 4_000)]
-    {
+    // After a burst the log shrinks again, so that a large one tells of a reader that never ends.
+    for (name, value) in [
+        ("cache_size", -32_768),
+        ("mmap_size", 268_435_456),
+        ("wal_autocheckpoint", 4_000),
+        ("journal_size_limit", 67_108_864),
+    ] {
         connection.pragma_update(None, name, value).map_err(&fail)?;
     }
     connection.set_prepared_statement_cache_capacity(128);

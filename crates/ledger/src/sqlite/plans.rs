@@ -158,6 +158,7 @@ fn the_archive_is_fed_by_index() {
         assert_in_order(&connection, text, &[index]);
     }
     assert_in_order(&connection, &archive::marked(Queue::Records), &["idx_archived"]);
+    assert_in_order(&connection, archive::TO_FORGET, &["idx_archive_age"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::error::sql;
 use super::moves::RUN_MAX;
 use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
+use crate::links::{self, LinkRows};
 use handover_core::clock::rfc3339;
 use handover_core::{Delivery, DeliveryId, Result, Status};
 use jiff::Timestamp;
@@ -176,6 +177,57 @@ pub(super) const COUNTS: &str =
 
 pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> Result<Option<Timestamp>> {
     smallest(connection, OLDEST_PENDING, &[&app, &now])
+}
+
+/// What went along each link.
+pub(super) fn links(connection: &Connection) -> Result<Vec<LinkRows>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+        Ok(LinkRows {
+            source: row.get(0)?,
+            target: row.get(1)?,
+            kind: parsed(row, 2)?,
+            status: parsed(row, 3)?,
+            replay: row.get(4)?,
+            rows: count(5)?,
+            rows_in: count(6)?,
+            rows_out: count(7)?,
+            rejected: count(8)?,
+            filtered: count(9)?,
+            records: count(10)?,
+        })
+    };
+    connection
+        .prepare(&links::query(""))
+        .and_then(|mut statement| statement.query_map([], read)?.collect())
+        .map_err(sql("count what went along the links"))
+}
+
+/// How many of what waits make up so many bytes with the one that goes beyond.
+pub(super) fn filling(
+    connection: &Connection,
+    queue: Queue,
+    app: &str,
+    now: &str,
+    rows: usize,
+    bytes: u64,
+) -> Result<Option<usize>> {
+    let text = format!(
+        "SELECT nth FROM (SELECT row_number() OVER line AS nth, sum(bytes) OVER line AS total FROM (\
+         SELECT id, priority, length(CAST(data AS BLOB)) + 1 AS bytes FROM {} WHERE status = 'pending' \
+         AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) ORDER BY priority DESC, id LIMIT ?3) \
+         WINDOW line AS (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING)) WHERE total > ?4 ORDER BY nth LIMIT 1",
+        queue.table()
+    );
+    let (rows, bytes) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(bytes).unwrap_or(i64::MAX));
+    let nth: Option<i64> = connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| {
+            statement.query_row(rusqlite::params![app, now, rows, bytes], |row| row.get(0)).optional()
+        })
+        .map_err(sql("measure what waits"))?;
+    Ok(nth.map(|nth| usize::try_from(nth - 1).unwrap_or(1).max(1)))
 }
 
 pub(super) fn next_due(connection: &Connection, now: &str) -> Result<Option<Timestamp>> {

@@ -15,11 +15,9 @@ pub(super) fn read(connection: &Connection, part: Part, after: Option<&str>, lim
     let places: Vec<String> =
         (0..part.key().len()).map(|place| format!("json_extract(?1, '$[{place}]')")).collect();
     let text = format!(
-        "SELECT json_array({key}), json_object({}) FROM {} WHERE {} (?1 IS NULL OR ({key}) > ({})) ORDER BY {key} LIMIT ?2",
+        "SELECT json_array({key}), json_object({}) FROM {} WHERE (?1 IS NULL OR ({key}) > ({})) ORDER BY {key} LIMIT ?2",
         fields(part),
         part.table(),
-        // What a load that is to appear all at once has put aside does not travel.
-        if part == Part::Loads { "(ended OR NOT whole) AND" } else { "" },
         places.join(", ")
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -118,23 +116,28 @@ pub(super) fn state(connection: &Connection) -> Result<State> {
     let last_entry = connection
         .query_row("SELECT coalesce(max(id), 0) FROM audit_log", [], |row| row.get(0))
         .map_err(sql("read the audit log"))?;
-    Ok(State { identity, last_id: last_id.flatten().unwrap_or(0), last_entry })
+    let loaded = connection
+        .query_row("SELECT count(*) + coalesce(sum(rows), 0) FROM loads", [], |row| row.get(0))
+        .map_err(sql("read the loads"))?;
+    Ok(State { identity, last_id: last_id.flatten().unwrap_or(0), last_entry, loaded })
 }
 
 const EVERYTHING: &str = "SELECT source_app, target_app, kind, status, 1 AS live FROM deliveries \
      UNION ALL SELECT source_app, target_app, kind, status, 1 FROM data_staging \
      UNION ALL SELECT source_app, target_app, kind, status, 0 FROM data_archive";
 
-/// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there.
+/// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there. What was handed over and
+/// deleted has come as it was counted.
 pub(super) fn take_over(write: &Write<'_>, state: &State) -> Result<()> {
     let tally = format!(
         "INSERT INTO tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) GROUP BY 1, 2, 3"
     );
     let sources = format!(
-        "INSERT INTO sources (source, kind, pushed, live, archived) \
-         SELECT source_app, kind, count(*), sum(live), count(*) - sum(live) FROM ({EVERYTHING}) GROUP BY 1, 2"
+        "INSERT INTO sources (source, kind, live, archived) \
+         SELECT source_app, kind, sum(live), count(*) - sum(live) FROM ({EVERYTHING}) WHERE true GROUP BY 1, 2 \
+         ON CONFLICT (source, kind) DO UPDATE SET live = excluded.live, archived = excluded.archived"
     );
-    for text in ["DELETE FROM tally", "DELETE FROM sources", &tally, &sources] {
+    for text in ["DELETE FROM tally", "UPDATE sources SET live = 0, archived = 0", &tally, &sources] {
         write.sql.execute(text, []).map_err(sql("count what was copied"))?;
     }
     let numbers =

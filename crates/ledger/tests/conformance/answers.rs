@@ -207,3 +207,29 @@ pub(crate) async fn what_waits_is_counted_up_to_a_limit<B: Backend>() {
         w.ledger.answer(answers(&held(&claimed[0]), given, true)).await.unwrap();
     }
 }
+
+pub(crate) async fn what_waits_is_measured<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let queue = Queue::from(kind);
+        let filling = async |rows, bytes| w.ledger.filling(queue, "a", rows, bytes).await.unwrap();
+        assert_eq!(filling(9, 0).await, None);
+        // Each is ten bytes with the end of its line, whatever its characters; the last is first in line.
+        for (text, priority) in
+            [("1234567", 0), ("äöüx", 0), ("3234567", 0), ("123456789012345678901234567", 9)]
+        {
+            let data = json!(text);
+            w.push(NewDelivery { data, priority, ..new(kind, "a") }).await;
+        }
+        w.push_to(kind, "b", 5).await;
+        assert_eq!(filling(9, 60).await, None, "all of them are no more");
+        assert_eq!(filling(9, 59).await, Some(3));
+        assert_eq!(filling(9, 50).await, Some(3));
+        assert_eq!(filling(9, 49).await, Some(2));
+        assert_eq!(filling(2, 40).await, None, "of the first two");
+        assert_eq!(filling(9, 5).await, Some(1), "one alone may be larger");
+        w.ledger.pause("ann", "a").await.unwrap();
+        assert_eq!(filling(9, 5).await, None);
+        w.ledger.resume("ann", "a").await.unwrap();
+    }
+}

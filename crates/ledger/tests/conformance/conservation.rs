@@ -4,7 +4,7 @@ use super::*;
 use handover_ledger::Conserved;
 
 /// The counts hold, and are what is there.
-async fn check<B: Backend>(w: &World<B>) -> Vec<Conserved> {
+pub(crate) async fn check<B: Backend>(w: &World<B>) -> Vec<Conserved> {
     let sums = w.ledger.conservation().await.unwrap();
     for sum in &sums {
         assert!(sum.holds(), "{sum:?}");

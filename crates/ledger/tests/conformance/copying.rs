@@ -28,10 +28,46 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
     let maker = w.push(new(Kind::File, "a")).await;
     w.ledger.reserve(wish(Some(maker), "out")).await.unwrap();
     w.ledger.reserve(wish(None, "put")).await.unwrap();
+    w.backend.sql("DELETE FROM data_staging WHERE target_app = 'many' AND id % 7 = 0").await.unwrap();
+    w.backend.sql("DELETE FROM data_archive WHERE kind = 'record'").await.unwrap();
+    w.in_status(Kind::Record, "b", Status::Archived).await;
+    // A whole load that was cut, of more than a page, and one in batches.
+    w.ledger.begin_load("bulk", "whole", true).await.unwrap();
+    w.ledger.load("bulk", "whole", 0, aside(0..600)).await.unwrap();
+    w.ledger.load("bulk", "whole", 600, aside(600..700)).await.unwrap();
+    w.ledger.begin_load("bulk", "batches", false).await.unwrap();
+    w.ledger.load("bulk", "batches", 0, vec![new(Kind::Record, "a")]).await.unwrap();
     w.ledger.pause("ann", "a").await.unwrap();
     let mark = ScheduleMark { app: "nightly".into(), last_due: "2025-11-24T06:00:00Z".parse().unwrap() };
     w.ledger.schedule_due("schedule", mark, None).await.unwrap();
     w
+}
+
+/// Rows of a load, each with its number in it.
+fn aside(numbers: std::ops::Range<u32>) -> Vec<NewDelivery> {
+    let row = |n| NewDelivery {
+        data: json!({ "n": n }),
+        priority: 2,
+        order_key: Some("in order".into()),
+        ..new(Kind::Record, "aside")
+    };
+    numbers.map(row).collect()
+}
+
+/// The whole load goes on in the copy where it was cut, and appears in its order.
+async fn a_cut_load_goes_on<B: Backend>(to: &World<B>) {
+    let load = to.ledger.begin_load("bulk", "whole", true).await.unwrap();
+    assert_eq!((load.rows, load.ended), (700, false));
+    assert!(to.claim(Kind::Record, "aside", 1).await.is_empty());
+    to.ledger.load("bulk", "whole", 700, aside(700..701)).await.unwrap();
+    assert!(to.ledger.end_load("bulk", "whole").await.unwrap().ended);
+    let (mut n, filter) = (701, Filter { app: Some("aside".into()), limit: 1000, ..Filter::default() });
+    for record in to.ledger.list(filter).await.unwrap() {
+        n -= 1;
+        assert_eq!((&record.data, record.priority), (&json!({ "n": n }), 2));
+    }
+    assert_eq!(n, 0);
+    super::conservation::check(to).await;
 }
 
 async fn all(ledger: &dyn Ledger) -> Vec<Delivery> {
@@ -59,6 +95,7 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
     let sources = to.ledger.conservation().await.unwrap();
     assert_eq!(sources, from.ledger.conservation().await.unwrap());
     assert!(sources.iter().all(handover_ledger::Conserved::holds), "{sources:?}");
+    assert!(sources.iter().any(|source| source.deleted > 50), "{sources:?}");
     let folder = "validated/2025-11-24";
     assert_eq!(to.ledger.names_in(folder).await.unwrap(), from.ledger.names_in(folder).await.unwrap());
     let arrivals = from.ledger.arrivals("file-importer", 9).await.unwrap();
@@ -79,6 +116,7 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
     let keyed = NewDelivery { dedup_key: Some("once".into()), ..new(Kind::File, "keyed") };
     let pushed = to.ledger.push("test", vec![keyed]).await.unwrap();
     assert!(matches!(pushed[0], handover_ledger::Pushed::Duplicate(_)));
+    a_cut_load_goes_on(to).await;
 }
 
 pub(crate) async fn everything_is_in_the_copy<B: Backend>() {

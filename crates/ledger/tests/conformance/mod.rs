@@ -12,6 +12,7 @@ pub(crate) mod conservation;
 pub(crate) mod copying;
 pub(crate) mod ending;
 pub(crate) mod entering;
+pub(crate) mod forgetting;
 pub(crate) mod history;
 pub(crate) mod leases;
 pub(crate) mod loads;
@@ -237,6 +238,7 @@ macro_rules! conformance {
             answers {
                 each_answer_ends_its_delivery, a_stale_answer_leaves_the_others, whole_answers_count_all_or_none,
                 a_thousand_at_once, a_token_holds_what_was_claimed_with_it, what_waits_is_counted_up_to_a_limit,
+                what_waits_is_measured,
             }
             loads {
                 a_load_goes_on_where_it_stopped, a_whole_load_is_unseen_until_its_end,
@@ -245,6 +247,9 @@ macro_rules! conformance {
             }
             conservation {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
+            }
+            forgetting {
+                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, its_storage_is_measured,
             }
             by_hand {
                 cancel_ends_what_has_not_ended, retry_is_for_the_failed, replay_of_whatever_ended,

@@ -113,7 +113,16 @@ pub(crate) async fn plain_sql_nonsense_is_refused<B: Backend>() {
     for change in ["data = '{'", "status = 'gone'", "attempts = -1", "kind = 'file'", "run_at = 'never'"] {
         assert!(w.backend.sql(&format!("UPDATE data_staging SET {change}")).await.is_err(), "{change}");
     }
-    assert_eq!(ids(&w.claim(Kind::Record, "a", 10).await), [id]);
+    // A server says an error before it gives back what the refused statement had locked, and a claim passes over what is locked.
+    let mut claimed = Vec::new();
+    for _ in 0..500 {
+        claimed = w.claim(Kind::Record, "a", 10).await;
+        if !claimed.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ids(&claimed), [id]);
 }
 
 pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {

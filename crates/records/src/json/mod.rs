@@ -14,6 +14,7 @@
 //!   is kept.
 //! - No input makes it panic or recurse without bound. A crash leaves nothing behind.
 
+mod number;
 mod parse;
 mod reader;
 mod split;
@@ -22,6 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use number::{first_inexact, is_exact};
 pub use parse::{Fault, Fields, Problem, check, fields, parse};
 pub use reader::{Batch, Reader, RecordRef};
 pub use split::Shape;

@@ -19,6 +19,7 @@ use super::report::Report;
 use handover_core::AppName;
 use handover_records::{Compression, FileKind};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What becomes of a record that is handed to an app.
@@ -81,6 +82,22 @@ impl Doors {
     /// What becomes of a record that is handed to this app.
     pub fn enters(&self, app: &AppName) -> Enters {
         self.enters.get(app).copied().unwrap_or(Enters::Waits)
+    }
+
+    /// The schema by which the cells of a table that `from` hands to `to` are cast, where one is named.
+    pub fn cast(&self, from: &str, to: &AppName) -> Option<&Path> {
+        let links = self.links.get(to).map_or(&[][..], Vec::as_slice);
+        let links = links.iter().filter(|link| link.by == By::Database);
+        let mut own = links.clone().filter(|link| link.from.as_str() == from).peekable();
+        match own.peek() {
+            Some(_) => own.find_map(|link| link.cast.as_deref()),
+            // What somebody puts there by hand is cast as the links say, if they all say the same.
+            None => {
+                let mut said = links.map(|link| link.cast.as_deref());
+                let first = said.next()?;
+                first.filter(|_| said.all(|other| other == first))
+            }
+        }
     }
 
     /// Whether a file that `from` hands to `to` is split into records.
@@ -195,6 +212,14 @@ fn by_database(report: &mut Report<'_>, to: &App, link: &Link, place: &[&str]) {
 
 fn by_file(report: &mut Report<'_>, apps: &[App], doors: &Doors, to: &App, link: &Link, place: &[&str]) {
     let from_records = matches!(doors.enters(&link.from), Enters::Program | Enters::Stream);
+    if link.cast.is_some() {
+        report
+            .key(
+                &[place, &["cast"]].concat(),
+                "`cast` is for a link by database: by file nothing is split into records",
+            )
+            .help("write `by: database`, or cast by a data-transformer");
+    }
     if link.gather.is_some() && !from_records {
         report
             .key(

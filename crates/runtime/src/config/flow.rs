@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
+use std::path::PathBuf;
 
 /// How one app hands over to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
@@ -48,6 +49,8 @@ pub struct Link {
     pub label: Option<String>,
     /// How records are gathered into a file on it, where that is said.
     pub gather: Option<Gather>,
+    /// The Table Schema by which the cells of a table become values where it is split into records, as it was written.
+    pub cast: Option<PathBuf>,
 }
 
 /// Apps joined by links.
@@ -108,6 +111,10 @@ pub(crate) struct RawLink {
     /// Of a link by file from an app that works on records: when what it made becomes a file.
     #[serde(default)]
     pub(crate) gather: Option<RawGather>,
+    /// Of a link by database: a Table Schema (a path) by which the cells of a table become integers, numbers and booleans. By
+    /// default all are texts.
+    #[serde(default)]
+    pub(crate) cast: Option<PathBuf>,
 }
 
 /// A flow as it is written with more than its links.
@@ -236,7 +243,7 @@ impl Reader<'_, '_> {
         let to = self.name(&raw.to, &[path, &["to"]].concat());
         let gather = raw.gather.map(|raw| raw.checked(self.report, &[path, &["gather"]].concat()));
         if let (Some(from), Some(to)) = (from, to) {
-            self.push(Link { from, to, by: raw.by, label: raw.label, gather }, path);
+            self.push(Link { from, to, by: raw.by, label: raw.label, gather, cast: raw.cast }, path);
         }
     }
 
@@ -275,6 +282,7 @@ impl Reader<'_, '_> {
                             by: By::File,
                             label: None,
                             gather: None,
+                            cast: None,
                         };
                         self.push(link, path);
                     }

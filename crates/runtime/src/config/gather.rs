@@ -16,7 +16,7 @@ const SIZE_MAX: u64 = 256 * 1024 * 1024;
 pub struct Gather {
     /// With so many records.
     pub rows: usize,
-    /// Before it would be larger than so many bytes; one record alone may be.
+    /// With so many bytes, which it is not to exceed; one record alone may be larger.
     pub size: u64,
     /// When the oldest record has waited so long.
     pub every: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct RawGather {
     /// A file is full with so many records; by default 1000.
     #[schemars(range(min = 1, max = 100000))]
     pub(crate) rows: Option<u32>,
-    /// A file is full before it would be larger than this; by default 10MiB, at most 256MiB.
+    /// A file is full with so many bytes, which it does not exceed; by default 10MiB, at most 256MiB.
     #[serde(default, with = "units::size::option")]
     #[schemars(with = "Option<String>")]
     pub(crate) size: Option<u64>,

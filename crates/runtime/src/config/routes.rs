@@ -99,7 +99,14 @@ mod tests {
     fn flow(name: &str, links: &[(&str, &str)]) -> Flow {
         let links = links
             .iter()
-            .map(|(from, to)| Link { from: app(from), to: app(to), by: By::File, label: None, gather: None })
+            .map(|(from, to)| Link {
+                from: app(from),
+                to: app(to),
+                by: By::File,
+                label: None,
+                gather: None,
+                cast: None,
+            })
             .collect();
         Flow::new(name, None, links, Vec::new())
     }

@@ -72,6 +72,8 @@ pub struct Archive {
     pub records_completed: Duration,
     /// So long after it failed a record is archived.
     pub records_failed: Duration,
+    /// So long after it was archived anything is deleted for good; none is never.
+    pub keep: Option<Duration>,
 }
 
 impl Archive {
@@ -82,6 +84,7 @@ impl Archive {
             compress: raw.compress.unwrap_or(usual.compress),
             records_completed: records.and_then(|r| r.completed).unwrap_or(usual.records_completed),
             records_failed: records.and_then(|r| r.failed).unwrap_or(usual.records_failed),
+            keep: raw.keep,
         }
     }
 }
@@ -93,6 +96,7 @@ impl Default for Archive {
             compress: true,
             records_completed: Duration::from_millis(limits::RECORDS_COMPLETED_KEPT_MS),
             records_failed: Duration::from_millis(limits::RECORDS_FAILED_KEPT_MS),
+            keep: None,
         }
     }
 }
@@ -155,6 +159,10 @@ pub(crate) struct RawArchive {
     pub(crate) compress: Option<bool>,
     /// When records are archived, which are rows of data_staging and no files.
     pub(crate) records: Option<RawRecords>,
+    /// So long after it was archived anything is deleted for good from the ledger, such as 365d; by default never.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) keep: Option<Duration>,
 }
 
 /// `archive: { records: … }` as it is written.

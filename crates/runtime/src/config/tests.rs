@@ -408,6 +408,10 @@ fn doors_that_cannot_be_are_explained() {
             with("  f: [ { from: file-importer, to: s, by: database, gather: { rows: 5 } }, { from: file-importer, to: out, gather: {} } ]\n"),
         ),
         (
+            "cast where nothing is split",
+            with("  f: [ { from: file-importer, to: out, cast: schema.json } ]\n"),
+        ),
+        (
             "gathers that differ, and out of bounds",
             with("  f: [ { from: file-importer, to: s, by: database }, { from: file-importer, to: p, by: database }, { from: s, to: out, gather: { rows: 5 } }, { from: p, to: out, gather: { rows: 0, size: 1GiB, every: 1m } } ]\n"),
         ),

@@ -1,7 +1,7 @@
 //! A file that is handed over by database becomes records, one for each row.
 //!
-//! The cells of a table are fields, named by its header, and texts all of them: what a column holds is not guessed (a
-//! data-transformer casts, and hands over NDJSON). Records of NDJSON and JSON are as they are. A row that cannot be a
+//! The cells of a table are fields, named by its header, and texts all of them: what a column holds is not guessed. Where the link
+//! names a Table Schema (`cast:`), integers, numbers and booleans become such, and missing values null. Records of NDJSON and JSON are as they are. A row that cannot be a
 //! record is rejected with its reason, as at a validator.
 //!
 //! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
@@ -19,7 +19,7 @@ use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
 use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
 use handover_file::draft::{Draft, Written};
 use handover_ledger::{Ledger, Load};
-use handover_records::{Compression, FileKind};
+use handover_records::{Compression, FileKind, Format};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -73,10 +73,10 @@ impl Attempt {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let (lease, timeout) = (self.lease.clone(), self.app.timeout);
         let mut rows = self.entering(&payload);
+        let splitter = self.splitter(&ext)?;
         blocking(move || {
             let (_kept, mut file) = checked_input(&data, &holder, &payload)?;
             fault::point("program.before_start")?;
-            let splitter = splitter()?;
             let rejected_ext = splitter.rejected_ext(&ext);
             let mut rejected = super::rows::Lazy {
                 make: || Ok(data.draft(&holder, rejected_ext)?.counting(rows_of(rejected_ext))),
@@ -104,6 +104,16 @@ impl Attempt {
             Ok(Split { outcome, records, rejected })
         })
         .await
+    }
+
+    /// The app that makes lines of JSON of any table, or of any records; of a table by the schema that the link names.
+    fn splitter(&self, ext: &str) -> Result<Arc<dyn RowApp>> {
+        let is_table = FileKind::of_ext(ext).is_some_and(|kind| kind.format == Format::Csv);
+        let schema = self.ctx.doors.cast(&self.delivery.source_app, &self.app.name).filter(|_| is_table);
+        match schema.and_then(|schema| self.ctx.built.casts.get(schema)) {
+            Some(cast) => Ok(cast.clone()),
+            None => lines_of_json(),
+        }
     }
 
     /// Where the rows go.
@@ -141,13 +151,12 @@ impl Attempt {
     }
 }
 
-/// The app that makes lines of JSON of any table, or of any records.
-fn splitter() -> Result<Exporter> {
+fn lines_of_json() -> Result<Arc<dyn RowApp>> {
     let mut config = Config::to(".".into());
     config.format = Some(FormatName::Ndjson);
     config.compression = Some(Compression::None);
     config.verify = Verify::Written(false);
-    Exporter::new(&config)
+    Ok(Arc::new(Exporter::new(&config)?))
 }
 
 /// Every row of the file is a record, or rejected.

@@ -1,120 +1,44 @@
-//! Duties that belong to no app: the rescue of what lost processes held, archiving by age, and the housekeeping of records
-//! ([`records`]).
+//! Duties that belong to no app, one file each: the rescue of what lost processes held ([`rescue`]), when a delayed delivery is due
+//! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), and a watch over the
+//! ledger's storage ([`storage`]).
+//!
+//! Each is a task of its own, so that none waits for another, and each may be cut off anywhere.
 
-pub(crate) mod records;
+mod archiving;
+mod records;
+pub(crate) mod rescue;
+mod retention;
+pub(crate) mod retries;
+mod storage;
 
 use super::ended;
 use crate::context::Process;
-use crate::engine::events::Event;
-use crate::program::{HolderState, sweep_leftovers};
 use crate::project::Project;
-use handover_core::{HolderId, Result, Status};
-use handover_file::lock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tokio::task::JoinHandle;
 
-/// How often to look whether other holders still live. It costs one query, and a lock for each other holder.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often to archive what has come of age.
-const ARCHIVE_EVERY: Duration = Duration::from_secs(60);
-
-/// Removes what a process has left that died since the last look: its lock tells of it, which nobody holds. Its
-/// programs are ended before what they worked on is given to another.
-async fn clean_up(project: &Project, process: &Process) -> Result<()> {
-    let (project, ours) = (project.clone(), process.holder.clone());
-    let look = move || {
-        let names = std::fs::read_dir(project.data.locks_dir())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.file_name());
-        let holders =
-            names.filter_map(|name| Some(HolderId(name.to_str()?.strip_suffix(".lock")?.to_owned())));
-        match holders.filter(|holder| *holder != ours).any(|holder| !lock::is_alive(&project.data, &holder)) {
-            true => super::clean_up(&project, &ours),
-            false => Ok(()),
-        }
-    };
-    crate::delivery::blocking(look).await
+/// Begins them all.
+pub(super) fn begin(
+    project: &Project,
+    process: &Arc<Process>,
+    ending: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    vec![
+        tokio::spawn(super::held::renewing(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(rescue::rescuing(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(archiving::archiving(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(records::keeping(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(retention::keeping(project.clone(), ending.clone())),
+        tokio::spawn(storage::watching(project.clone(), ending.clone())),
+    ]
 }
 
-/// Ends what still runs of these holders' programs, where no guard has. Returns how many could not be ended.
-async fn end_programs_of(lost: Vec<HolderId>) -> Result<usize> {
-    let state =
-        move |holder: &HolderId| if lost.contains(holder) { HolderState::Dead } else { HolderState::Unknown };
-    let swept = crate::delivery::blocking(move || Ok(sweep_leftovers(state))).await?;
-    if swept.killed > 0 {
-        warn!("ended {} programs that a killed process had left running", swept.killed);
-    }
-    Ok(swept.left)
-}
-
-/// Takes back what lost holders held, now, when none of their programs runs any more. Our own leases are renewed first
-/// where the machine has slept over their end.
-pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
-    process.held.renew_overdue(project).await?;
-    let holders = project.ledger.holders().await?;
-    let mut lost: Vec<HolderId> = holders
-        .into_iter()
-        .filter(|holder| {
-            // Of a program with plain SQL, and of a process on another machine, nothing but its lease's end tells.
-            *holder != process.holder && lock::can_be_judged(holder) && !lock::is_alive(&project.data, holder)
-        })
-        .collect();
-    if !lost.is_empty() {
-        let left = end_programs_of(lost.clone()).await?;
-        if left > 0 {
-            warn!(
-                "{left} programs of a killed process do not end: what they work on is not begun again before their leases end"
-            );
-            lost.clear();
-        }
-    }
-    for rescued in project.ledger.rescue(&process.holder.0, lost).await? {
-        let (id, app) = (rescued.id, &rescued.app);
-        match rescued.status {
-            Status::Failed => {
-                error!(app = %app, delivery = id.0, "delivery {id} failed: its worker was lost too often");
-                if let Ok(app) = app.parse() {
-                    let error = "its worker was lost too often".to_owned();
-                    process.observer.tell(Event::Failed { app, id, file: None, error, quarantined: false });
-                }
-            }
-            _ => warn!(app = %app, delivery = id.0, "delivery {id} was taken back: its worker is gone"),
-        }
-    }
-    Ok(())
-}
-
-/// Rescues until the process ends.
-pub(crate) async fn rescuing(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = ended(&mut end) => return,
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        process.lock.touch();
-        if let Err(e) = clean_up(&project, &process).await {
-            warn!("cannot remove what a dead process has left: {e}; it is tried again");
-        }
-        if let Err(e) = rescue(&project, &process).await {
-            warn!("cannot look for lost work: {e}; it is tried again");
-        }
-    }
-}
-
-/// Archives what comes of age until the process ends. It may take hours, so it is no part of anything else.
-pub(crate) async fn archiving(project: Project, process: Arc<Process>, mut end: watch::Receiver<bool>) {
-    let Some(after) = project.config.archive.after else { return };
-    loop {
-        tokio::select! {
-            () = ended(&mut end) => return,
-            () = tokio::time::sleep(ARCHIVE_EVERY) => {}
-        }
-        if let Err(e) = crate::operations::archive::by_age(&project, &process.holder, after).await {
-            warn!("cannot archive: {e}; it is tried again");
-        }
+/// Waits for the next round. False at the end.
+async fn pause(length: Duration, end: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = ended(end) => false,
+        () = tokio::time::sleep(length) => true,
     }
 }

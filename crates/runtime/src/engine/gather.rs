@@ -1,22 +1,21 @@
-//! Gathers the records that go to an app by file: claims them when there are enough of them, or the oldest has waited long
-//! enough, and makes a file of them.
+//! Gathers the records that go to an app by file: claims them when there are enough of them for a file, by count or by size, or the
+//! oldest has waited long enough, and makes a file of them.
 //!
 //! Whether to claim is decided by counting what waits, so no lease is held while records wait for others. On a crash the
 //! leases of what was being gathered are rescued, and it is gathered again.
 
-use super::ended;
-use super::pool::{Busy, enough_room, until_due};
+use super::pool::{Busy, enough_room};
+use super::{Complaint, ended, until_due};
 use crate::config::{App, Gather};
 use crate::context::Context;
+use crate::delivery::Attempt;
 use crate::delivery::gather::gather;
-use crate::delivery::{Attempt, said};
 use handover_core::{Result, fault};
 use handover_ledger::{Claim, Queue};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::warn;
 
 /// How long to wait before another try where the ledger or the disk does not let us work.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -45,14 +44,19 @@ impl Gathering {
     pub(crate) async fn serve(mut self, mut end: watch::Receiver<bool>) {
         let mut wake = self.ctx.project.ledger.wake();
         let mut all = false;
+        let mut complaint = Complaint::default();
         loop {
             wake.mark_unchanged();
-            let pause = match self.round(all).await {
+            let round = self.round(all).await;
+            if round.is_ok() {
+                complaint.over(&self.app.name, "gather");
+            }
+            let pause = match round {
                 Ok(Round::Gathered) if *end.borrow() => return,
                 Ok(Round::Gathered) => continue,
                 Ok(Round::Waits(pause)) => pause,
                 Err(e) => {
-                    warn!(app = %self.app.name, "cannot gather: {}; it is tried again in a second", said(&e));
+                    complaint.failed(&self.app.name, "gather", &e);
                     AGAIN
                 }
             };
@@ -71,9 +75,11 @@ impl Gathering {
         let Some(oldest) = waiting.oldest.filter(|_| waiting.count > 0) else {
             return Ok(Round::Waits(until_due(&self.ctx).await));
         };
+        let (rows, size) = (self.gather.rows, self.gather.size);
+        let fills = ledger.filling(Queue::Records, self.app.name.as_str(), rows, size).await?;
         let waited = self.ctx.project.clock.now().duration_since(oldest);
         let waited = Duration::try_from(waited).unwrap_or_default();
-        let full = waiting.count >= self.gather.rows as u64;
+        let full = fills.is_some() || waiting.count >= rows as u64;
         if !full && !all && waited < self.gather.every {
             return Ok(Round::Waits(until_due(&self.ctx).await.min(self.gather.every - waited)));
         }
@@ -82,7 +88,8 @@ impl Gathering {
         let claim = Claim {
             queue: Queue::Records,
             app: self.app.name.to_string(),
-            max: self.gather.rows,
+            // What is beyond a full file waits for the next.
+            max: fills.unwrap_or(rows),
             lease: self.ctx.config().lease,
             holder: self.ctx.process.holder.clone(),
         };

@@ -9,6 +9,7 @@
 
 mod adopt;
 mod clockwork;
+mod complaint;
 mod duties;
 pub mod events;
 mod gather;
@@ -26,7 +27,9 @@ mod watched;
 
 pub(crate) use adopt::{Assessed, DATA_DIRECTORY, assess, copied, put_key};
 pub(crate) use clockwork::job_for;
-pub(crate) use pool::{Busy, enough_room, until_due};
+pub(crate) use complaint::Complaint;
+pub(crate) use duties::retries::until_due;
+pub(crate) use pool::{Busy, enough_room};
 pub(crate) use sources::known_unreadable;
 
 use crate::config::Config;
@@ -93,7 +96,7 @@ impl Engine {
             holder,
         });
         let (end, ending) = watch::channel(false);
-        duties::rescue(&project, &process).await?;
+        duties::rescue::rescue(&project, &process).await?;
         let notifying = tokio::spawn(notify::serve(
             project.clone(),
             process.clone(),
@@ -102,7 +105,7 @@ impl Engine {
         ));
         records::tell_claims(&project, "run", None).await?;
         let generation = Generation::start(project.clone(), process.clone(), &options)?;
-        let duties = begin_duties(&project, &process, &ending);
+        let duties = duties::begin(&project, &process, &ending);
         Ok(Self { process, generation, earlier: Vec::new(), duties, notifying, end, options })
     }
 
@@ -155,7 +158,7 @@ impl Engine {
                 self.earlier.extend([before.busy.clone(), before.alive.clone()]);
                 // The duties go by the new configuration's times: a shorter lease is renewed more often.
                 self.duties.drain(..).for_each(|duty| duty.abort());
-                self.duties = begin_duties(self.generation.project(), &self.process, &self.end.subscribe());
+                self.duties = duties::begin(self.generation.project(), &self.process, &self.end.subscribe());
                 info!("the configuration was loaded anew");
                 self.process.observer.tell(Event::Notice("the configuration was loaded anew".into()));
             }
@@ -200,19 +203,6 @@ impl Engine {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-}
-
-fn begin_duties(
-    project: &Project,
-    process: &Arc<Process>,
-    ending: &watch::Receiver<bool>,
-) -> Vec<JoinHandle<()>> {
-    vec![
-        tokio::spawn(held::renewing(project.clone(), process.clone(), ending.clone())),
-        tokio::spawn(duties::rescuing(project.clone(), process.clone(), ending.clone())),
-        tokio::spawn(duties::archiving(project.clone(), process.clone(), ending.clone())),
-        tokio::spawn(duties::records::keeping(project.clone(), process.clone(), ending.clone())),
-    ]
 }
 
 /// Removes what dead processes left: programs, temporary files, locks.

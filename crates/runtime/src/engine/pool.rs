@@ -5,8 +5,8 @@
 //! while the next runs. How far claims go ahead of the slots is [`Load`]'s to say. An idle pool waits for the ledger's
 //! word or for the next due time; it does not poll.
 
-use super::ended;
 use super::load::Load;
+use super::{Complaint, ended, until_due};
 use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Slot, name_ahead};
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tracing::warn;
 
 /// So many deliveries beyond its workers an app may have in this process: they are being published.
 const PUBLISHING: usize = 96;
@@ -48,14 +47,20 @@ impl Pool {
     /// Claims and works until `end`; what has begun goes on after that.
     pub(crate) async fn serve(self, mut end: watch::Receiver<bool>) {
         let mut wake = self.ctx.project.ledger.wake();
+        let mut complaint = Complaint::default();
         loop {
             wake.mark_unchanged();
             let pause = match self.round(&mut end).await {
-                Ok(Some(claimed)) if claimed > 0 => continue,
-                Ok(Some(_)) => until_due(&self.ctx).await,
+                Ok(Some(claimed)) => {
+                    complaint.over(&self.app.name, "claim");
+                    if claimed > 0 {
+                        continue;
+                    }
+                    until_due(&self.ctx).await
+                }
                 Ok(None) => return,
                 Err(e) => {
-                    warn!(app = %self.app.name, "cannot claim: {}; it is tried again in a second", crate::delivery::said(&e));
+                    complaint.failed(&self.app.name, "claim", &e);
                     AGAIN
                 }
             };
@@ -158,19 +163,6 @@ pub(crate) fn enough_room(data: &DataDir) -> Result<()> {
         return Err(full.hint("make room: work resumes by itself"));
     }
     Ok(())
-}
-
-/// How long until something that waits becomes due; a minute at most, in case the clock jumps.
-pub(crate) async fn until_due(ctx: &Context) -> Duration {
-    let most = Duration::from_secs(60);
-    match ctx.project.ledger.next_due().await {
-        Ok(Some(due)) => {
-            let wait = due.duration_since(ctx.project.clock.now());
-            Duration::try_from(wait).unwrap_or_default().clamp(Duration::from_millis(5), most)
-        }
-        Ok(None) => most,
-        Err(_) => AGAIN,
-    }
 }
 
 /// Counts what is going on, so that `run --once` knows when nothing is.

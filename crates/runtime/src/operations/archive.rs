@@ -23,6 +23,8 @@ pub struct Archived {
     pub files: u64,
     /// Deliveries moved.
     pub deliveries: u64,
+    /// Deliveries deleted from the archive, because they were kept long enough.
+    pub deleted: u64,
     /// What stays, with the reason.
     pub left: Vec<String>,
 }

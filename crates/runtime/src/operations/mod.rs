@@ -1,9 +1,11 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
+pub mod account;
 pub mod archive;
 pub mod balance;
 pub mod copy;
 pub mod facts;
+pub mod forget;
 pub mod lineage;
 pub mod picture;
 pub mod plan;
@@ -13,6 +15,7 @@ pub mod replay;
 pub mod running;
 pub mod show;
 pub mod status;
+pub mod storage;
 pub mod times;
 pub mod why;
 pub mod work;

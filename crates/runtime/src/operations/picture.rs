@@ -68,7 +68,14 @@ mod tests {
         let app = |name: &str| AppName::new(name).unwrap();
         let links = links
             .iter()
-            .map(|(from, to)| Link { from: app(from), to: app(to), by: By::File, label: None, gather: None })
+            .map(|(from, to)| Link {
+                from: app(from),
+                to: app(to),
+                by: By::File,
+                label: None,
+                gather: None,
+                cast: None,
+            })
             .collect();
         picture(&Flow::new("f", None, links, vec![]))
     }

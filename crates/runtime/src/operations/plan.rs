@@ -2,6 +2,10 @@
 //!
 //! A project that has never run has no ledger: then only the folders are looked at.
 
+mod records;
+
+pub use records::{RecordFate, RecordQueue};
+
 use crate::built::{Built, Source};
 use crate::config::{App, Config};
 use crate::engine::{Assessed, assess, copied, known_unreadable};
@@ -37,8 +41,10 @@ pub struct Plan {
     pub unreadable: Vec<String>,
     /// Manifests in the data directory that other programs put there.
     pub adoptions: Vec<Adoption>,
-    /// Deliveries that would be claimed, by app.
+    /// Files and jobs that would be claimed, by app.
     pub queues: Vec<AppQueue>,
+    /// Records that would be claimed, by app.
+    pub records: Vec<RecordQueue>,
     /// What is tried again later.
     pub later: Vec<Later>,
     /// Deliveries of processes that are gone, to be taken back.
@@ -142,6 +148,7 @@ pub async fn plan(config: &Config, project: Option<&Project>, now: Timestamp) ->
     if let Some(project) = project {
         plan.adoptions(project, now).await?;
         plan.pending(project, now).await?;
+        plan.records(project).await?;
     }
     Ok(plan)
 }
@@ -156,6 +163,7 @@ impl Plan {
             && self.adoptions.iter().all(|adoption| adoption.fate == Fate::Waits)
             && self.rescues == 0
             && self.queues.iter().all(|queue| queue.paused || !queue.declared)
+            && !self.records.iter().any(RecordQueue::is_runnable)
             && !self.schedules.iter().any(|schedule| schedule.due_now)
     }
 
@@ -306,12 +314,10 @@ impl Plan {
                 Some(queue.oldest.map_or(delivery.created_at, |oldest| oldest.min(delivery.created_at)));
         }
         for delivery in all(project, Status::Processing).await? {
-            let lost = delivery
-                .leased_by
-                .as_ref()
-                .is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder));
-            self.rescues += u64::from(lost || delivery.lease_until.is_some_and(|until| until < now));
+            self.rescues += u64::from(is_lost(project, &delivery, now));
         }
+        let held = all_of(project, Kind::Record, Status::Processing).await?;
+        self.rescues += held.iter().filter(|record| is_lost(project, record, now)).count() as u64;
         self.later.sort_by_key(|later| later.run_at);
         self.queues = queues.into_values().collect();
         Ok(())
@@ -341,19 +347,28 @@ async fn fate_of(
     }))
 }
 
-/// All files and jobs that stand here and are not deleted. Records may be millions, and others take them.
+/// Whether nobody has it any more who was given it.
+fn is_lost(project: &Project, delivery: &Delivery, now: Timestamp) -> bool {
+    let holder = delivery.leased_by.as_ref();
+    holder.is_some_and(|holder| holder.is_process() && !lock::is_alive(&project.data, holder))
+        || delivery.lease_until.is_some_and(|until| until < now)
+}
+
+/// All files and jobs that stand here and are not deleted.
 async fn all(project: &Project, status: Status) -> Result<Vec<Delivery>> {
-    let mut found = Vec::new();
-    for kind in [Kind::File, Kind::Job] {
-        let mut before = None;
-        loop {
-            let filter =
-                Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
-            let page = project.ledger.list(filter).await?;
-            let Some(last) = page.last() else { break };
-            before = Some(last.id);
-            found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
-        }
-    }
+    let mut found = all_of(project, Kind::File, status).await?;
+    found.extend(all_of(project, Kind::Job, status).await?);
     Ok(found)
+}
+
+async fn all_of(project: &Project, kind: Kind, status: Status) -> Result<Vec<Delivery>> {
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let filter =
+            Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
+        let page = project.ledger.list(filter).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        before = Some(last.id);
+        found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
+    }
 }

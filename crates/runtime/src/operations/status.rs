@@ -2,6 +2,7 @@
 
 use super::balance::{RecordCount, balance};
 use super::running::{Running, running};
+use super::storage::{Concern, concerns};
 use crate::config::LedgerAddress;
 use crate::project::Project;
 use handover_core::{Result, Status as Stands};
@@ -90,6 +91,8 @@ pub struct Status {
     pub disk_low: bool,
     /// Where the ledger is.
     pub ledger: String,
+    /// What is wrong with its storage, and what to do.
+    pub storage: Vec<Concern>,
 }
 
 /// Looks how everything stands.
@@ -142,6 +145,7 @@ pub async fn status(project: &Project) -> Result<Status> {
             LedgerAddress::Postgres(url) if project.never_ran() => PostgresLedger::shown(url.expose())?,
             _ => ledger.location(),
         },
+        storage: concerns(&ledger.health().await?),
     })
 }
 

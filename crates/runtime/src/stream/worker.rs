@@ -14,7 +14,7 @@ use super::lines::{Said, Told, give};
 use super::pace::Pace;
 use super::process::{Heard, Process, Stopped};
 use crate::delivery::{Attempt, said};
-use crate::engine::{Busy, ended, enough_room, until_due};
+use crate::engine::{Busy, Complaint, ended, enough_room, until_due};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Result, fault};
 use handover_ledger::{Claim, Queue};
@@ -59,6 +59,8 @@ pub(super) struct Worker {
     next_look: Instant,
     /// Nothing is claimed before this time, whoever calls.
     rests_until: Instant,
+    /// What was said of claims that failed.
+    complaint: Complaint,
     /// When the program must have ended that has nothing more to do.
     ends_by: Option<Instant>,
     /// Claimed, and not given yet.
@@ -88,6 +90,7 @@ impl Worker {
             lookout: None,
             next_look: Instant::now(),
             rests_until: Instant::now(),
+            complaint: Complaint::default(),
             ends_by: None,
             ready: VecDeque::new(),
             flight: Flight::default(),
@@ -236,7 +239,11 @@ impl Worker {
     async fn claim(&mut self) {
         self.wake.mark_unchanged();
         let busy = Busy::begin(&self.crew.busy);
-        match self.try_claim().await {
+        let claimed = self.try_claim().await;
+        if claimed.is_ok() {
+            self.complaint.over(&self.crew.app.name, "claim");
+        }
+        match claimed {
             Ok(0) => self.next_look = Instant::now() + until_due(&self.crew.ctx).await,
             Ok(_) => {
                 self.lookout = None;
@@ -244,7 +251,7 @@ impl Worker {
                 self.busy.get_or_insert(busy);
             }
             Err(e) => {
-                warn!(app = %self.crew.app.name, "cannot claim: {}; it is tried again in a second", said(&e));
+                self.complaint.failed(&self.crew.app.name, "claim", &e);
                 self.rests_until = Instant::now() + AGAIN;
             }
         }

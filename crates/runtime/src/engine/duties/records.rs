@@ -5,7 +5,6 @@
 //! nothing is written.
 
 use crate::context::Process;
-use crate::engine::ended;
 use crate::operations::archive::records_by_age;
 use crate::project::Project;
 use handover_core::{Result, limits};
@@ -23,9 +22,8 @@ pub(crate) async fn keeping(project: Project, process: Arc<Process>, mut end: wa
         if let Err(e) = keep(&project, &process).await {
             warn!("cannot archive records: {e}; it is tried again");
         }
-        tokio::select! {
-            () = ended(&mut end) => return,
-            () = tokio::time::sleep(EVERY) => {}
+        if !super::pause(EVERY, &mut end).await {
+            return;
         }
     }
 }

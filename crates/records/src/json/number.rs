@@ -6,7 +6,7 @@
 const DIGITS_SAFE: usize = 15;
 
 /// The first number of a JSON text that cannot be kept exactly; the text is JSON otherwise.
-pub(crate) fn first_inexact(json: &str) -> Option<&str> {
+pub fn first_inexact(json: &str) -> Option<&str> {
     let bytes = json.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
@@ -45,7 +45,8 @@ fn memchr_quote(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'))
 }
 
-fn is_exact(number: &str) -> bool {
+/// Whether a number, as JSON writes it, is kept as it is.
+pub fn is_exact(number: &str) -> bool {
     let plain = number.bytes().filter(u8::is_ascii_digit).count();
     if plain <= DIGITS_SAFE && !number.contains(['e', 'E']) {
         return true;

@@ -1,0 +1,115 @@
+//! The account of a flow through all its doors: a file, a validator, records, a stream program, gathered files, an export.
+
+use crate::kit::{LONG, Records};
+use handover_testkit::Project;
+use serde_json::{Value, json};
+
+const CONFIGURATION: &str = "apps:
+  in: { uses: file-importer, with: { from: incoming, pattern: '*', type: sales, settle: 0s } }
+  check: { uses: validator, with: { schema: schema.json } }
+  work: { run: python3 work.py, mode: stream, retries: 0 }
+  out: { uses: file-exporter, with: { to: outgoing } }
+flows:
+  f:
+    - in -> check
+    - { from: check, to: work, by: database, cast: schema.json }
+    - { from: work, to: out, by: file, gather: { rows: 50 } }
+  parts: in -> [check, out]
+";
+const SCHEMA: &str = r#"{"fields": [{"name": "n", "type": "integer", "constraints": {"minimum": 0}}]}"#;
+/// Sevens fail, threes go no further.
+const SCRIPT: &str = r#"
+import json, sys
+for line in sys.stdin:
+    r = json.loads(line)
+    n = r["data"]["n"]
+    if n % 25 == 7:
+        answer = dict(status="failed", error="a seven")
+    elif n % 50 == 3:
+        answer = dict(status="completed")
+    else:
+        answer = dict(status="completed", data=r["data"])
+    print(json.dumps(dict(id=r["id"], **answer)), flush=True)
+"#;
+
+fn place() -> Records {
+    let configuration = CONFIGURATION.replace("  parts: in -> [check, out]\n", "");
+    let project = Project::new(env!("CARGO_BIN_EXE_handover"), &configuration);
+    std::fs::create_dir_all(project.join("incoming")).unwrap();
+    project.write("schema.json", SCHEMA);
+    project.write("work.py", SCRIPT);
+    Records { project }
+}
+
+fn account(place: &Records) -> (Option<i32>, Value) {
+    let run = place.project.command(&["status", "--rows", "f", "--json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    (run.status.code(), serde_json::from_slice(&run.stdout).unwrap_or_else(|e| panic!("{e}: {said}")))
+}
+
+fn sums(account: &Value) -> [u64; 6] {
+    ["rows_in", "rows_out", "rejected", "left_out", "failed", "waiting"]
+        .map(|key| account[key].as_u64().unwrap())
+}
+
+#[test]
+fn every_row_of_a_flow_through_all_doors_is_accounted_for() {
+    let place = place();
+    // 0 to 199, ten of them negative.
+    let rows: String =
+        (0..200).map(|n| if n % 20 == 1 { format!("-{n}\n") } else { format!("{n}\n") }).collect();
+    place.project.arrive("incoming/a_2025-11-24.csv", format!("n\n{rows}"));
+    let mut run = place.project.start(&["run", "--once"]);
+    run.end_within(LONG);
+    let bad = (0..200).filter(|n| n % 20 == 1).count() as u64;
+    let good = || (0..200).filter(|n| n % 20 != 1);
+    let failed = good().filter(|n| n % 25 == 7).count() as u64;
+    let left_out = good().filter(|n| n % 25 != 7 && n % 50 == 3).count() as u64;
+    let out = 200 - bad - failed - left_out;
+    let (code, said) = account(&place);
+    assert_eq!(sums(&said), [200, out, bad, left_out, failed, 0], "{said}\n{}", run.stderr());
+    assert_eq!((code, &said["balanced"]), (Some(0), &json!(true)));
+    assert_eq!(place.exported().len() as u64, out, "and so many there are");
+    // A second file waits behind a pause, a replay enters anew, what has failed is retried, and all is archived.
+    assert!(place.project.command(&["pause", "work"]).output().unwrap().status.success());
+    place.project.arrive("incoming/b_2025-11-24.csv", "n\n1000\n1001\n");
+    place.well();
+    let (code, said) = account(&place);
+    assert_eq!((code, sums(&said)), (Some(0), [202, out, bad, left_out, failed, 2]), "{said}");
+    assert!(place.project.command(&["resume", "work"]).output().unwrap().status.success());
+    place.well();
+    let record = place.rows("SELECT id FROM data_staging WHERE target_app = 'work' AND status = 'completed' AND json_extract(data, '$.n') = 5");
+    assert!(place.project.command(&["replay", &record[0]]).output().unwrap().status.success());
+    place.well();
+    let (code, said) = account(&place);
+    assert_eq!((code, sums(&said)), (Some(0), [203, out + 3, bad, left_out, failed, 0]), "{said}");
+    assert!(place.project.command(&["archive", "--older-than", "0"]).output().unwrap().status.success());
+    let (code, said) = account(&place);
+    assert_eq!((code, sums(&said)), (Some(0), [203, out + 3, bad, left_out, failed, 0]), "{said}");
+    let text = place.project.command(&["status", "--rows", "f"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("203 rows in = ") && text.contains("every row is accounted for"), "{text}");
+}
+
+#[test]
+fn a_row_that_is_lost_is_said() {
+    let place = place();
+    place.project.arrive("incoming/a_2025-11-24.csv", "n\n1\n2\n3\n4\n");
+    place.well();
+    assert_eq!(account(&place).0, Some(0));
+    place
+        .sql()
+        .execute("DELETE FROM data_staging WHERE target_app = 'work' AND json_extract(data, '$.n') = 2", [])
+        .unwrap();
+    let (code, said) = account(&place);
+    assert_eq!((code, &said["balanced"]), (Some(1), &json!(false)), "{said}");
+}
+
+#[test]
+fn a_flow_that_parts_has_no_such_sum() {
+    let place = place();
+    place.project.write("handover.yaml", CONFIGURATION);
+    let run = place.project.command(&["status", "--rows", "parts"]).output().unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("part or meet"));
+}

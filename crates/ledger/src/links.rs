@@ -1,0 +1,53 @@
+//! What went along each link, in rows: for the account of a flow.
+
+use handover_core::{Kind, Status};
+use serde::Serialize;
+
+/// Deliveries of one kind from one app to another that stand alike, archived ones among them; deleted ones are not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkRows {
+    /// The app that handed over.
+    pub source: String,
+    /// The app that they go to.
+    pub target: String,
+    /// What they are.
+    pub kind: Kind,
+    /// How they stand; what is archived, how it ended.
+    pub status: Status,
+    /// Whether they run others again.
+    pub replay: bool,
+    /// Rows that were handed over: of a file those that its manifest says, and one of each record.
+    pub rows: u64,
+    /// Rows that were read, as the results say.
+    pub rows_in: u64,
+    /// Rows that were written.
+    pub rows_out: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+    /// Rows that were left out as configured.
+    pub filtered: u64,
+    /// Records that files became.
+    pub records: u64,
+}
+
+/// The query, for tables whose names begin so.
+pub(crate) fn query(prefix: &str) -> String {
+    let number = |of: &str, key: &str| format!("CAST(coalesce({of} ->> '{key}', '0') AS bigint)");
+    let sum = |what: &str| format!("CAST(sum({what}) AS bigint)");
+    let results = ["rows_in", "rows_out", "rows_rejected", "rows_filtered", "records"];
+    let results = results.map(|key| sum(&number("result", key))).join(", ");
+    let rows = sum(&format!("CASE kind WHEN 'file' THEN {} ELSE 1 END", number("data", "row_count")));
+    let table = |name: &str| {
+        format!(
+            "SELECT source_app, target_app, kind, status, last_error, replay_of, data, result FROM {prefix}{name} \
+             WHERE target_app IS NOT NULL AND kind <> 'job' AND deleted_at IS NULL"
+        )
+    };
+    format!(
+        "SELECT source_app, target_app, kind, CASE WHEN status <> 'archived' THEN status WHEN last_error IS NULL \
+         THEN 'completed' ELSE 'failed' END AS stands, replay_of IS NOT NULL AS again, {rows}, {results} \
+         FROM ({} UNION ALL {}) AS everything GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+        table("v_deliveries"),
+        table("data_archive")
+    )
+}

@@ -1,0 +1,45 @@
+//! Retention: on PostgreSQL the archive's parts of the next months are made, and on every backend what has been kept for as long
+//! as `archive: { keep: … }` says is deleted for good.
+//!
+//! Nobody waits for it: where somebody is in its way it gives up at once, and the next round tries again. After a crash what
+//! went is counted as gone, and the next round goes on.
+
+use crate::operations::forget::forget_by_age;
+use crate::project::Project;
+use handover_core::ErrorKind;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Keeps the archive until the process ends.
+pub(crate) async fn keeping(project: Project, mut end: watch::Receiver<bool>) {
+    loop {
+        match project.ledger.prepare_archive().await {
+            Ok(made) if made.is_empty() => {}
+            Ok(made) => info!("made the archive's parts {}", made.join(", ")),
+            Err(e) => hindered("make the archive's next parts", &e),
+        }
+        match forget_by_age(&project).await {
+            Ok(gone) if gone.deliveries + gone.entries > 0 => info!(
+                "deleted {} archived deliveries and {} entries of the audit log: they were kept long enough",
+                gone.deliveries, gone.entries
+            ),
+            Ok(_) => {}
+            Err(e) => hindered("delete what was kept long enough", &e),
+        }
+        if !super::pause(EVERY, &mut end).await {
+            return;
+        }
+    }
+}
+
+/// That somebody reads the archive just now is no fault.
+fn hindered(what: &str, error: &handover_core::Error) {
+    match error.kind() {
+        ErrorKind::NotYet => debug!("cannot {what} now: {error}; it is tried again"),
+        _ => warn!("cannot {what}: {error}; it is tried again"),
+    }
+}

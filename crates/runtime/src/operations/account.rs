@@ -1,0 +1,254 @@
+//! The account of a flow: of all rows that ever entered it, where they went, compared in one place.
+//!
+//! Rows in = rows out + rejected + left out + failed + waiting, from the first app to the last, through files, records and files
+//! again. What goes in is counted where it enters (imports, replays, what others hand over); everything else where it happened, so
+//! that the sum tells whether a row was lost. It reads the whole ledger. Rows deleted from it are in no part of the sum.
+
+use crate::config::{App, Enters, Flow, Runs};
+use crate::project::Project;
+use handover_core::{AppName, Kind, Result, Status};
+use handover_ledger::links::LinkRows;
+use serde::Serialize;
+use std::fmt;
+
+/// What became of the rows that came to one app.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Step {
+    /// The app.
+    pub app: String,
+    /// Rows that enter the flow here.
+    pub entered: u64,
+    /// Rows that it has done.
+    pub done: u64,
+    /// Rows that it rejected, or that could not become records.
+    pub rejected: u64,
+    /// Rows that it left out: as configured, or because its program handed nothing on.
+    pub left_out: u64,
+    /// Rows that its program made beyond those that it got.
+    pub made: u64,
+    /// Rows of what failed.
+    pub failed: u64,
+    /// Rows that wait for it, or that it works on.
+    pub waiting: u64,
+}
+
+/// What became of all rows of a flow.
+#[derive(Debug, Clone, Serialize)]
+pub struct Account {
+    /// The flow.
+    pub flow: String,
+    /// Its apps, in their order.
+    pub steps: Vec<Step>,
+    /// Rows that entered, or were made by a program.
+    pub rows_in: u64,
+    /// Rows that came out at its end.
+    pub rows_out: u64,
+    /// Rows rejected.
+    pub rejected: u64,
+    /// Rows left out.
+    pub left_out: u64,
+    /// Rows that failed.
+    pub failed: u64,
+    /// Rows that wait.
+    pub waiting: u64,
+    /// Whether every row is accounted for.
+    pub balanced: bool,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = super::times::number;
+        let sign = if self.balanced { "=" } else { "is NOT" };
+        write!(f, "{} rows in {sign} {} out", number(self.rows_in), number(self.rows_out))?;
+        for (count, what) in [
+            (self.rejected, "rejected"),
+            (self.left_out, "left out"),
+            (self.failed, "failed"),
+            (self.waiting, "waiting"),
+        ] {
+            write!(f, " + {} {what}", number(count))?;
+        }
+        match self.balanced {
+            true => write!(f, ": every row is accounted for"),
+            false => write!(f, ": they differ"),
+        }
+    }
+}
+
+/// The account of this flow; none where its links part or meet, so that a row is several or none.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> {
+    let Some(chain) = chain(flow) else { return Ok(None) };
+    let all = project.ledger.links().await?;
+    let mut steps = Vec::new();
+    for (nth, name) in chain.iter().enumerate() {
+        let Some(app) = project.config.app(name.as_str()) else { continue };
+        let place = Place {
+            app,
+            from: nth.checked_sub(1).map(|before| chain[before].as_str()),
+            to: chain.get(nth + 1).map(|next| next.as_str()),
+            enters: project.config.doors().enters(name),
+            all: &all,
+        };
+        steps.push(place.step());
+    }
+    let out = chain.last().and_then(|last| project.config.app(last.as_str())).map_or(0, |last| {
+        let records = matches!(project.config.doors().enters(&last.name), Enters::Program | Enters::Stream);
+        let here = all.iter().filter(|row| row.target == last.name.as_str() && done(row));
+        match records && here.clone().any(|row| row.kind == Kind::Record) {
+            true => here.filter(|row| row.kind == Kind::Record).map(|row| row.rows).sum(),
+            false => here.filter(|row| row.kind == Kind::File).map(|row| row.rows_out).sum(),
+        }
+    });
+    Ok(Some(Account::of(flow.name.clone(), steps, out)))
+}
+
+impl Account {
+    fn of(flow: String, steps: Vec<Step>, rows_out: u64) -> Self {
+        let sum = |of: fn(&Step) -> u64| steps.iter().map(of).sum::<u64>();
+        let rows_in = sum(|step| step.entered + step.made);
+        let (rejected, left_out) = (sum(|step| step.rejected), sum(|step| step.left_out));
+        let (failed, waiting) = (sum(|step| step.failed), sum(|step| step.waiting));
+        let balanced = rows_in == rows_out + rejected + left_out + failed + waiting;
+        Self { flow, steps, rows_in, rows_out, rejected, left_out, failed, waiting, balanced }
+    }
+}
+
+/// The apps of a flow in which each hands over to one, and gets from one.
+fn chain(flow: &Flow) -> Option<Vec<&AppName>> {
+    let single = |one: fn(&crate::config::Link) -> &AppName| {
+        flow.apps().iter().all(|app| flow.links.iter().filter(|link| one(link) == app).count() <= 1)
+    };
+    let mut heads = flow.heads();
+    let (head, other) = (heads.next()?, heads.next());
+    if other.is_some() || !single(|link| &link.from) || !single(|link| &link.to) {
+        return None;
+    }
+    let mut chain = vec![head];
+    while let Some(link) = flow.links.iter().find(|link| Some(&&link.from) == chain.last()) {
+        chain.push(&link.to);
+    }
+    (chain.len() == flow.apps().len()).then_some(chain)
+}
+
+fn done(row: &LinkRows) -> bool {
+    row.status == Status::Completed
+}
+
+/// One app in its flow.
+struct Place<'a> {
+    app: &'a App,
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+    enters: Enters,
+    all: &'a [LinkRows],
+}
+
+impl Place<'_> {
+    fn here(&self, kind: Kind) -> impl Iterator<Item = &LinkRows> + Clone {
+        self.all.iter().filter(move |row| row.target == self.app.name.as_str() && row.kind == kind)
+    }
+
+    fn step(&self) -> Step {
+        let mut step = Step { app: self.app.name.to_string(), ..Step::default() };
+        for row in self.here(Kind::File).chain(self.here(Kind::Record)) {
+            match row.status {
+                Status::Failed => step.failed += row.rows,
+                Status::Pending | Status::Processing => step.waiting += row.rows,
+                Status::Completed | Status::Archived => {
+                    step.rejected += row.rejected;
+                    step.left_out += if row.kind == Kind::File { row.filtered } else { 0 };
+                }
+            }
+        }
+        step.entered = self.entered();
+        match self.enters {
+            Enters::Program | Enters::Stream => self.worked_on(&mut step),
+            Enters::Gathered(_) | Enters::Waits => self.files(&mut step),
+        }
+        step
+    }
+
+    /// Rows that do not come along the link before.
+    fn entered(&self) -> u64 {
+        if self.app.is_source() {
+            return self.here(Kind::File).filter(|row| done(row)).map(|row| row.rows_in).sum();
+        }
+        let foreign = |row: &&LinkRows| row.replay || Some(row.source.as_str()) != self.from;
+        // Records that files were split into, and files that records were gathered into, came in before.
+        let (first, second) = match self.enters {
+            Enters::Gathered(_) => (Kind::Record, Kind::File),
+            _ => (Kind::File, Kind::Record),
+        };
+        let known: Vec<&str> = self.here(first).map(|row| row.source.as_str()).collect();
+        let anew = |row: &&LinkRows| row.replay || !known.contains(&row.source.as_str());
+        let first: u64 = self.here(first).filter(foreign).map(|row| row.rows).sum();
+        first + self.here(second).filter(foreign).filter(anew).map(|row| row.rows).sum::<u64>()
+    }
+
+    /// An app that works on files. What a console program does with rows is its own affair.
+    fn files(&self, step: &mut Step) {
+        let files = self.here(Kind::File).filter(|row| done(row));
+        step.done = files.clone().map(|row| row.rows_in.max(row.rows)).sum();
+        if matches!(self.app.runs, Runs::Program(_)) && !self.app.is_source() {
+            let (got, gave) = (files.clone().map(|row| row.rows).sum(), files.map(|row| row.rows_out).sum());
+            changed(step, got, gave);
+        }
+    }
+
+    /// A program that works on records: those that files were split into, and others.
+    fn worked_on(&self, step: &mut Step) {
+        let records = self.here(Kind::Record);
+        if self.here(Kind::File).next().is_some() && records.clone().next().is_none() {
+            return self.files(step);
+        }
+        step.done = records.clone().filter(|row| done(row)).map(|row| row.rows).sum();
+        // Of a file that is not all in, or failed in the middle, some rows are records already.
+        let sources: Vec<&str> = self.here(Kind::File).map(|row| row.source.as_str()).collect();
+        let split: u64 = records
+            .clone()
+            .filter(|row| !row.replay && sources.contains(&row.source.as_str()))
+            .map(|row| row.rows)
+            .sum();
+        let settled: u64 = self.here(Kind::File).filter(|row| done(row)).map(|row| row.records).sum();
+        let begun = split.saturating_sub(settled);
+        let of_failed =
+            begun.min(self.here(Kind::File).filter(|r| r.status == Status::Failed).map(|r| r.rows).sum());
+        step.failed -= of_failed.min(step.failed);
+        step.waiting -= (begun - of_failed).min(step.waiting);
+        if let Some(to) = self.to {
+            let handed = self.all.iter().filter(|row| {
+                row.source == self.app.name.as_str()
+                    && row.target == to
+                    && row.kind == Kind::Record
+                    && !row.replay
+            });
+            changed(step, step.done, handed.map(|row| row.rows).sum());
+        }
+    }
+}
+
+/// A program got so many rows, and gave so many.
+fn changed(step: &mut Step, got: u64, gave: u64) {
+    step.left_out += got.saturating_sub(gave);
+    step.made += gave.saturating_sub(got);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let step = |entered, rejected| Step { entered, rejected, ..Step::default() };
+        let fine = Account::of("f".into(), vec![step(10, 0), step(0, 2)], 8);
+        assert_eq!(
+            fine.to_string(),
+            "10 rows in = 8 out + 2 rejected + 0 left out + 0 failed + 0 waiting: every row is accounted for"
+        );
+        let lost = Account::of("f".into(), vec![step(10, 0), step(0, 2)], 7);
+        assert!(!lost.balanced && lost.to_string().starts_with("10 rows in is NOT 7 out"), "{lost}");
+    }
+}
