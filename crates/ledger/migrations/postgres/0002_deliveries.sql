@@ -141,15 +141,18 @@ CREATE INDEX idx_lanes_app ON integration.lanes (app);
 CREATE VIEW integration._rows AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
 
--- Records as they stand: what is in flight by lanes is being processed. In two parts, so that the larger goes by its indexes.
-CREATE VIEW integration.v_data_staging AS
-    SELECT * FROM integration.data_staging WHERE id NOT IN (SELECT unnest(ids) FROM integration.lanes)
-    UNION ALL
+-- What is in flight by lanes, as it stands.
+CREATE VIEW integration._in_flight AS
     SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text AS status, d.created_at, d.processed_at, d.kind,
         l.since AS updated_at, d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1 AS attempts,
         d.max_attempts, l.token AS lease_token, l.holder AS leased_by, l.lease_until, d.dedup_key, d.order_key, d.parent_id,
         d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
     FROM integration.lanes AS l, unnest(l.ids) AS i (id) JOIN integration.data_staging AS d ON d.id = i.id;
+
+-- Records as they stand. In two parts, so that conditions on the larger go by its indexes.
+CREATE VIEW integration.v_data_staging AS
+    SELECT * FROM integration.data_staging WHERE id NOT IN (SELECT unnest(ids) FROM integration.lanes)
+    UNION ALL SELECT * FROM integration._in_flight;
 
 CREATE VIEW integration.v_deliveries AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.v_data_staging;

@@ -25,7 +25,7 @@ const RESCUED_MAX: i64 = 5_000;
 
 pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<Delivery>> {
     let lease = lease_seconds(claim.lease)?;
-    let token = ledger.lanes.token(claim);
+    let token = LeaseToken::random();
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
@@ -73,10 +73,7 @@ async fn take(
             false => Ok(Vec::new()),
         };
         let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => match lanes::take_once(ledger, claim, token, lease, max).await {
-                Ok(None) => take_once(ledger, claim, token, lease, max).await,
-                taken => taken.map(Option::unwrap_or_default),
-            },
+            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, max).await,
             other => other,
         };
         match attempt {
@@ -123,8 +120,9 @@ async fn take_once(
 /// What a claim whose answer was lost has taken.
 async fn found(ledger: &PostgresLedger, queue: Queue, token: &LeaseToken) -> Attempt<Vec<Row>> {
     let query = format!(
-        "SELECT {COLUMNS} FROM integration.{} WHERE status = 'processing' AND lease_token = $1",
-        queue.seen()
+        "SELECT {COLUMNS} FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1 \
+         UNION ALL SELECT {COLUMNS} FROM integration._in_flight WHERE lease_token = $1",
+        queue.named()
     );
     ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await
 }

@@ -12,13 +12,14 @@
 //! On a crash a claim may be undone, as if its holder had died a moment earlier; what was answered is on the server's disk.
 
 use super::PostgresLedger;
-use super::claim::BEGIN as BEGIN_CLAIM;
+use super::claim::{BEGIN as BEGIN_CLAIM, lease_seconds};
 use super::error::{Again, Attempt, sql};
+use super::finish::refuse;
 use super::push::results;
-use super::row::{COLUMNS, get};
+use super::row::{count, get, id, json, time as time_of};
 use super::tx::{BEGIN, Tries, Tx, Value, flag, in_transaction, number, numbers, seconds, text, texts, time};
 use crate::api::{Answer, Answered, Answers, Claim, Outcome, Queue};
-use handover_core::{LeaseToken, Result};
+use handover_core::{Delivery, DeliveryId, Kind, LeaseToken, Result, Status};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,21 +57,14 @@ impl Lanes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token for this claim.
-    pub(super) fn token(&self, claim: &Claim) -> LeaseToken {
-        let LeaseToken(token) = LeaseToken::random();
-        let by_lanes = claim.queue == Queue::Records && self.apps().contains_key(&claim.app);
-        LeaseToken(if by_lanes { format!("{MARK}{}", &token[MARK.len()..]) } else { token })
-    }
-
-    /// From where on this app's records are looked for; none where it is not known to be claimed by lanes.
-    fn from(&self, app: &str) -> Option<i64> {
+    /// From where on this app's records are looked for.
+    fn from(&self, app: &str) -> i64 {
         let mut apps = self.apps();
-        let hint = apps.get_mut(app)?;
+        let Some(hint) = apps.get_mut(app) else { return 0 };
         if hint.since.elapsed() >= HINT_FOR {
             *hint = Hint::none();
         }
-        Some(hint.from)
+        hint.from
     }
 
     /// Notes where a claim ended. One that was not filled has seen all there is.
@@ -83,6 +77,12 @@ impl Lanes {
             }
         }
     }
+}
+
+/// A token for a claim by lanes.
+fn token() -> LeaseToken {
+    let LeaseToken(random) = LeaseToken::random();
+    LeaseToken(format!("{MARK}{}", &random[MARK.len()..]))
 }
 
 /// Says how these apps are claimed, here and in the ledger.
@@ -110,32 +110,125 @@ async fn register(tx: &mut Tx<'_>, actor: &str, lanes: &[String], usual: &[Strin
     tx.rows("say how apps are claimed", call, &values).await.map(|_| ())
 }
 
-/// Claims, once, where this app is claimed by lanes; else none.
-pub(super) async fn take_once(
+/// Claims, where this process knows the app to be claimed by lanes, and the ledger says so too; else none.
+pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Option<Vec<Delivery>>> {
+    if claim.queue != Queue::Records || !ledger.lanes.apps().contains_key(&claim.app) {
+        return Ok(None);
+    }
+    let (lease, token) = (lease_seconds(claim.lease)?, token());
+    let mut claimed: Vec<Delivery> = Vec::new();
+    loop {
+        let Some(rows) = take(ledger, claim, &token, lease, claimed.len()).await? else {
+            // Another process has said so.
+            ledger.lanes.apps().remove(&claim.app);
+            return Ok((!claimed.is_empty()).then_some(claimed));
+        };
+        let mut unreadable = Vec::new();
+        for row in &rows {
+            match taken(row, claim, &token).map_err(|fault| fault.error)? {
+                (delivery, None) => claimed.push(delivery),
+                (delivery, Some(why)) => unreadable.push((delivery.id, why)),
+            }
+        }
+        // What takes the place of those that were refused.
+        if unreadable.is_empty() {
+            break;
+        }
+        refuse(ledger, claim.queue, &token, unreadable).await?;
+        if claimed.len() >= claim.max {
+            break;
+        }
+    }
+    claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
+    Ok(Some(claimed))
+}
+
+/// Takes what there is beyond the first `had` of this claim; none where the app is not claimed by lanes.
+async fn take(
     ledger: &PostgresLedger,
     claim: &Claim,
     token: &LeaseToken,
     lease: f64,
-    max: i64,
-) -> Attempt<Option<Vec<Row>>> {
-    if claim.queue != Queue::Records {
-        return Ok(None);
+    had: usize,
+) -> Result<Option<Vec<Row>>> {
+    let mut tries = Tries::new();
+    let mut unsure = false;
+    loop {
+        let attempt = match unsure {
+            true => found(ledger, token, had).await,
+            false => Ok(Vec::new()),
+        };
+        let attempt = match attempt {
+            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, had).await,
+            other => other.map(Some),
+        };
+        match attempt {
+            Ok(rows) => return Ok(rows),
+            Err(fault) => {
+                unsure |= fault.again == Again::Lost;
+                tries.wait(fault).await.map_err(|fault| fault.error)?;
+            }
+        }
     }
-    let Some(from) = ledger.lanes.from(&claim.app) else { return Ok(None) };
-    let rows = take_from(ledger, claim, token, lease, max, from).await?;
-    let Some(rows) = rows else {
-        // Another process has said so.
-        ledger.lanes.apps().remove(&claim.app);
-        return Ok(None);
-    };
-    let filled = i64::try_from(rows.len()).is_ok_and(|taken| taken >= max);
-    let last = rows.iter().rev().find(|row| get::<i32>(row, 12).is_ok_and(|priority| priority == 0));
-    let last = last.map(|row| get::<i64>(row, 0)).transpose()?.filter(|_| rows.len() >= HINTED);
-    ledger.lanes.ended(&claim.app, filled, last);
+}
+
+async fn take_once(
+    ledger: &PostgresLedger,
+    claim: &Claim,
+    token: &LeaseToken,
+    lease: f64,
+    had: usize,
+) -> Attempt<Option<Vec<Row>>> {
+    let from = ledger.lanes.from(&claim.app);
+    let Some(rows) = take_from(ledger, claim, token, lease, had, from).await? else { return Ok(None) };
+    let usual = |row: &&Row| get::<i32>(row, 5).is_ok_and(|priority| priority == 0);
+    let last = rows.iter().rev().find(usual).map(|row| get::<i64>(row, 0)).transpose()?;
+    ledger.lanes.ended(&claim.app, rows.len() >= claim.max - had, last.filter(|_| rows.len() >= HINTED));
     if rows.is_empty() && from > 0 {
-        return take_from(ledger, claim, token, lease, max, 0).await;
+        return take_from(ledger, claim, token, lease, had, 0).await;
     }
     Ok(Some(rows))
+}
+
+/// What [`taken`] reads, in this order; what all records of a claim share is known.
+const READ: &str = "SELECT id, source_app, data::text, created_by, flow, priority, attempts, max_attempts, dedup_key, order_key, \
+     parent_id, replay_of, last_error, trace, rescues, snoozes, result::text, created_at, run_at, updated_at, lease_until \
+     FROM integration._lane_rows($1, $2)";
+
+/// A record that was taken, and why its data cannot be handed to an app, where that is so.
+fn taken(row: &Row, claim: &Claim, token: &LeaseToken) -> Attempt<(Delivery, Option<String>)> {
+    let (data, unreadable) = json(row, 2)?;
+    let delivery = Delivery {
+        id: id(row, 0)?,
+        kind: Kind::Record,
+        source_app: get(row, 1)?,
+        target_app: Some(claim.app.clone()),
+        data: data.unwrap_or_default(),
+        status: Status::Processing,
+        created_at: time_of(row, 17)?,
+        processed_at: None,
+        updated_at: time_of(row, 19)?,
+        created_by: get(row, 3)?,
+        deleted_at: None,
+        flow: get(row, 4)?,
+        priority: get(row, 5)?,
+        run_at: time_of(row, 18)?,
+        attempts: count(row, 6)?,
+        max_attempts: count(row, 7)?,
+        lease_token: Some(token.clone()),
+        leased_by: Some(claim.holder.clone()),
+        lease_until: Some(time_of(row, 20)?),
+        dedup_key: get(row, 8)?,
+        order_key: get(row, 9)?,
+        parent_id: get::<Option<i64>>(row, 10)?.map(DeliveryId),
+        replay_of: get::<Option<i64>>(row, 11)?.map(DeliveryId),
+        last_error: get(row, 12)?,
+        trace: get(row, 13)?,
+        rescues: count(row, 14)?,
+        snoozes: count(row, 15)?,
+        result: json(row, 16)?.0,
+    };
+    Ok((delivery, unreadable))
 }
 
 async fn take_from(
@@ -143,14 +236,12 @@ async fn take_from(
     claim: &Claim,
     token: &LeaseToken,
     lease: f64,
-    max: i64,
+    had: usize,
     from: i64,
 ) -> Attempt<Option<Vec<Row>>> {
     let take = "SELECT integration._take_lane($1, $2, $3, $4, make_interval(secs => $5), $6, $7)";
-    let read = format!("SELECT {COLUMNS} FROM integration._lane_rows($1, $2)");
-    // What the claim has already, where some of it could not be read and others take its place.
-    let had = i64::try_from(claim.max).unwrap_or(i64::MAX).saturating_sub(max);
-    let now = ledger.now();
+    let (now, max) = (ledger.now(), i64::try_from(claim.max - had).unwrap_or(i64::MAX));
+    let had = i64::try_from(had).unwrap_or(i64::MAX);
     let taking = [
         text(&claim.app),
         number(&max),
@@ -163,12 +254,12 @@ async fn take_from(
     let reading = [text(&token.0), number(&had)];
     let connection = ledger.connections.get().await?;
     connection.prepare(take, &taking).await.map_err(sql("claim"))?;
-    connection.prepare(&read, &reading).await.map_err(sql("claim"))?;
+    connection.prepare(READ, &reading).await.map_err(sql("claim"))?;
     let (begun, taken, committed, rows) = tokio::join!(
         connection.execute(BEGIN_CLAIM),
         connection.rows(take, &taking),
         connection.execute("COMMIT"),
-        connection.rows(&read, &reading),
+        connection.rows(READ, &reading),
     );
     if begun.is_err() || committed.is_err() {
         // Whatever state it is in, nobody needs it.
@@ -180,6 +271,12 @@ async fn take_from(
     let rows = rows.map_err(sql("claim"))?;
     let taken = taken.first().map(|row| get::<Option<i64>>(row, 0)).transpose()?.flatten();
     Ok(taken.map(|_| rows))
+}
+
+/// What a claim whose answer was lost has taken.
+async fn found(ledger: &PostgresLedger, token: &LeaseToken, had: usize) -> Attempt<Vec<Row>> {
+    let had = i64::try_from(had).unwrap_or(i64::MAX);
+    ledger.rows("look for what was claimed", READ, &[text(&token.0), number(&had)]).await
 }
 
 /// Answers a claim by lanes where all is well and nothing follows, which is one round trip; none where the usual way is to be
@@ -272,36 +369,25 @@ async fn complete_once(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handover_core::HolderId;
-
-    fn claim(app: &str, queue: Queue) -> Claim {
-        let (max, lease, holder) = (1, Duration::from_secs(60), HolderId("1-w".into()));
-        Claim { queue, app: app.into(), max, lease, holder }
-    }
 
     #[test]
     fn a_hint_moves_on_and_goes_where_a_claim_was_not_filled() {
         let lanes = Lanes::default();
-        assert_eq!(lanes.from("a"), None);
+        assert_eq!(lanes.from("a"), 0);
         lanes.apps().insert("a".into(), Hint::none());
         lanes.ended("a", true, Some(70));
         lanes.ended("a", true, Some(9));
         lanes.ended("a", true, None);
-        assert_eq!(lanes.from("a"), Some(71));
+        assert_eq!(lanes.from("a"), 71);
         lanes.ended("a", false, Some(80));
-        assert_eq!(lanes.from("a"), Some(0));
+        assert_eq!(lanes.from("a"), 0);
         lanes.apps().insert("a".into(), Hint { from: 7, since: Instant::now() - HINT_FOR });
-        assert_eq!(lanes.from("a"), Some(0), "from the start every so often");
+        assert_eq!(lanes.from("a"), 0, "from the start every so often");
     }
 
     #[test]
     fn a_token_says_that_it_is_of_a_lane() {
-        let lanes = Lanes::default();
-        lanes.apps().insert("a".into(), Hint::none());
-        let token = lanes.token(&claim("a", Queue::Records)).0;
-        assert!(token.starts_with(MARK) && token.len() == 32);
-        for other in [claim("a", Queue::Deliveries), claim("b", Queue::Records)] {
-            assert!(!lanes.token(&other).0.starts_with(MARK));
-        }
+        let (one, other) = (token().0, token().0);
+        assert!(one.starts_with(MARK) && one.len() == 32 && one != other);
     }
 }

@@ -1,6 +1,7 @@
 //! Claims by lanes: the contract's cases once more, with every app claimed by lanes, and what is said of lanes alone.
 
 use crate::Postgres;
+use crate::chaos::{Workers, holder, worker};
 use crate::conformance::{Backend, World, ask, completion, failure, held, ids, new, refused, stale};
 use async_trait::async_trait;
 use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, NewDelivery, Status};
@@ -102,7 +103,7 @@ async fn what_is_in_flight_lies_untouched_and_is_shown_as_processing() {
     );
     for view in ["v_data_staging", "v_deliveries"] {
         let shown = format!(
-            "SELECT id, status, leased_by, attempts, extract(epoch FROM lease_until)::bigint FROM {view} WHERE status = 'processing' ORDER BY id"
+            "SELECT id, status, leased_by, attempts, floor(extract(epoch FROM lease_until))::bigint FROM {view} WHERE status = 'processing' ORDER BY id"
         );
         let one = |d: &Delivery| {
             vec![
@@ -437,4 +438,32 @@ async fn an_answer_that_is_asked_again_counted_once() {
     assert_eq!(told(ask(&all[..2], true)).await, first_two, "it is gone");
     assert_eq!(w.number("SELECT count(*) FROM data_archive").await, 3);
     w.check_counts().await;
+}
+
+/// A worker is killed at each point of a claim and of an answer: what it had comes back, and each record ends once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_point_a_worker_is_killed_at_each_record_ends_once() {
+    const ALL: usize = 400;
+    for point in ["claim.before_commit", "claim.committed", "complete.before_commit", "complete.committed"] {
+        let w = World::<Lanes>::new().await;
+        let url = w.backend.0.server.url();
+        w.push_to(Kind::Record, "work", ALL).await;
+        let mut killed = worker(&url, true, Some(&format!("{point}:kill@3")));
+        assert!(killed.wait().unwrap().code().is_none(), "{point}: it was killed");
+        w.ledger.rescue("test", vec![holder(&killed)]).await.unwrap();
+        assert_eq!(w.number("SELECT count(*) FROM lanes").await, 0, "{point}");
+        let _others = Workers(vec![worker(&url, true, None)]);
+        let open = "SELECT count(*) FROM v_data_staging WHERE target_app = 'work'";
+        while w.number(open).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let archived = "SELECT count(*) FROM data_archive WHERE target_app = 'work'";
+        let completed = "SELECT count(*) FROM v_audit WHERE to_status = 'completed'";
+        let all = i64::try_from(ALL).unwrap();
+        assert_eq!((w.number(archived).await, w.number(completed).await), (all, all), "{point}");
+        let effects =
+            "SELECT count(*) - count(DISTINCT parent_id) FROM data_staging WHERE target_app = 'effects'";
+        assert_eq!(w.number(effects).await, 0, "{point}");
+        w.check_counts().await;
+    }
 }
