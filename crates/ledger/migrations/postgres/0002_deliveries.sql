@@ -120,7 +120,8 @@ CREATE INDEX idx_archive_dedup ON integration.data_archive (coalesce(target_app,
     WHERE dedup_key IS NOT NULL;
 
 -- Apps whose records are claimed by lanes (0010), and what such claims have in flight: one row a claim. Those records stay
--- pending in data_staging. `keys` has the order key of each of `ids`; null where none of them has one.
+-- pending in data_staging. `keys` has the order key of each of `ids`; null where none of them has one. `tids` is where they lay
+-- when they were taken, where that is known.
 CREATE TABLE integration.lane_apps (
     app   text COLLATE "C" PRIMARY KEY,
     since timestamptz NOT NULL,
@@ -133,8 +134,12 @@ CREATE TABLE integration.lanes (
     since       timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
     ids         bigint[] NOT NULL,
-    keys        text[]
+    keys        text[],
+    tids        tid[]
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+-- Compressing them costs more than it saves.
+ALTER TABLE integration.lanes ALTER COLUMN ids SET STORAGE EXTERNAL;
+ALTER TABLE integration.lanes ALTER COLUMN tids SET STORAGE EXTERNAL;
 CREATE INDEX idx_lanes_app ON integration.lanes (app);
 
 -- The rows as they lie, for Handover's own functions.

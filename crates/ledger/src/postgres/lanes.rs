@@ -181,8 +181,8 @@ async fn take_once(
 ) -> Attempt<Option<Vec<Row>>> {
     let from = ledger.lanes.from(&claim.app);
     let Some(rows) = take_from(ledger, claim, token, lease, had, from).await? else { return Ok(None) };
-    let usual = |row: &&Row| get::<i32>(row, 5).is_ok_and(|priority| priority == 0);
-    let last = rows.iter().rev().find(usual).map(|row| get::<i64>(row, 0)).transpose()?;
+    let usual = rows.iter().filter(|row| get::<i32>(row, 5).is_ok_and(|priority| priority == 0));
+    let last = usual.filter_map(|row| get::<i64>(row, 0).ok()).max();
     ledger.lanes.ended(&claim.app, rows.len() >= claim.max - had, last.filter(|_| rows.len() >= HINTED));
     if rows.is_empty() && from > 0 {
         return take_from(ledger, claim, token, lease, had, 0).await;
