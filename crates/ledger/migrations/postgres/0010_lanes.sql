@@ -118,36 +118,42 @@ CREATE FUNCTION integration._of_lane(p_lane integration.lanes, p_ids bigint[]) R
 $$;
 
 -- Moves these records of a lane to the archive, completed: by where they lay when they were taken, or by their numbers. Those that
--- have moved since are not found where they lay. `n` is how many were moved.
+-- have moved since are not found where they lay. p_results are those of p_of, null where there are none. `n` is how many were moved.
 DO $do$
 DECLARE
+    move text := $q$
+        WITH gone AS (
+            DELETE FROM integration.data_staging_live WHERE {where} RETURNING *),
+        kept AS (
+            INSERT INTO integration.data_archive (id, source_app, target_app, data, status, created_at, processed_at, kind,
+                updated_at, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, leased_by, dedup_key,
+                order_key, parent_id, replay_of, trace, rescues, snoozes, archived_at, result)
+            SELECT g.id, source_app, target_app, data, 'archived', created_at, p_now, kind, p_now, created_by, deleted_at, flow,
+                priority, run_at, attempts + 1, max_attempts, p_lane.holder, dedup_key, order_key, parent_id, replay_of, trace,
+                rescues, snoozes, p_now, {result}
+            FROM gone AS g {results}),
+        counted AS (
+            SELECT source_app, count(*) AS c, min(id) AS l, max(id) AS h FROM gone GROUP BY source_app)
+        SELECT coalesce(sum(c), 0), array_agg(source_app), array_agg(c), min(l), max(h) INTO n, sources, counts, low, high
+            FROM counted$q$;
     ddl text := $ddl$
 CREATE FUNCTION integration._move_lane_by_{by}(
-    p_lane integration.lanes, p_ids bigint[], p_results json[], p_now timestamptz,
+    p_lane integration.lanes, p_ids bigint[], p_of bigint[], p_results json[], p_now timestamptz,
     OUT n bigint, OUT sources text[], OUT counts bigint[], OUT low bigint, OUT high bigint
 ) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
 BEGIN
-    WITH gone AS (
-        DELETE FROM integration.data_staging_live WHERE {where} RETURNING *),
-    kept AS (
-        INSERT INTO integration.data_archive (id, source_app, target_app, data, status, created_at, processed_at, kind,
-            updated_at, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, leased_by, dedup_key,
-            order_key, parent_id, replay_of, trace, rescues, snoozes, archived_at, result)
-        SELECT g.id, source_app, target_app, data, 'archived', created_at, p_now, kind, p_now, created_by, deleted_at, flow,
-            priority, run_at, attempts + 1, max_attempts, p_lane.holder, dedup_key, order_key, parent_id, replay_of, trace,
-            rescues, snoozes, p_now, a.result
-        FROM gone AS g
-        LEFT JOIN unnest(CASE WHEN p_results IS NULL THEN '{}' ELSE p_ids END, p_results) AS a (id, result) ON a.id = g.id),
-    counted AS (
-        SELECT source_app, count(*) AS c, min(id) AS l, max(id) AS h FROM gone GROUP BY source_app)
-    SELECT coalesce(sum(c), 0), array_agg(source_app), array_agg(c), min(l), max(h) INTO n, sources, counts, low, high
-        FROM counted;
+    IF p_results IS NULL THEN {plain};
+    ELSE {with_results};
+    END IF;
 END $f$;
 $ddl$;
 BEGIN
+    ddl := replace(ddl, '{plain}', replace(replace(move, '{result}', 'NULL::json'), '{results}', ''));
+    ddl := replace(ddl, '{with_results}', replace(replace(move, '{result}', 'a.result'), '{results}',
+        'JOIN unnest(p_of, p_results) AS a (id, result) ON a.id = g.id'));
     EXECUTE replace(replace(ddl, '{by}', 'id'), '{where}', 'id = ANY (p_ids)');
     EXECUTE replace(replace(ddl, '{by}', 'place'), '{where}',
         'ctid = ANY (p_lane.tids) AND (id IN (SELECT unnest(p_ids))) IS TRUE');
@@ -190,11 +196,11 @@ BEGIN
     END IF;
     IF v.tids IS NOT NULL AND v_ids = v.ids THEN
         SELECT m.* INTO v_moved, v_sources, v_counts, v_least, v_most
-            FROM integration._move_lane_by_place(v, v_ids, p_results, v_now) AS m;
+            FROM integration._move_lane_by_place(v, v_ids, p_ids, p_results, v_now) AS m;
     END IF;
     IF v_moved < cardinality(v_ids) THEN
         SELECT v_sources || m.sources, v_counts || m.counts, least(v_least, m.low), greatest(v_most, m.high)
-            INTO v_sources, v_counts, v_least, v_most FROM integration._move_lane_by_id(v, v_ids, p_results, v_now) AS m;
+            INTO v_sources, v_counts, v_least, v_most FROM integration._move_lane_by_id(v, v_ids, p_ids, p_results, v_now) AS m;
     END IF;
     PERFORM integration._leave_lane(v, v_ids);
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, token)

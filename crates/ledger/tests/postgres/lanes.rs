@@ -369,6 +369,39 @@ async fn a_token_ends_what_its_claim_took() {
     w.check_counts().await;
 }
 
+/// Results go to their records, also where some of the answers are stale and some records were changed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_go_to_their_records() {
+    let w = World::<Lanes>::new().await;
+    for stale in [false, true] {
+        let all = w.push_to(Kind::Record, "a", 5).await;
+        let claimed = w.claim(Kind::Record, "a", 5).await;
+        w.backend
+            .sql(&format!("UPDATE data_staging SET priority = 0 WHERE id IN ({}, {})", all[1], all[4]))
+            .await
+            .unwrap();
+        if stale {
+            w.ledger.cancel("ann", all[0]).await.unwrap();
+        }
+        let with = |one: &Delivery| {
+            let result = (one.id != all[3]).then(|| json!({ "of": one.id }));
+            Answer { id: one.id, outcome: Outcome::Completed { result, next: vec![] } }
+        };
+        let given = Answers { answers: claimed.iter().map(with).collect(), ..answers(&claimed, false) };
+        let answered = w.ledger.answer(given).await.unwrap();
+        assert_eq!(
+            answered.iter().filter(|one| matches!(one, Answered::Stale(_))).count(),
+            usize::from(stale)
+        );
+        for id in &all[usize::from(stale)..] {
+            let done = w.get(*id).await;
+            let expected = (*id != all[3]).then(|| json!({ "of": id }));
+            assert_eq!((done.status, done.result), (Status::Archived, expected), "{id}");
+        }
+        w.check_counts().await;
+    }
+}
+
 /// The functions of plain SQL know lanes: pull, extend, fail and ack by the token alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sql_functions_pull_and_answer() {
