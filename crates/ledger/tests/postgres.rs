@@ -16,6 +16,8 @@ mod chaos;
 mod faults;
 #[path = "postgres/lanes.rs"]
 mod lanes;
+#[path = "postgres/lanes_together.rs"]
+mod lanes_together;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]
@@ -37,7 +39,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// A ledger in a database of its own.
 struct Postgres {
-    server: TemporaryPostgres,
+    pub(crate) server: TemporaryPostgres,
     clock: Arc<FakeClock>,
 }
 
