@@ -1,7 +1,7 @@
 //! Claims by lanes: the contract's cases once more, with every app claimed by lanes, and what is said of lanes alone.
 
 use crate::Postgres;
-use crate::conformance::{Backend, World, held, ids, new, refused};
+use crate::conformance::{Backend, World, held, ids, refused};
 use async_trait::async_trait;
 use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Status};
 use handover_ledger::{Answer, Answered, Answers, Ledger, Outcome, Queue, Verdict};

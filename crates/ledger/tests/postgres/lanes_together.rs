@@ -2,11 +2,15 @@
 
 use crate::chaos::{Workers, holder, worker};
 use crate::conformance::{Backend, World, ask, completion, failure, held, ids, new, stale};
+use crate::faults::terminate;
 use crate::lanes::{Lanes, answers, in_flight};
 use handover_core::{DeliveryId, Kind, NewDelivery, Status};
-use handover_ledger::{Answered, Pushed, Verdict};
+use handover_ledger::postgres::PostgresLedger;
+use handover_ledger::{Answered, Ledger, Pushed, Verdict};
+use handover_testkit::{Random, TemporaryPostgres};
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -210,4 +214,52 @@ async fn whatever_point_a_worker_is_killed_at_each_record_ends_once() {
         assert_eq!(w.number(effects).await, 0, "{point}");
         w.check_counts().await;
     }
+}
+
+/// All connections are broken again and again, at whatever they are at: each answer counts once, and is told to have counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_whose_connection_breaks_counts_once_and_says_so() {
+    const ALL: usize = 3_000;
+    let server = Arc::new(TemporaryPostgres::new());
+    let ledger = Arc::new(PostgresLedger::open(&server.url(), true).unwrap());
+    ledger.claim_by("test", vec!["a".into()], vec![]).await.unwrap();
+    ledger.push("test", vec![new(Kind::Record, "a"); ALL]).await.unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let breaker = {
+        let (server, done) = (server.clone(), done.clone());
+        std::thread::spawn(move || {
+            let mut random = Random::new(11);
+            while !done.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5 + random.below(25) as u64));
+                terminate(&server);
+            }
+        })
+    };
+    let mut workers = JoinSet::new();
+    for number in 0..3 {
+        let ledger = ledger.clone();
+        workers.spawn(async move {
+            let mut mine = vec![];
+            loop {
+                let claimed = ledger.claim(ask(Kind::Record, "a", 10, &format!("{number}-w"))).await.unwrap();
+                if claimed.is_empty() {
+                    return mine;
+                }
+                for answered in ledger.answer(answers(&claimed, number == 0)).await.unwrap() {
+                    assert_eq!(answered, Answered::Completed(vec![]));
+                }
+                mine.extend(ids(&claimed));
+            }
+        });
+    }
+    let mut all: Vec<DeliveryId> = workers.join_all().await.into_iter().flatten().collect();
+    done.store(true, Ordering::SeqCst);
+    breaker.join().unwrap();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), ALL);
+    let of = |what: &str| server.sql(&format!("SELECT {what}"));
+    assert_eq!(of("count(*) FROM integration.data_archive"), ALL.to_string());
+    assert_eq!(of("count(*) FROM integration.v_audit WHERE to_status = 'completed'"), ALL.to_string());
+    assert_eq!(of("count(*) FROM integration.lanes"), "0");
 }
