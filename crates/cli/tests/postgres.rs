@@ -212,3 +212,106 @@ fn programs_that_know_only_sql_take_part() {
     // Handover sees what they did.
     assert!(world.run(&["status"], 0).contains("shop: 6 pushed = 6 live + 0 archived + 0 deleted"));
 }
+
+/// A project whose records are claimed by lanes: what arrives is split into records for a stream program, and `hand` is pulled for.
+fn by_lanes() -> World {
+    let world = World::new("cat");
+    let program = "import json, sys\nfor line in sys.stdin:\n    r = json.loads(line)\n    \
+                   print(json.dumps({'id': r['id'], 'status': 'completed', 'data': {'n': r['data']['n']}}), flush=True)\n";
+    world.project.write("work.py", program);
+    world.project.write(
+        "handover.yaml",
+        format!(
+            "ledger: '{}'
+lease: 1h
+apps:
+  in: {{ uses: file-importer, with: {{ from: incoming, pattern: '*', type: sales, settle: 0s }} }}
+  work: {{ run: python3 work.py, mode: stream, workers: 2, claim: lanes }}
+  out: {{ uses: file-exporter, with: {{ to: outgoing }} }}
+  hand: {{ run: cat, claim: lanes }}
+flows:
+  f: [ {{ from: in, to: work, by: database }}, {{ from: work, to: out, by: file }} ]
+",
+            world.server.url()
+        ),
+    );
+    let lines: String = (1..=300).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    world.project.arrive("incoming/numbers.ndjson", lines);
+    world
+}
+
+/// Whatever point it is killed at, each record goes through once, and is in the archive then.
+#[test]
+fn records_by_lanes_go_through_once_whatever_is_killed() {
+    for fault in [
+        None,
+        Some("claim.committed:kill@6"),
+        Some("stream.answered:kill@4"),
+        Some("complete.committed:kill@4"),
+    ] {
+        let world = by_lanes();
+        if let Some(fault) = fault {
+            let mut killed = world.project.start_with_fault(&["run", "--once"], fault);
+            assert!(
+                handover_testkit::process::was_killed(killed.end_within(BOUND)),
+                "{fault}: {}",
+                killed.stderr()
+            );
+        }
+        world.run(&["run", "--once"], 0);
+        let of_work = |what: &str, table: &str| {
+            world.server.sql(&format!(
+                "SELECT {what} FROM integration.{table} WHERE target_app = 'work' AND kind = 'record'"
+            ))
+        };
+        assert_eq!(
+            of_work("count(*), count(DISTINCT id), min(status), max(status)", "data_archive"),
+            "300|300|archived|archived"
+        );
+        assert_eq!(of_work("count(*)", "data_staging"), "0");
+        let exported: Vec<String> = files_below(&world.project.join("outgoing"))
+            .iter()
+            .filter(|path| !path.to_string_lossy().ends_with(".meta.json"))
+            .flat_map(|path| {
+                std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!((exported.len(), exported.iter().collect::<BTreeSet<_>>().len()), (300, 300), "{fault:?}");
+        assert_eq!(world.server.sql("SELECT count(*) FROM integration.lanes"), "0");
+        assert_eq!(world.server.sql("SELECT sum(abs(missing)) FROM integration.v_conservation"), "0");
+    }
+}
+
+#[test]
+fn records_by_lanes_are_pulled_and_answered_by_their_token() {
+    let world = by_lanes();
+    world.project.write("some.ndjson", "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n{\"n\":4}\n");
+    world.run(&["push", "some.ndjson", "--from", "shop", "--to", "hand"], 0);
+    let mut pulling = world.project.start(&["pull", "--app", "hand", "--max", "3"]);
+    assert_eq!(pulling.end_within(BOUND).code(), Some(0), "{}", pulling.stderr());
+    let pulled: Vec<serde_json::Value> =
+        pulling.stdout().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let token = pulled[0]["token"].as_str().unwrap();
+    let id = |n: usize| pulled[n]["id"].to_string();
+    assert!(pulled.len() == 3 && pulled.iter().all(|one| one["attempt"] == 1), "{pulled:?}");
+    assert_eq!(
+        world.server.sql("SELECT status, count(*) FROM integration.data_staging GROUP BY 1"),
+        "pending|4"
+    );
+    for (words, said) in [
+        (&["show", &id(0)][..], "processing"),
+        (&["why", &id(0)], "has claimed it for hand"),
+        (&["list", "--status", "processing"], "hand"),
+        (&["extend", token, "--lease", "10m"], "3 records kept"),
+        (&["ack", token, &id(0)], "1 record completed"),
+        (&["fail", token, &id(1), "--error", "no"], "1 record to be tried again"),
+        (&["cancel", &id(2)], ""),
+        (&["show", &id(0)], "archived"),
+    ] {
+        let heard = world.run(words, 0);
+        assert!(heard.contains(said), "{words:?}: {heard}");
+    }
+    assert!(world.run(&["ack", token], 1).contains("nothing was changed"));
+    let stand = world.server.sql("SELECT status, n FROM integration.v_tally WHERE app = 'hand' ORDER BY 1");
+    assert_eq!(stand, "archived|1\nfailed|1\npending|2");
+}

@@ -8,6 +8,8 @@ pub const BACKOFF_MAX_MS: u64 = 900_000;
 pub const AGED_PLACES_ONE_IN: usize = 8;
 /// Nothing is aged before it could have run for so long: a minute.
 pub const AGED_AFTER_MS: u64 = 60_000;
+/// Of so many priorities, from the lowest on, the oldest are looked at.
+pub const AGED_PRIORITIES_MAX: usize = 64;
 /// How often a delivery is given back because its holder died before it counts as failed.
 pub const RESCUES_MAX: u32 = 20;
 /// Retries of an app that does not say: four attempts in all.

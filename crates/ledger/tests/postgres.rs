@@ -18,6 +18,8 @@ mod faults;
 mod keeping;
 #[path = "postgres/lanes.rs"]
 mod lanes;
+#[path = "postgres/lanes_together.rs"]
+mod lanes_together;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]
@@ -41,7 +43,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// A ledger in a database of its own.
 struct Postgres {
-    server: TemporaryPostgres,
+    pub(crate) server: TemporaryPostgres,
     clock: Arc<FakeClock>,
 }
 

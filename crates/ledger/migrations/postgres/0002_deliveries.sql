@@ -121,7 +121,8 @@ CREATE INDEX idx_archive_dedup ON integration.data_archive (coalesce(target_app,
     WHERE dedup_key IS NOT NULL;
 
 -- Apps whose records are claimed by lanes (0010), and what such claims have in flight: one row a claim. Those records stay
--- pending in data_staging. `keys` has the order key of each of `ids`; null where none of them has one.
+-- pending in data_staging. `keys` has the order key of each of `ids`; null where none of them has one. `tids` is where they lay
+-- when they were taken, where that is known.
 CREATE TABLE integration.lane_apps (
     app   text COLLATE "C" PRIMARY KEY,
     since timestamptz NOT NULL,
@@ -134,23 +135,30 @@ CREATE TABLE integration.lanes (
     since       timestamptz NOT NULL,
     lease_until timestamptz NOT NULL,
     ids         bigint[] NOT NULL,
-    keys        text[]
+    keys        text[],
+    tids        tid[]
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+-- Compressing them costs more than it saves.
+ALTER TABLE integration.lanes ALTER COLUMN ids SET STORAGE EXTERNAL;
+ALTER TABLE integration.lanes ALTER COLUMN tids SET STORAGE EXTERNAL;
 CREATE INDEX idx_lanes_app ON integration.lanes (app);
 
 -- The rows as they lie, for Handover's own functions.
 CREATE VIEW integration._rows AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
 
--- Records as they stand: what is in flight by lanes is being processed. In two parts, so that the larger goes by its indexes.
-CREATE VIEW integration.v_data_staging AS
-    SELECT * FROM integration.data_staging WHERE id NOT IN (SELECT unnest(ids) FROM integration.lanes)
-    UNION ALL
+-- What is in flight by lanes, as it stands.
+CREATE VIEW integration._in_flight AS
     SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text AS status, d.created_at, d.processed_at, d.kind,
         l.since AS updated_at, d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1 AS attempts,
         d.max_attempts, l.token AS lease_token, l.holder AS leased_by, l.lease_until, d.dedup_key, d.order_key, d.parent_id,
         d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
     FROM integration.lanes AS l, unnest(l.ids) AS i (id) JOIN integration.data_staging AS d ON d.id = i.id;
+
+-- Records as they stand. In two parts, so that conditions on the larger go by its indexes.
+CREATE VIEW integration.v_data_staging AS
+    SELECT * FROM integration.data_staging WHERE id NOT IN (SELECT unnest(ids) FROM integration.lanes)
+    UNION ALL SELECT * FROM integration._in_flight;
 
 CREATE VIEW integration.v_deliveries AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.v_data_staging;

@@ -106,10 +106,11 @@ BEGIN
 END $f$;
 
 -- What comes next in an app, for one who holds the lock of its claims: nothing here is locked. p_skip is in flight already, and
--- with it these order keys; p_ordered says whether any record has a key.
+-- with it these order keys; p_ordered says whether any record has a key. `tids`, where it is not null, is where each lies.
 CREATE FUNCTION integration._next_{table}(
-    p_app text, p_max bigint, p_token text, p_now timestamptz, p_ordered boolean, p_from_id bigint, p_skip bigint[], p_keys text[]
-) RETURNS bigint[] LANGUAGE plpgsql
+    p_app text, p_max bigint, p_token text, p_now timestamptz, p_ordered boolean, p_from_id bigint, p_skip bigint[], p_keys text[],
+    OUT ids bigint[], OUT tids tid[]
+) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off
 AS $f$
@@ -121,24 +122,26 @@ DECLARE
     v_ids bigint[];
 BEGIN
     IF NOT p_ordered THEN
-        SELECT array_agg(id) INTO v_ids FROM (
+        SELECT array_agg(id), array_agg(tid) INTO v_ids, tids FROM (
             SELECT * FROM (
-                SELECT id FROM integration.{table}_live
+                SELECT id, ctid AS tid FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority > 0
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
                 ORDER BY priority DESC, id + 0 LIMIT v_max) AS above
             UNION ALL SELECT * FROM (
-                SELECT id FROM integration.{table}_live
+                SELECT id, ctid AS tid FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority = 0 AND id + 0 >= p_from_id
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
                 ORDER BY priority DESC, id + 0 LIMIT v_max) AS usual
             UNION ALL SELECT * FROM (
-                SELECT id FROM integration.{table}_live
+                SELECT id, ctid AS tid FROM integration.{table}_live
                 WHERE status = 'pending' AND target_app = p_app AND priority < 0
                   AND run_at <= p_now AND deleted_at IS NULL AND order_key IS NULL AND id NOT IN (SELECT unnest(v_skip))
                 ORDER BY priority DESC, id + 0 LIMIT v_max) AS below
             LIMIT v_max) AS picked;
-        RETURN v_aged || v_ids;
+        ids := v_aged || v_ids;
+        tids := CASE WHEN v_aged = '{}' THEN tids END;
+        RETURN;
     END IF;
     -- First among the next few that wait; where all of those must wait for others, among the oldest of every key.
     WITH next_few AS MATERIALIZED (
@@ -171,7 +174,7 @@ BEGIN
                     ORDER BY priority DESC, id + 0 LIMIT v_max) AS unordered) AS heads
             ORDER BY priority DESC, id LIMIT v_max) AS free;
     END IF;
-    RETURN v_aged || v_ids;
+    ids := v_aged || v_ids;
 END $f$;
 
 -- The claim: what this app may do now, highest priority first, then oldest, but for the places of what has waited longest; within
@@ -212,7 +215,7 @@ BEGIN
     IF EXISTS (SELECT FROM integration.{table}_live
                WHERE status IN ('pending', 'processing') AND target_app = p_app AND order_key IS NOT NULL) THEN
         PERFORM integration._lock_claims('{table}', p_app);
-        v_next := integration._next_{table}(p_app, p_max, p_token, v_now, true, 0, '{}', '{}');
+        v_next := (integration._next_{table}(p_app, p_max, p_token, v_now, true, 0, '{}', '{}')).ids;
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT ctid AS tid, id, kind FROM integration.{table}_live

@@ -21,6 +21,16 @@ CREATE VIEW integration.v_queue_depth AS
         EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = t.app) AS paused
     FROM integration.v_tally AS t GROUP BY t.app, t.kind;
 
+-- What ended within the last hour, of the last 100,000 deliveries; in the archive too, where what is claimed by lanes is at once.
+CREATE VIEW integration._ended_lately AS
+    SELECT target_app, kind, status, created_at, processed_at FROM integration._rows
+    WHERE status IN ('completed', 'failed') AND processed_at > now() - interval '1 hour'
+      AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
+    UNION ALL
+    SELECT target_app, kind, CASE WHEN leased_by IS NOT NULL OR last_error IS NULL THEN 'completed' ELSE 'failed' END,
+        created_at, processed_at FROM integration.data_archive
+    WHERE processed_at > now() - interval '1 hour' AND id > (SELECT last_value - 100000 FROM integration.delivery_ids);
+
 -- From arrival to completion, of what was completed within the last hour, of the last 100,000 deliveries.
 CREATE VIEW integration.v_latency AS
     SELECT target_app, kind, count(*) AS completed,
@@ -28,9 +38,7 @@ CREATE VIEW integration.v_latency AS
         percentile_cont(0.95) WITHIN GROUP (ORDER BY processed_at - created_at) AS p95,
         percentile_cont(0.99) WITHIN GROUP (ORDER BY processed_at - created_at) AS p99,
         max(processed_at - created_at) AS slowest
-    FROM integration.v_deliveries WHERE status = 'completed' AND processed_at > now() - interval '1 hour'
-      AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
-    GROUP BY target_app, kind;
+    FROM integration._ended_lately WHERE status = 'completed' GROUP BY target_app, kind;
 
 -- How many failed of what ended within the last hour, of the last 100,000 deliveries.
 CREATE VIEW integration.v_error_rate AS
@@ -38,9 +46,7 @@ CREATE VIEW integration.v_error_rate AS
         round(failed::numeric / nullif(completed + failed, 0), 4) AS error_rate
     FROM (SELECT target_app, kind, count(*) FILTER (WHERE status = 'completed') AS completed,
               count(*) FILTER (WHERE status = 'failed') AS failed
-          FROM integration.v_deliveries WHERE status IN ('completed', 'failed') AND processed_at > now() - interval '1 hour'
-            AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
-          GROUP BY target_app, kind) AS ended;
+          FROM integration._ended_lately GROUP BY target_app, kind) AS ended;
 
 -- What does not move: leases that have run out, and what could have been claimed for an hour, and why it was not.
 CREATE VIEW integration.v_stuck AS
@@ -57,7 +63,7 @@ CREATE VIEW integration.v_stuck AS
 -- What has failed for good.
 CREATE VIEW integration.v_dead AS
     SELECT id, kind, source_app, target_app, attempts, last_error, created_at, processed_at AS failed_at, data
-    FROM integration.v_deliveries WHERE status = 'failed' AND deleted_at IS NULL;
+    FROM integration._rows WHERE status = 'failed' AND deleted_at IS NULL;
 
 -- How large the tables are, and what vacuum has to do.
 CREATE VIEW integration.v_growth AS
@@ -77,7 +83,7 @@ CREATE VIEW integration.v_conservation AS
               coalesce(sum(n) FILTER (WHERE what = 'archived'), 0)::bigint AS archived,
               coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted
           FROM integration.source_tally GROUP BY source, kind) AS t,
-    LATERAL (SELECT count(*) AS n FROM integration.v_deliveries AS d
+    LATERAL (SELECT count(*) AS n FROM integration._rows AS d
              WHERE d.deleted_at IS NOT NULL AND d.source_app = t.source AND d.kind = t.kind) AS s;
 
 -- Rights. Nobody but the owner has any until an administrator calls one of these for a role.

@@ -25,6 +25,7 @@ DECLARE
     v_flying bigint[];
     v_flying_keys text[];
     v_ids bigint[];
+    v_tids tid[];
     v_keys text[];
     v_least bigint;
     v_most bigint;
@@ -42,7 +43,8 @@ BEGIN
     IF v_ordered THEN
         v_flying_keys := ARRAY(SELECT k FROM integration.lanes, unnest(keys) AS k WHERE app = p_app AND k IS NOT NULL);
     END IF;
-    v_ids := integration._next_data_staging(p_app, p_max, p_token, v_now, v_ordered, p_from_id, v_flying, coalesce(v_flying_keys, '{}'));
+    SELECT ids, tids INTO v_ids, v_tids FROM integration._next_data_staging(p_app, p_max, p_token, v_now, v_ordered, p_from_id,
+        v_flying, coalesce(v_flying_keys, '{}'));
     IF v_ids IS NULL OR v_ids = '{}' THEN
         RETURN 0;
     END IF;
@@ -50,8 +52,8 @@ BEGIN
         SELECT CASE WHEN count(d.order_key) > 0 THEN array_agg(d.order_key ORDER BY i.n) END INTO v_keys
             FROM unnest(v_ids) WITH ORDINALITY AS i (id, n) JOIN integration.data_staging_live AS d ON d.id = i.id;
     END IF;
-    INSERT INTO integration.lanes AS l VALUES (p_token, p_app, p_holder, v_now, v_now + p_lease, v_ids, v_keys)
-        ON CONFLICT (token) DO UPDATE SET lease_until = excluded.lease_until, ids = l.ids || excluded.ids,
+    INSERT INTO integration.lanes AS l VALUES (p_token, p_app, p_holder, v_now, v_now + p_lease, v_ids, v_keys, v_tids)
+        ON CONFLICT (token) DO UPDATE SET lease_until = excluded.lease_until, ids = l.ids || excluded.ids, tids = NULL,
             keys = CASE WHEN num_nonnulls(l.keys, excluded.keys) > 0 THEN
                 coalesce(l.keys, array_fill(NULL::text, ARRAY[cardinality(l.ids)]))
                 || coalesce(excluded.keys, array_fill(NULL::text, ARRAY[cardinality(excluded.ids)])) END;
@@ -63,19 +65,33 @@ BEGIN
     RETURN cardinality(v_ids);
 END $f$;
 
--- The records of a lane, in the order in which they were taken, but for the first p_skip.
+-- The records of a lane, but for the first p_skip: from where they lay when they were taken, and those that have moved since by
+-- their numbers.
 CREATE FUNCTION integration._lane_rows(p_token text, p_skip bigint DEFAULT 0) RETURNS SETOF integration.v_deliveries
 LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $f$
+DECLARE
+    v integration.lanes;
+    v_read bigint := 0;
 BEGIN
-    RETURN QUERY
-        SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text, d.created_at, d.processed_at, d.kind, l.since,
-            d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1, d.max_attempts, l.token, l.holder,
-            l.lease_until, d.dedup_key, d.order_key, d.parent_id, d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
-        FROM integration.lanes AS l, unnest(l.ids[p_skip + 1 :]) AS i (id) JOIN integration.data_staging_live AS d ON d.id = i.id
-        WHERE l.token = p_token;
+    SELECT * INTO v FROM integration.lanes WHERE token = p_token;
+    IF v.tids IS NOT NULL AND p_skip = 0 THEN
+        RETURN QUERY SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text, d.created_at, d.processed_at, d.kind, v.since,
+            d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1, d.max_attempts, v.token, v.holder,
+            v.lease_until, d.dedup_key, d.order_key, d.parent_id, d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
+            FROM integration.data_staging_live AS d
+            WHERE d.ctid = ANY (v.tids) AND (d.id IN (SELECT unnest(v.ids))) IS TRUE;
+        GET DIAGNOSTICS v_read = ROW_COUNT;
+    END IF;
+    IF p_skip + v_read < cardinality(v.ids) THEN
+        RETURN QUERY SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text, d.created_at, d.processed_at, d.kind, v.since,
+            d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1, d.max_attempts, v.token, v.holder,
+            v.lease_until, d.dedup_key, d.order_key, d.parent_id, d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
+            FROM integration.data_staging_live AS d
+            WHERE d.id = ANY (v.ids[p_skip + 1 :]) AND (v_read = 0 OR d.ctid <> ALL (v.tids));
+    END IF;
 END $f$;
 
 -- Takes these out of a lane; what was the last takes the lane with it.
@@ -91,7 +107,7 @@ BEGIN
     IF v_ids IS NULL THEN
         DELETE FROM integration.lanes WHERE token = p_lane.token;
     ELSE
-        UPDATE integration.lanes SET ids = v_ids, keys = v_keys WHERE token = p_lane.token;
+        UPDATE integration.lanes SET ids = v_ids, keys = v_keys, tids = NULL WHERE token = p_lane.token;
     END IF;
 END $f$;
 
@@ -100,6 +116,48 @@ CREATE FUNCTION integration._of_lane(p_lane integration.lanes, p_ids bigint[]) R
     SELECT CASE WHEN p_ids = p_lane.ids THEN p_ids
                 ELSE ARRAY(SELECT i FROM unnest(p_ids) AS i WHERE i IN (SELECT unnest(p_lane.ids))) END
 $$;
+
+-- Moves these records of a lane to the archive, completed: by where they lay when they were taken, or by their numbers. Those that
+-- have moved since are not found where they lay. p_results are those of p_of, null where there are none. `n` is how many were moved.
+DO $do$
+DECLARE
+    move text := $q$
+        WITH gone AS (
+            DELETE FROM integration.data_staging_live WHERE {where} RETURNING *),
+        kept AS (
+            INSERT INTO integration.data_archive (id, source_app, target_app, data, status, created_at, processed_at, kind,
+                updated_at, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, leased_by, dedup_key,
+                order_key, parent_id, replay_of, trace, rescues, snoozes, archived_at, result)
+            SELECT g.id, source_app, target_app, data, 'archived', created_at, p_now, kind, p_now, created_by, deleted_at, flow,
+                priority, run_at, attempts + 1, max_attempts, p_lane.holder, dedup_key, order_key, parent_id, replay_of, trace,
+                rescues, snoozes, p_now, {result}
+            FROM gone AS g {results}),
+        counted AS (
+            SELECT source_app, count(*) AS c, min(id) AS l, max(id) AS h FROM gone GROUP BY source_app)
+        SELECT coalesce(sum(c), 0), array_agg(source_app), array_agg(c), min(l), max(h) INTO n, sources, counts, low, high
+            FROM counted$q$;
+    ddl text := $ddl$
+CREATE FUNCTION integration._move_lane_by_{by}(
+    p_lane integration.lanes, p_ids bigint[], p_of bigint[], p_results json[], p_now timestamptz,
+    OUT n bigint, OUT sources text[], OUT counts bigint[], OUT low bigint, OUT high bigint
+) LANGUAGE plpgsql
+SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off
+AS $f$
+#variable_conflict use_column
+BEGIN
+    IF p_results IS NULL THEN {plain};
+    ELSE {with_results};
+    END IF;
+END $f$;
+$ddl$;
+BEGIN
+    ddl := replace(ddl, '{plain}', replace(replace(move, '{result}', 'NULL::json'), '{results}', ''));
+    ddl := replace(ddl, '{with_results}', replace(replace(move, '{result}', 'a.result'), '{results}',
+        'JOIN unnest(p_of, p_results) AS a (id, result) ON a.id = g.id'));
+    EXECUTE replace(replace(ddl, '{by}', 'id'), '{where}', 'id = ANY (p_ids)');
+    EXECUTE replace(replace(ddl, '{by}', 'place'), '{where}',
+        'ctid = ANY (p_lane.tids) AND (id IN (SELECT unnest(p_ids))) IS TRUE');
+END $do$;
 
 -- Completes what this token's lane holds of these, by moving it into the archive. Returns what was completed; null where there
 -- is no such lane. p_whole: all of them, or nothing is changed. p_again: it may have been done already, under this token, by one
@@ -116,8 +174,9 @@ DECLARE
     v integration.lanes;
     v_ids bigint[];
     v_before bigint[] := '{}';
-    v_sources text[];
-    v_counts bigint[];
+    v_moved bigint := 0;
+    v_sources text[] := '{}';
+    v_counts bigint[] := '{}';
     v_least bigint;
     v_most bigint;
 BEGIN
@@ -135,34 +194,13 @@ BEGIN
     IF v_ids = '{}' OR p_whole AND cardinality(v_ids) + cardinality(v_before) < cardinality(p_ids) THEN
         RETURN v_before;
     END IF;
-    IF p_results IS NULL THEN
-        WITH gone AS (
-            DELETE FROM integration.data_staging_live WHERE id = ANY (v_ids) RETURNING *),
-        kept AS (
-            INSERT INTO integration.data_archive (id, source_app, target_app, data, status, created_at, processed_at, kind,
-                updated_at, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, leased_by, dedup_key,
-                order_key, parent_id, replay_of, trace, rescues, snoozes, archived_at)
-            SELECT id, source_app, target_app, data, 'archived', created_at, v_now, kind, v_now, created_by, deleted_at, flow,
-                priority, run_at, attempts + 1, max_attempts, v.holder, dedup_key, order_key, parent_id, replay_of, trace,
-                rescues, snoozes, v_now
-            FROM gone),
-        counted AS (
-            SELECT source_app, count(*) AS n, min(id) AS least, max(id) AS most FROM gone GROUP BY source_app)
-        SELECT array_agg(source_app), array_agg(n), min(least), max(most) INTO v_sources, v_counts, v_least, v_most FROM counted;
-    ELSE
-        WITH gone AS (
-            DELETE FROM integration.data_staging_live WHERE id = ANY (v_ids) RETURNING *),
-        kept AS (
-            INSERT INTO integration.data_archive (id, source_app, target_app, data, status, created_at, processed_at, kind,
-                updated_at, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, leased_by, dedup_key,
-                order_key, parent_id, replay_of, trace, rescues, snoozes, archived_at, result)
-            SELECT g.id, source_app, target_app, data, 'archived', created_at, v_now, kind, v_now, created_by, deleted_at, flow,
-                priority, run_at, attempts + 1, max_attempts, v.holder, dedup_key, order_key, parent_id, replay_of, trace,
-                rescues, snoozes, v_now, a.result
-            FROM gone AS g JOIN unnest(p_ids, p_results) AS a (id, result) ON a.id = g.id),
-        counted AS (
-            SELECT source_app, count(*) AS n, min(id) AS least, max(id) AS most FROM gone GROUP BY source_app)
-        SELECT array_agg(source_app), array_agg(n), min(least), max(most) INTO v_sources, v_counts, v_least, v_most FROM counted;
+    IF v.tids IS NOT NULL AND v_ids = v.ids THEN
+        SELECT m.* INTO v_moved, v_sources, v_counts, v_least, v_most
+            FROM integration._move_lane_by_place(v, v_ids, p_ids, p_results, v_now) AS m;
+    END IF;
+    IF v_moved < cardinality(v_ids) THEN
+        SELECT v_sources || m.sources, v_counts || m.counts, least(v_least, m.low), greatest(v_most, m.high)
+            INTO v_sources, v_counts, v_least, v_most FROM integration._move_lane_by_id(v, v_ids, p_ids, p_results, v_now) AS m;
     END IF;
     PERFORM integration._leave_lane(v, v_ids);
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, token)

@@ -119,10 +119,11 @@ pub(super) async fn waiting(
     at_most: usize,
 ) -> Result<Waiting> {
     let query = format!(
-        "SELECT count(*), min(created_at) FROM (SELECT created_at FROM integration.{} WHERE status = 'pending' \
+        "SELECT count(*), min(created_at) FROM (SELECT created_at FROM integration.{}_live WHERE status = 'pending' AND {} \
          AND target_app = $1 AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL \
          AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id LIMIT $3) AS waiting",
-        queue.seen()
+        queue.named(),
+        queue.not_in_flight()
     );
     let (now, at_most) = (ledger.now(), i64::try_from(at_most).unwrap_or(i64::MAX));
     let rows = ledger.read("count what waits", &query, &[text(&app), time(&now), number(&at_most)]).await?;

@@ -29,7 +29,7 @@ const RESCUED_MAX: i64 = 5_000;
 
 pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<Delivery>> {
     let lease = lease_seconds(claim.lease)?;
-    let token = ledger.lanes.token(claim);
+    let token = LeaseToken::random();
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
@@ -76,10 +76,7 @@ async fn take(
             false => Ok(Vec::new()),
         };
         let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => match lanes::take_once(ledger, claim, token, lease, max).await {
-                Ok(None) => take_once(ledger, claim, token, lease, max).await,
-                taken => taken.map(Option::unwrap_or_default),
-            },
+            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, max).await,
             other => other,
         };
         match attempt {
@@ -101,8 +98,7 @@ async fn take_once(
 ) -> Attempt<Vec<Taken>> {
     let from = ledger.hints.from(claim);
     let taken = take_from(ledger, claim, token, lease, max, from).await?;
-    let last = taken.iter().filter(|(delivery, _)| delivery.priority == 0).map(|(delivery, _)| delivery.id.0);
-    ledger.hints.ended(claim, taken.len(), last.max());
+    ledger.hints.ended(claim, taken.len(), last_usual(&taken));
     if taken.is_empty() && from > 0 {
         return take_from(ledger, claim, token, lease, max, 0).await;
     }
@@ -149,6 +145,12 @@ async fn take_from(
     batch(&rows, claim, token)
 }
 
+/// The last that was taken of those with the usual priority.
+pub(super) fn last_usual(taken: &[Taken]) -> Option<i64> {
+    let usual = taken.iter().filter(|(delivery, _)| delivery.priority == 0);
+    usual.map(|(delivery, _)| delivery.id.0).max()
+}
+
 /// The deliveries of a batch; it came as one row.
 pub(super) fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     rows.first().map_or(Ok(Vec::new()), |row| claimed::deliveries(row, claim, token))
@@ -157,9 +159,10 @@ pub(super) fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<
 /// What a claim whose answer was lost has taken.
 async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     let query = format!(
-        "SELECT {} FROM integration.{} WHERE status = 'processing' AND lease_token = $1",
+        "SELECT {} FROM (SELECT * FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1 \
+         UNION ALL SELECT * FROM integration._in_flight WHERE lease_token = $1) AS found",
         claimed::COLUMNS,
-        claim.queue.seen()
+        claim.queue.named()
     );
     let rows = ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await?;
     batch(&rows, claim, token)

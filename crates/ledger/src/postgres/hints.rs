@@ -91,6 +91,9 @@ mod tests {
         hints.ended(&claim(100), 100, Some(200));
         hints.forget();
         assert_eq!(hints.from(&claim(100)), 0);
+        let long_ago = Instant::now().checked_sub(HOLDS).unwrap();
+        hints.all().insert((Queue::Records, "app".to_owned()), (7, long_ago));
+        assert_eq!(hints.from(&claim(100)), 0, "from the start every so often");
     }
 
     #[test]

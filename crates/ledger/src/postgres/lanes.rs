@@ -12,77 +12,38 @@
 //! On a crash a claim may be undone, as if its holder had died a moment earlier; what was answered is on the server's disk.
 
 use super::PostgresLedger;
-use super::claim::{BEGIN as BEGIN_CLAIM, Taken, batch};
+use super::claim::{BEGIN as BEGIN_CLAIM, Taken, batch, last_usual, lease_seconds};
 use super::claimed;
 use super::error::{Again, Attempt, sql};
+use super::finish::refuse;
 use super::push::results;
 use super::row::get;
 use super::tx::{BEGIN, Tries, Tx, Value, flag, in_transaction, number, numbers, seconds, text, texts, time};
 use crate::api::{Answer, Answered, Answers, Claim, Outcome, Queue};
-use handover_core::{LeaseToken, Result};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use handover_core::{Delivery, LeaseToken, Result};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 
 /// How the tokens of such claims begin, so that an answer knows its way. Another token that begins so goes the usual way.
 const MARK: &str = "1a4e1a4e";
-/// Claims of at least so many look for their records from where the last one ended.
-const HINTED: usize = 64;
-/// For so long; then from the start again, where late commits and retries lie.
-const HINT_FOR: Duration = Duration::from_secs(1);
-
 /// Whether the lease of any lane has run out, or its holder ($2) is lost.
 pub(super) const ANY_LOST: &str = "EXISTS (SELECT FROM integration.lanes WHERE lease_until <= coalesce($1, clock_timestamp()) OR holder = ANY ($2))";
 
 /// The apps that this process knows to be claimed by lanes.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<HashMap<String, Hint>>);
-
-/// From which number on an app's records are looked for, and since when.
-struct Hint {
-    from: i64,
-    since: Instant,
-}
-
-impl Hint {
-    fn none() -> Self {
-        Self { from: 0, since: Instant::now() }
-    }
-}
+pub(super) struct Lanes(Mutex<HashSet<String>>);
 
 impl Lanes {
-    fn apps(&self) -> MutexGuard<'_, HashMap<String, Hint>> {
+    fn apps(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// A token for this claim.
-    pub(super) fn token(&self, claim: &Claim) -> LeaseToken {
-        let LeaseToken(token) = LeaseToken::random();
-        let by_lanes = claim.queue == Queue::Records && self.apps().contains_key(&claim.app);
-        LeaseToken(if by_lanes { format!("{MARK}{}", &token[MARK.len()..]) } else { token })
-    }
-
-    /// From where on this app's records are looked for; none where it is not known to be claimed by lanes.
-    fn from(&self, app: &str) -> Option<i64> {
-        let mut apps = self.apps();
-        let hint = apps.get_mut(app)?;
-        if hint.since.elapsed() >= HINT_FOR {
-            *hint = Hint::none();
-        }
-        Some(hint.from)
-    }
-
-    /// Notes where a claim ended. One that was not filled has seen all there is.
-    fn ended(&self, app: &str, filled: bool, last: Option<i64>) {
-        if let Some(hint) = self.apps().get_mut(app) {
-            match last {
-                Some(last) if filled => hint.from = hint.from.max(last + 1),
-                _ if filled => {}
-                _ => *hint = Hint::none(),
-            }
-        }
-    }
+/// A token for a claim by lanes.
+fn token() -> LeaseToken {
+    let LeaseToken(random) = LeaseToken::random();
+    LeaseToken(format!("{MARK}{}", &random[MARK.len()..]))
 }
 
 /// Says how these apps are claimed, here and in the ledger.
@@ -97,9 +58,7 @@ pub(super) async fn claim_by(
     for app in &usual {
         apps.remove(app);
     }
-    for app in lanes {
-        apps.entry(app).or_insert_with(Hint::none);
-    }
+    apps.extend(lanes);
     Ok(())
 }
 
@@ -110,30 +69,80 @@ async fn register(tx: &mut Tx<'_>, actor: &str, lanes: &[String], usual: &[Strin
     tx.rows("say how apps are claimed", call, &values).await.map(|_| ())
 }
 
-/// Claims, once, where this app is claimed by lanes; else none.
-pub(super) async fn take_once(
+/// Claims, where this process knows the app to be claimed by lanes, and the ledger says so too; else none.
+pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Option<Vec<Delivery>>> {
+    if claim.queue != Queue::Records || !ledger.lanes.apps().contains(&claim.app) {
+        return Ok(None);
+    }
+    let (lease, token) = (lease_seconds(claim.lease)?, token());
+    let mut claimed: Vec<Delivery> = Vec::new();
+    loop {
+        let Some(taken) = take(ledger, claim, &token, lease, claimed.len()).await? else {
+            // Another process has said so.
+            ledger.lanes.apps().remove(&claim.app);
+            return Ok((!claimed.is_empty()).then_some(claimed));
+        };
+        let mut unreadable = Vec::new();
+        for (delivery, why) in taken {
+            match why {
+                None => claimed.push(delivery),
+                Some(why) => unreadable.push((delivery.id, why)),
+            }
+        }
+        // What takes the place of those that were refused.
+        if unreadable.is_empty() {
+            break;
+        }
+        refuse(ledger, claim.queue, &token, unreadable).await?;
+        if claimed.len() >= claim.max {
+            break;
+        }
+    }
+    claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
+    Ok(Some(claimed))
+}
+
+/// Takes what there is beyond the first `had` of this claim; none where the app is not claimed by lanes.
+async fn take(
     ledger: &PostgresLedger,
     claim: &Claim,
     token: &LeaseToken,
     lease: f64,
-    max: i64,
-) -> Attempt<Option<Vec<Taken>>> {
-    if claim.queue != Queue::Records {
-        return Ok(None);
+    had: usize,
+) -> Result<Option<Vec<Taken>>> {
+    let mut tries = Tries::new();
+    let mut unsure = false;
+    loop {
+        let attempt = match unsure {
+            true => found(ledger, claim, token, had).await,
+            false => Ok(Vec::new()),
+        };
+        let attempt = match attempt {
+            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, had).await,
+            other => other.map(Some),
+        };
+        match attempt {
+            Ok(rows) => return Ok(rows),
+            Err(fault) => {
+                unsure |= fault.again == Again::Lost;
+                tries.wait(fault).await.map_err(|fault| fault.error)?;
+            }
+        }
     }
-    let Some(from) = ledger.lanes.from(&claim.app) else { return Ok(None) };
-    let taken = take_from(ledger, claim, token, lease, max, from).await?;
-    let Some(taken) = taken else {
-        // Another process has said so.
-        ledger.lanes.apps().remove(&claim.app);
-        return Ok(None);
-    };
-    let filled = i64::try_from(taken.len()).is_ok_and(|n| n >= max);
-    let last = taken.iter().rev().find(|(delivery, _)| delivery.priority == 0);
-    let last = last.map(|(delivery, _)| delivery.id.0).filter(|_| taken.len() >= HINTED);
-    ledger.lanes.ended(&claim.app, filled, last);
+}
+
+async fn take_once(
+    ledger: &PostgresLedger,
+    claim: &Claim,
+    token: &LeaseToken,
+    lease: f64,
+    had: usize,
+) -> Attempt<Option<Vec<Taken>>> {
+    let from = ledger.hints.from(claim);
+    let Some(taken) = take_from(ledger, claim, token, lease, had, from).await? else { return Ok(None) };
+    ledger.hints.ended(claim, had + taken.len(), last_usual(&taken));
     if taken.is_empty() && from > 0 {
-        return take_from(ledger, claim, token, lease, max, 0).await;
+        return take_from(ledger, claim, token, lease, had, 0).await;
     }
     Ok(Some(taken))
 }
@@ -143,14 +152,12 @@ async fn take_from(
     claim: &Claim,
     token: &LeaseToken,
     lease: f64,
-    max: i64,
+    had: usize,
     from: i64,
 ) -> Attempt<Option<Vec<Taken>>> {
     let take = "SELECT integration._take_lane($1, $2, $3, $4, make_interval(secs => $5), $6, $7)";
-    let read = format!("SELECT {} FROM integration._lane_rows($1, $2)", claimed::COLUMNS);
-    // What the claim has already, where some of it could not be read and others take its place.
-    let had = i64::try_from(claim.max).unwrap_or(i64::MAX).saturating_sub(max);
-    let now = ledger.now();
+    let (now, max) = (ledger.now(), i64::try_from(claim.max - had).unwrap_or(i64::MAX));
+    let had = i64::try_from(had).unwrap_or(i64::MAX);
     let taking = [
         text(&claim.app),
         number(&max),
@@ -163,6 +170,7 @@ async fn take_from(
     let reading = [text(&token.0), number(&had)];
     let connection = ledger.connections.get().await?;
     connection.prepare(take, &taking).await.map_err(sql("claim"))?;
+    let read = read();
     connection.prepare(&read, &reading).await.map_err(sql("claim"))?;
     let (begun, taken, committed, rows) = tokio::join!(
         connection.execute(BEGIN_CLAIM),
@@ -179,10 +187,24 @@ async fn take_from(
     committed.map_err(sql("commit a claim"))?;
     let rows = rows.map_err(sql("claim"))?;
     let taken = taken.first().map(|row| get::<Option<i64>>(row, 0)).transpose()?.flatten();
-    if taken.is_none() {
-        return Ok(None);
-    }
-    batch(&rows, claim, token).map(Some)
+    taken.map(|_| batch(&rows, claim, token)).transpose()
+}
+
+/// What a claim whose answer was lost has taken.
+async fn found(
+    ledger: &PostgresLedger,
+    claim: &Claim,
+    token: &LeaseToken,
+    had: usize,
+) -> Attempt<Vec<Taken>> {
+    let had = i64::try_from(had).unwrap_or(i64::MAX);
+    let rows = ledger.rows("look for what was claimed", &read(), &[text(&token.0), number(&had)]).await?;
+    batch(&rows, claim, token)
+}
+
+/// Reads a lane's records beyond the first few, as a batch.
+fn read() -> String {
+    format!("SELECT {} FROM integration._lane_rows($1, $2)", claimed::COLUMNS)
 }
 
 /// Answers a claim by lanes where all is well and nothing follows, which is one round trip; none where the usual way is to be
@@ -275,36 +297,10 @@ async fn complete_once(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handover_core::HolderId;
-
-    fn claim(app: &str, queue: Queue) -> Claim {
-        let (max, lease, holder) = (1, Duration::from_secs(60), HolderId("1-w".into()));
-        Claim { queue, app: app.into(), max, lease, holder }
-    }
-
-    #[test]
-    fn a_hint_moves_on_and_goes_where_a_claim_was_not_filled() {
-        let lanes = Lanes::default();
-        assert_eq!(lanes.from("a"), None);
-        lanes.apps().insert("a".into(), Hint::none());
-        lanes.ended("a", true, Some(70));
-        lanes.ended("a", true, Some(9));
-        lanes.ended("a", true, None);
-        assert_eq!(lanes.from("a"), Some(71));
-        lanes.ended("a", false, Some(80));
-        assert_eq!(lanes.from("a"), Some(0));
-        lanes.apps().insert("a".into(), Hint { from: 7, since: Instant::now() - HINT_FOR });
-        assert_eq!(lanes.from("a"), Some(0), "from the start every so often");
-    }
 
     #[test]
     fn a_token_says_that_it_is_of_a_lane() {
-        let lanes = Lanes::default();
-        lanes.apps().insert("a".into(), Hint::none());
-        let token = lanes.token(&claim("a", Queue::Records)).0;
-        assert!(token.starts_with(MARK) && token.len() == 32);
-        for other in [claim("a", Queue::Deliveries), claim("b", Queue::Records)] {
-            assert!(!lanes.token(&other).0.starts_with(MARK));
-        }
+        let (one, other) = (token().0, token().0);
+        assert!(one.starts_with(MARK) && one.len() == 32 && one != other);
     }
 }

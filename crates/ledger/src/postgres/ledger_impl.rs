@@ -75,7 +75,10 @@ impl Ledger for PostgresLedger {
             return Ok(Vec::new());
         }
         fault::point("claim.before_commit")?;
-        let claimed = claim::claim(self, &request).await?;
+        let claimed = match lanes::claim(self, &request).await? {
+            Some(claimed) => claimed,
+            None => claim::claim(self, &request).await?,
+        };
         if !claimed.is_empty() {
             committed("claim.committed");
         }

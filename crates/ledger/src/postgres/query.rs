@@ -2,7 +2,7 @@
 
 use super::PostgresLedger;
 use super::error::{Attempt, Fault};
-use super::row::{COLUMNS, delivery, get, parsed, time as time_of, time_or_none};
+use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of, time_or_none};
 use super::tx::{Tx, Value, number, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
@@ -11,8 +11,10 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-const TABLES: [&str; 2] = ["deliveries_live", "v_data_staging"];
-const ARCHIVE: &str = "data_archive";
+/// Where deliveries stand, with what belongs to the condition: what is in flight by lanes is another part of its own.
+const PARTS: [(&str, &str); 3] =
+    [("deliveries_live", "true"), ("data_staging_live", NOT_IN_FLIGHT), ("_in_flight", "true")];
+const ARCHIVE: (&str, &str) = ("data_archive", "true");
 
 /// Reads all rows in one way.
 pub(super) fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
@@ -20,9 +22,10 @@ pub(super) fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result
 }
 
 fn one() -> String {
-    [TABLES[0], TABLES[1], ARCHIVE]
-        .map(|table| format!("SELECT {COLUMNS} FROM integration.{table} WHERE id = $1"))
-        .join(" UNION ALL ")
+    let part = |(table, seen): (&str, &str)| {
+        format!("SELECT {COLUMNS} FROM integration.{table} WHERE id = $1 AND {seen}")
+    };
+    PARTS.into_iter().chain([ARCHIVE]).map(part).collect::<Vec<_>>().join(" UNION ALL ")
 }
 
 pub(super) async fn get_by_id(ledger: &PostgresLedger, id: DeliveryId) -> Result<Option<Delivery>> {
@@ -50,19 +53,21 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
     let (conditions, mut values) = conditions(filter);
     values.push((Box::new(i64::try_from(filter.limit).unwrap_or(i64::MAX)), Type::INT8));
     let limit = format!("${}", values.len());
-    let mut tables = TABLES.to_vec();
+    let mut tables = PARTS.to_vec();
     if filter.archived || filter.status == Some(Status::Archived) {
         tables.push(ARCHIVE);
     }
     // Each table gives its own newest first, by its own index; only those few are merged.
-    let newest = |table: &&str| {
-        format!("(SELECT {COLUMNS} FROM integration.{table} {conditions} ORDER BY id DESC LIMIT {limit})")
+    let newest = |(table, seen): &(&str, &str)| {
+        format!(
+            "(SELECT {COLUMNS} FROM integration.{table} WHERE {seen}{conditions} ORDER BY id DESC LIMIT {limit})"
+        )
     };
     let all = tables.iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ");
     (format!("{all} ORDER BY id DESC LIMIT {limit}"), values)
 }
 
-/// The filter as SQL with numbered parameters, which all tables of a union share.
+/// The filter as further conditions of SQL, with numbered parameters, which all tables of a union share.
 fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
     let words = |text: &Option<String>| -> Option<Owned> { Some((Box::new(text.clone()?), Type::TEXT)) };
     let at = |time: Option<Timestamp>| -> Option<Owned> { Some((Box::new(time?), Type::TIMESTAMPTZ)) };
@@ -88,8 +93,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
             parts.push(format!("{condition}${}", values.len()));
         }
     }
-    let all = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
-    (all, values)
+    (parts.iter().map(|part| format!(" AND {part}")).collect(), values)
 }
 
 pub(super) async fn counts(ledger: &PostgresLedger) -> Result<Vec<AppCount>> {
@@ -113,10 +117,10 @@ async fn smallest(ledger: &PostgresLedger, query: &str, values: &[Value<'_>]) ->
 }
 
 pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result<Option<Timestamp>> {
-    let oldest = TABLES.map(|table| {
+    let oldest = [PARTS[0], PARTS[1]].map(|(table, seen)| {
         format!(
             "(SELECT created_at AS t FROM integration.{table} WHERE status = 'pending' AND target_app = $1 \
-             AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL ORDER BY created_at LIMIT 1)"
+             AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL AND {seen} ORDER BY created_at LIMIT 1)"
         )
     });
     let query = format!("SELECT min(t) FROM ({}) AS oldest", oldest.join(" UNION ALL "));
@@ -172,7 +176,7 @@ pub(super) async fn filling(
 }
 
 pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp>> {
-    let due = ["deliveries_live", "data_staging_live"].map(|table| {
+    let due = [PARTS[0], PARTS[1]].map(|(table, _)| {
         format!(
             "SELECT min(run_at) AS t FROM integration.{table} WHERE status = 'pending' AND run_at > created_at \
              AND run_at > (SELECT at FROM now) \

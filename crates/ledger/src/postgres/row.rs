@@ -19,6 +19,9 @@ pub(super) const COLUMNS: &str = "id, kind, source_app, target_app, data::text, 
      created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, lease_token, leased_by, lease_until, dedup_key, \
      order_key, parent_id, replay_of, last_error, trace, rescues, snoozes, result::text";
 
+/// Of the records that are pending in their table, those that are in flight by lanes stand elsewhere: in `_in_flight`.
+pub(super) const NOT_IN_FLIGHT: &str = "id NOT IN (SELECT unnest(ids) FROM integration.lanes)";
+
 impl Queue {
     /// The table's name within the schema; Handover's own functions end in it.
     pub(super) fn named(self) -> &'static str {
@@ -28,11 +31,11 @@ impl Queue {
         }
     }
 
-    /// Where its rows are seen as they stand: records that are in flight by lanes too.
-    pub(super) fn seen(self) -> &'static str {
+    /// What keeps its table from showing as pending what is in flight by lanes.
+    pub(super) fn not_in_flight(self) -> &'static str {
         match self {
-            Queue::Deliveries => "deliveries_live",
-            Queue::Records => "v_data_staging",
+            Queue::Deliveries => "true",
+            Queue::Records => NOT_IN_FLIGHT,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::writer::{Write, bounded};
 use crate::api::{Claim, Held, Queue, Rescued};
 use crate::backoff::places_of_age;
 use handover_core::clock::rfc3339;
-use handover_core::limits::{AGED_AFTER_MS, RESCUES_MAX};
+use handover_core::limits::{AGED_AFTER_MS, AGED_PRIORITIES_MAX, RESCUES_MAX};
 use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, LeaseToken, Result, Status};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -17,41 +17,34 @@ use std::time::Duration;
 /// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
 /// time, oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
 pub(super) fn candidates(queue: Queue) -> String {
-    runnable(queue, "", "priority DESC, id")
+    runnable(queue, "ORDER BY priority DESC, id")
 }
 
-/// The same by age alone, for the places of what has waited longest: `?2` is so long ago that it has.
+/// The same of one priority, oldest first, for the places of what has waited longest: `?2` is so long ago that it has.
 pub(super) fn aged(queue: Queue) -> String {
-    let index = match queue {
-        Queue::Deliveries => "INDEXED BY idx_deliveries_oldest",
-        Queue::Records => "INDEXED BY idx_oldest",
-    };
-    runnable(queue, index, "created_at, id")
+    runnable(queue, "AND priority = ?4 ORDER BY id")
 }
 
-fn runnable(queue: Queue, index: &str, order: &str) -> String {
+fn runnable(queue: Queue, which: &str) -> String {
     let table = queue.table();
     format!(
-        "SELECT id FROM {table} AS d {index} WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+        "SELECT id FROM {table} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
          AND (order_key IS NULL OR (\
               NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
                           AND e.status = 'processing') \
               AND NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
                           AND e.status = 'pending' AND e.id < d.id AND e.deleted_at IS NULL))) \
          AND NOT EXISTS (SELECT 1 FROM paused_apps WHERE app = ?1) \
-         ORDER BY {order} LIMIT ?3"
+         {which} LIMIT ?3"
     )
 }
 
-/// Whether what waits for an app has more than one priority; else the usual order is that of age.
-pub(super) fn mixed(queue: Queue) -> String {
-    let table = queue.table();
-    let first = |order| {
-        format!(
-            "(SELECT priority FROM {table} WHERE status = 'pending' AND target_app = ?1 ORDER BY priority {order} LIMIT 1)"
-        )
-    };
-    format!("SELECT 1 WHERE {} > {}", first("DESC"), first("ASC"))
+/// The next priority above this one of what waits for an app.
+pub(super) fn next_priority(queue: Queue) -> String {
+    format!(
+        "SELECT priority FROM {} WHERE status = 'pending' AND target_app = ?1 AND priority > ?2 ORDER BY priority LIMIT 1",
+        queue.table()
+    )
 }
 
 /// Whether a claim would find anything: asked before, so that an idle process does not write.
@@ -69,14 +62,7 @@ pub(super) fn claim(write: &Write<'_>, claim: &Claim) -> Result<Vec<Delivery>> {
     loop {
         let max = claim.max - claimed.len();
         let mut found = take_aged(write, claim, &token, &until, places_of_age(max, &token))?;
-        found.extend(take(
-            write,
-            claim,
-            &token,
-            (&write.now, &until),
-            candidates(claim.queue),
-            max - found.len(),
-        )?);
+        found.extend(take(write, claim, &token, &until, max - found.len())?);
         found.sort_by_key(|(delivery, _)| delivery.id);
         let moves: Vec<Moved> = found
             .iter()
@@ -108,7 +94,42 @@ fn app_of(delivery: &Delivery) -> &str {
 
 type Found = (Delivery, Option<String>);
 
-/// Takes what has waited longest, and for long enough, whatever its priority.
+/// What has waited longest, and for over a minute: at most so many, oldest first, whatever their priority. Without it a steady
+/// flow of high priority would starve the rest. It looks at the oldest of each priority by the claim's own index; where all have
+/// the same it gives nothing: that is the usual order.
+fn waited_longest(write: &Write<'_>, claim: &Claim, places: usize) -> Result<Vec<i64>> {
+    let Ok(since) = write.at.checked_sub(Duration::from_millis(AGED_AFTER_MS)) else { return Ok(Vec::new()) };
+    let read = || {
+        let mut priorities: Vec<i64> = Vec::new();
+        let mut next = write.sql.prepare_cached(&next_priority(claim.queue))?;
+        while priorities.len() < AGED_PRIORITIES_MAX {
+            let above = priorities.last().copied().unwrap_or(i64::MIN);
+            let Some(priority) = next.query_row(params![claim.app, above], |row| row.get(0)).optional()?
+            else {
+                break;
+            };
+            priorities.push(priority);
+        }
+        let mut ids: Vec<i64> = Vec::new();
+        if priorities.len() > 1 {
+            let mut oldest = write.sql.prepare_cached(&aged(claim.queue))?;
+            let places = i64::try_from(places).unwrap_or(i64::MAX);
+            for priority in priorities {
+                let values = params![claim.app, rfc3339(since), places, priority];
+                for id in oldest.query_map(values, |row| row.get(0))? {
+                    ids.push(id?);
+                }
+            }
+        }
+        Ok(ids)
+    };
+    let mut ids = read().map_err(sql("look for what has waited longest"))?;
+    ids.sort_unstable();
+    ids.truncate(places);
+    Ok(ids)
+}
+
+/// Takes what has waited longest, whatever its priority.
 fn take_aged(
     write: &Write<'_>,
     claim: &Claim,
@@ -116,43 +137,41 @@ fn take_aged(
     until: &str,
     places: usize,
 ) -> Result<Vec<Found>> {
-    if places == 0 {
-        return Ok(Vec::new());
-    }
-    let mixed = write
-        .sql
-        .prepare_cached(&mixed(claim.queue))
-        .and_then(|mut statement| statement.exists(params![claim.app]))
-        .map_err(sql("look for what has waited longest"))?;
-    let Ok(waited) = write.at.checked_sub(Duration::from_millis(AGED_AFTER_MS)) else {
-        return Ok(Vec::new());
+    let ids = match places {
+        0 => Vec::new(),
+        _ => waited_longest(write, claim, places)?,
     };
-    match mixed {
-        true => take(write, claim, token, (&rfc3339(waited), until), aged(claim.queue), places),
-        false => Ok(Vec::new()),
+    if ids.is_empty() {
+        return Ok(Vec::new());
     }
+    let ids = serde_json::json!(ids).to_string();
+    mark(write, claim, (token, until), "SELECT value FROM json_each(?1)", &ids, places)
 }
 
-/// Takes at most `max` of the candidates of this query that could run since the first of these times; the second is the lease's end.
-fn take(
+fn take(write: &Write<'_>, claim: &Claim, token: &LeaseToken, until: &str, max: usize) -> Result<Vec<Found>> {
+    mark(write, claim, (token, until), &candidates(claim.queue), &claim.app, max)
+}
+
+/// Marks as claimed what this query gives for its `?1` and, at most, `?3`.
+fn mark(
     write: &Write<'_>,
     claim: &Claim,
-    token: &LeaseToken,
-    (since, until): (&str, &str),
-    candidates: String,
+    (token, until): (&LeaseToken, &str),
+    which: &str,
+    of: &str,
     max: usize,
 ) -> Result<Vec<Found>> {
     let text = format!(
         "UPDATE {} SET status = 'processing', attempts = attempts + 1, lease_token = ?4, leased_by = ?5, lease_until = ?6, \
-         updated_at = ?7 WHERE id IN ({candidates}) RETURNING {COLUMNS}",
-        claim.queue.table(),
+         updated_at = ?2 WHERE id IN ({which}) RETURNING {COLUMNS}",
+        claim.queue.table()
     );
     write
         .sql
         .prepare_cached(&text)
         .and_then(|mut statement| {
             let max = i64::try_from(max).unwrap_or(i64::MAX);
-            let values = params![claim.app, since, max, token.0, claim.holder.0, until, write.now];
+            let values = params![of, write.now, max, token.0, claim.holder.0, until];
             statement.query_map(values, checked)?.collect()
         })
         .map_err(sql("claim"))

@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const URL: &str = "HANDOVER_TEST_CHAOS_URL";
+const BY_LANES: &str = "HANDOVER_TEST_CHAOS_LANES";
 const WORKERS: usize = 4;
 /// Short, so that what a killed worker held comes back within the test.
 const LEASE: Duration = Duration::from_secs(3);
@@ -28,6 +29,8 @@ async fn a_worker_that_is_killed() {
     let Ok(url) = std::env::var(URL) else { return };
     let ledger = PostgresLedger::open(&url, false).unwrap();
     let holder = format!("{}-chaos", std::process::id());
+    let lanes = std::env::var(BY_LANES).is_ok();
+    while lanes && ledger.claim_by("chaos", vec!["work".into()], vec![]).await.is_err() {}
     loop {
         let claim = Claim { lease: LEASE, ..ask(Kind::Record, "work", 50, &holder) };
         let claimed = ledger.claim(claim).await.unwrap_or_default();
@@ -35,12 +38,15 @@ async fn a_worker_that_is_killed() {
             let _ = tokio::time::timeout(Duration::from_millis(50), ledger.wake().changed()).await;
             continue;
         };
+        // By lanes every other claim has no effect but its records' end, which is an answer of one round trip.
+        let alone = lanes && first.id.0 % 2 == 0;
         let effect = |data| NewDelivery { data, ..new(Kind::Record, "effects") };
+        let next = |data: &serde_json::Value| if alone { vec![] } else { vec![effect(data.clone())] };
         let answers = claimed
             .iter()
             .map(|one| Answer {
                 id: one.id,
-                outcome: Outcome::Completed { result: None, next: vec![effect(one.data.clone())] },
+                outcome: Outcome::Completed { result: None, next: next(&one.data) },
             })
             .collect();
         let answers = Answers { queue: Queue::Records, token: held(first).token, answers, whole: false };
@@ -49,23 +55,31 @@ async fn a_worker_that_is_killed() {
     }
 }
 
-fn worker(url: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "chaos::a_worker_that_is_killed", "--ignored"])
-        .env(URL, url)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A process that works on what there is until it is killed; at this point, where one is given.
+pub(crate) fn worker(url: &str, lanes: bool, fault: Option<&str>) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "chaos::a_worker_that_is_killed", "--ignored"]).env(URL, url);
+    if lanes {
+        command.env(BY_LANES, "1");
+    }
+    if let Some(fault) = fault {
+        command.env("HANDOVER_FAULT", fault);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Who a worker process claims as.
+pub(crate) fn holder(worker: &Child) -> HolderId {
+    HolderId(format!("{}-chaos", worker.id()))
 }
 
 /// Workers that end with the test, however it ends.
-struct Workers(Vec<Child>);
+pub(crate) struct Workers(pub(crate) Vec<Child>);
 
 impl Workers {
-    fn kill(&mut self, which: usize) -> HolderId {
+    pub(crate) fn kill(&mut self, which: usize) -> HolderId {
         let child = &mut self.0[which];
-        let holder = HolderId(format!("{}-chaos", child.id()));
+        let holder = holder(child);
         child.kill().unwrap();
         child.wait().unwrap();
         holder
@@ -83,12 +97,21 @@ impl Drop for Workers {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_record_has_one_effect_whatever_is_killed() {
+    whatever_is_killed(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_lanes_each_record_ends_once_whatever_is_killed() {
+    whatever_is_killed(true).await;
+}
+
+async fn whatever_is_killed(lanes: bool) {
     let (seconds, records) =
         (setting("HANDOVER_TEST_CHAOS_S", 12), setting("HANDOVER_TEST_CHAOS_RECORDS", 20_000));
     let server = OwnPostgres::start();
     let url = server.url("postgres");
     let ledger = PostgresLedger::open(&url, true).unwrap();
-    let mut workers = Workers((0..WORKERS).map(|_| worker(&url)).collect());
+    let mut workers = Workers((0..WORKERS).map(|_| worker(&url, lanes, None)).collect());
     let mut random = Random::new(17);
     let (steps, began) = (seconds * 2, Instant::now());
     for step in 0..steps {
@@ -100,7 +123,7 @@ async fn each_record_has_one_effect_whatever_is_killed() {
                 let which = random.below(WORKERS);
                 let lost = workers.kill(which);
                 ledger.rescue("chaos", vec![lost]).await.unwrap();
-                workers.0[which] = worker(&url);
+                workers.0[which] = worker(&url, lanes, None);
             }
             2 => {
                 server.stop(random.below(2) == 0);
@@ -131,17 +154,23 @@ async fn each_record_has_one_effect_whatever_is_killed() {
     }
     let all = records.to_string();
     let of = |what: &str| server.sql("postgres", &format!("SELECT {what}")).trim().to_owned();
-    assert_eq!(
-        of("count(*) FROM integration.data_staging WHERE target_app = 'work' AND status = 'completed'"),
-        all
-    );
-    assert_eq!(of("count(*) FROM integration.data_staging WHERE target_app = 'effects'"), all);
-    assert_eq!(
+    let (effects, distinct) = (
+        of("count(*) FROM integration.data_staging WHERE target_app = 'effects'"),
         of("count(DISTINCT data ->> 'n') FROM integration.data_staging WHERE target_app = 'effects'"),
-        all
     );
+    assert_eq!(effects, distinct, "each once");
+    if lanes {
+        assert_eq!(of("count(*) FROM integration.data_archive WHERE target_app = 'work'"), all);
+        assert_eq!(of("count(DISTINCT id) FROM integration.data_archive WHERE target_app = 'work'"), all);
+        let once = "count(DISTINCT delivery_id) FROM integration.v_audit WHERE to_status = 'completed'";
+        assert_eq!((of(once), of(&once.replace("DISTINCT ", ""))), (all.clone(), all));
+    } else {
+        let done =
+            "count(*) FROM integration.data_staging WHERE target_app = 'work' AND status = 'completed'";
+        assert_eq!((of(done), effects), (all.clone(), all));
+    }
     assert_eq!(of("sum(abs(missing)) FROM integration.v_conservation"), "0");
     let counted = "coalesce(sum(t.n - d.n), 0) FROM integration.v_tally AS t JOIN (SELECT target_app, status, count(*) AS n \
-                   FROM integration.data_staging GROUP BY 1, 2) AS d ON d.target_app = t.app AND d.status = t.status";
+                   FROM integration.v_data_staging GROUP BY 1, 2) AS d ON d.target_app = t.app AND d.status = t.status";
     assert_eq!(of(counted), "0");
 }

@@ -16,7 +16,7 @@ fn records(app: &str, count: usize) -> Vec<NewDelivery> {
     vec![new(Kind::Record, app); count]
 }
 
-fn terminate(server: &TemporaryPostgres) {
+pub(crate) fn terminate(server: &TemporaryPostgres) {
     server.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'handover'",

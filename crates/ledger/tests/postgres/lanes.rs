@@ -1,19 +1,16 @@
 //! Claims by lanes: the contract's cases once more, with every app claimed by lanes, and what is said of lanes alone.
 
 use crate::Postgres;
-use crate::conformance::{Backend, World, ask, completion, failure, held, ids, new, refused, stale};
+use crate::conformance::{Backend, World, held, ids, refused};
 use async_trait::async_trait;
-use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, NewDelivery, Status};
-use handover_ledger::{Answer, Answered, Answers, Ledger, Outcome, Pushed, Queue, Verdict};
+use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Status};
+use handover_ledger::{Answer, Answered, Answers, Ledger, Outcome, Queue, Verdict};
 use handover_testkit::FakeClock;
 use serde_json::json;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
 /// The same ledger, whose records are claimed by lanes.
-struct Lanes(Postgres);
+pub(crate) struct Lanes(pub(crate) Postgres);
 
 const APPS: [&str; 9] = ["a", "b", "c", "next", "scorer", "pending", "processing", "completed", "archived"];
 
@@ -80,12 +77,12 @@ fn done(delivery: &Delivery) -> Answer {
     Answer { id: delivery.id, outcome: Outcome::Completed { result: None, next: vec![] } }
 }
 
-fn answers(claimed: &[Delivery], whole: bool) -> Answers {
+pub(crate) fn answers(claimed: &[Delivery], whole: bool) -> Answers {
     let token = held(&claimed[0]).token;
     Answers { queue: Queue::Records, token, answers: claimed.iter().map(done).collect(), whole }
 }
 
-async fn in_flight(w: &World<Lanes>) -> i64 {
+pub(crate) async fn in_flight(w: &World<Lanes>) -> i64 {
     w.number("SELECT coalesce(sum(cardinality(ids)), 0) FROM lanes").await
 }
 
@@ -102,7 +99,7 @@ async fn what_is_in_flight_lies_untouched_and_is_shown_as_processing() {
     );
     for view in ["v_data_staging", "v_deliveries"] {
         let shown = format!(
-            "SELECT id, status, leased_by, attempts, extract(epoch FROM lease_until)::bigint FROM {view} WHERE status = 'processing' ORDER BY id"
+            "SELECT id, status, leased_by, attempts, floor(extract(epoch FROM lease_until))::bigint FROM {view} WHERE status = 'processing' ORDER BY id"
         );
         let one = |d: &Delivery| {
             vec![
@@ -158,82 +155,6 @@ async fn plain_claims_are_refused_and_other_changes_are_not() {
     w.check_counts().await;
 }
 
-/// A claim that locks no record must not take one that plain SQL is just changing: it waits for the change.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_claim_waits_for_what_plain_sql_is_changing() {
-    let w = World::<Lanes>::new().await;
-    let all = w.push_to(Kind::Record, "a", 2).await;
-    for (end, expected) in [("ROLLBACK", 2), ("COMMIT", 1)] {
-        let sql = w.backend.0.foreign().await;
-        let change = format!("BEGIN; UPDATE data_staging SET status = 'failed' WHERE id = {}", all[0]);
-        sql.batch_execute(&change).await.unwrap();
-        let ledger = w.ledger.clone();
-        let claiming = tokio::spawn(async move { ledger.claim(ask(Kind::Record, "a", 9, "1-w")).await });
-        while w.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").await == 0
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        sql.batch_execute(end).await.unwrap();
-        let claimed = claiming.await.unwrap().unwrap();
-        assert_eq!(claimed.len(), expected, "{end}");
-        w.ledger.release(claimed.iter().map(held).collect()).await.unwrap();
-        w.check_counts().await;
-    }
-}
-
-/// Several workers, keys with failures and retries: no record is with two, and within a key each comes after those before it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_order_within_a_key_holds_across_workers_and_failures() {
-    const KEYS: usize = 7;
-    const EACH: usize = 12;
-    let w = World::<Lanes>::new().await;
-    let of = |n: usize| NewDelivery {
-        order_key: Some(format!("k{}", n % KEYS)),
-        data: json!({ "n": n }),
-        max_attempts: 100,
-        ..new(Kind::Record, "a")
-    };
-    w.ledger.push("test", (0..KEYS * EACH).map(of).collect()).await.unwrap();
-    let seen: Arc<Mutex<HashMap<usize, Vec<usize>>>> = Arc::default();
-    let working: Arc<Mutex<HashMap<DeliveryId, usize>>> = Arc::default();
-    let mut workers = JoinSet::new();
-    for number in 0..4 {
-        let (ledger, clock) = (w.backend.open().await, w.clock.clone());
-        let (seen, working) = (seen.clone(), working.clone());
-        workers.spawn(async move {
-            let mut turn = number;
-            while seen.lock().unwrap().values().map(Vec::len).sum::<usize>() < KEYS * EACH {
-                let claimed = ledger.claim(ask(Kind::Record, "a", 5, &format!("{number}-w"))).await.unwrap();
-                if claimed.is_empty() {
-                    clock.advance(Duration::from_secs(1));
-                    continue;
-                }
-                for one in &claimed {
-                    assert!(working.lock().unwrap().insert(one.id, number).is_none(), "two have {}", one.id);
-                }
-                tokio::task::yield_now().await;
-                for one in &claimed {
-                    turn += 1;
-                    working.lock().unwrap().remove(&one.id);
-                    if turn % 3 == 0 {
-                        ledger.fail(failure(&held(one), Verdict::Retry)).await.unwrap();
-                        continue;
-                    }
-                    let n = usize::try_from(one.data["n"].as_u64().unwrap()).unwrap();
-                    // Noted before it ends: the next of its key comes after that.
-                    seen.lock().unwrap().entry(n % KEYS).or_default().push(n);
-                    ledger.complete(completion(&held(one), vec![])).await.unwrap();
-                }
-            }
-        });
-    }
-    workers.join_all().await;
-    for (key, order) in seen.lock().unwrap().iter() {
-        assert_eq!(*order, (0..EACH).map(|n| key + n * KEYS).collect::<Vec<_>>());
-    }
-    w.check_counts().await;
-}
-
 /// Large claims look from where the last one ended; what comes back below that is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_back_below_the_hint_is_found() {
@@ -254,87 +175,6 @@ async fn what_comes_back_below_the_hint_is_found() {
         found.extend(ids(&w.claim(Kind::Record, "a", 64).await).into_iter().filter(|id| all.contains(id)));
     }
     assert_eq!(found, all[3..6]);
-    w.check_counts().await;
-}
-
-/// The mode changes while records are in flight under either: each token stays good, nothing is lost or given twice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_way_of_claiming_changes_while_records_are_in_flight() {
-    let w = World::<Lanes>::new().await;
-    let other = w.backend.open().await;
-    let lanes = || vec!["a".to_owned()];
-    let all = w.push_to(Kind::Record, "a", 6).await;
-    let by_lanes = w.claim(Kind::Record, "a", 2).await;
-    w.ledger.claim_by("test", vec![], lanes()).await.unwrap();
-    assert_eq!(in_flight(&w).await, 0, "it is landed");
-    let landed = w.get(all[0]).await;
-    assert_eq!(landed, by_lanes[0], "and stands as it did");
-    // The other handle believes in lanes still; the ledger says otherwise.
-    let usual = other.claim(ask(Kind::Record, "a", 2, "2-other")).await.unwrap();
-    assert_eq!(ids(&usual), all[2..4]);
-    assert_eq!(in_flight(&w).await, 0);
-    other.claim_by("test", lanes(), vec![]).await.unwrap();
-    // This one does not know of it.
-    let again = w.claim(Kind::Record, "a", 9).await;
-    assert_eq!((ids(&again), in_flight(&w).await), (all[4..].to_vec(), 2));
-    for claimed in [by_lanes, usual, again] {
-        let answered = w.ledger.answer(answers(&claimed, true)).await.unwrap();
-        assert_eq!(answered, [Answered::Completed(vec![]), Answered::Completed(vec![])]);
-        stale(w.complete(&held(&claimed[0])).await);
-    }
-    let stands = [
-        Status::Completed,
-        Status::Completed,
-        Status::Completed,
-        Status::Completed,
-        Status::Archived,
-        Status::Archived,
-    ];
-    for (id, status) in all.into_iter().zip(stands) {
-        assert_eq!(w.status(id).await, status);
-    }
-    w.check_counts().await;
-}
-
-/// Claimers go on while the mode is changed to and fro: each record is given once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_given_twice_while_the_way_of_claiming_changes() {
-    const ALL: usize = 1_500;
-    let w = World::<Lanes>::new().await;
-    let pushed = w.push_to(Kind::Record, "a", ALL).await;
-    let mut claimers = JoinSet::new();
-    for number in 0..3 {
-        let ledger = w.backend.open().await;
-        claimers.spawn(async move {
-            let mut mine = vec![];
-            loop {
-                let claimed = ledger.claim(ask(Kind::Record, "a", 7, &format!("{number}-w"))).await.unwrap();
-                if claimed.is_empty() {
-                    return mine;
-                }
-                for answered in ledger.answer(answers(&claimed, false)).await.unwrap() {
-                    assert_eq!(answered, Answered::Completed(vec![]));
-                }
-                mine.extend(ids(&claimed));
-            }
-        });
-    }
-    let mut by_lanes = true;
-    while !claimers.is_empty() {
-        by_lanes = !by_lanes;
-        let (lanes, usual) =
-            if by_lanes { (vec!["a".to_owned()], vec![]) } else { (vec![], vec!["a".to_owned()]) };
-        w.ledger.claim_by("test", lanes, usual).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(15)).await;
-        if w.number("SELECT count(*) FROM v_data_staging WHERE status IN ('pending', 'processing')").await
-            == 0
-        {
-            break;
-        }
-    }
-    let mut all: Vec<DeliveryId> = claimers.join_all().await.into_iter().flatten().collect();
-    all.sort();
-    assert_eq!(all, pushed);
     w.check_counts().await;
 }
 
@@ -368,6 +208,39 @@ async fn a_token_ends_what_its_claim_took() {
     w.check_counts().await;
 }
 
+/// Results go to their records, also where some of the answers are stale and some records were changed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_go_to_their_records() {
+    let w = World::<Lanes>::new().await;
+    for stale in [false, true] {
+        let all = w.push_to(Kind::Record, "a", 5).await;
+        let claimed = w.claim(Kind::Record, "a", 5).await;
+        w.backend
+            .sql(&format!("UPDATE data_staging SET priority = 0 WHERE id IN ({}, {})", all[1], all[4]))
+            .await
+            .unwrap();
+        if stale {
+            w.ledger.cancel("ann", all[0]).await.unwrap();
+        }
+        let with = |one: &Delivery| {
+            let result = (one.id != all[3]).then(|| json!({ "of": one.id }));
+            Answer { id: one.id, outcome: Outcome::Completed { result, next: vec![] } }
+        };
+        let given = Answers { answers: claimed.iter().map(with).collect(), ..answers(&claimed, false) };
+        let answered = w.ledger.answer(given).await.unwrap();
+        assert_eq!(
+            answered.iter().filter(|one| matches!(one, Answered::Stale(_))).count(),
+            usize::from(stale)
+        );
+        for id in &all[usize::from(stale)..] {
+            let done = w.get(*id).await;
+            let expected = (*id != all[3]).then(|| json!({ "of": id }));
+            assert_eq!((done.status, done.result), (Status::Archived, expected), "{id}");
+        }
+        w.check_counts().await;
+    }
+}
+
 /// The functions of plain SQL know lanes: pull, extend, fail and ack by the token alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sql_functions_pull_and_answer() {
@@ -396,22 +269,6 @@ async fn the_sql_functions_pull_and_answer() {
     assert_eq!(w.backend.rows(&format!("SELECT integration.ack('{token}')")).await, [["1"]]);
     w.backend.sql(&format!("SELECT integration.ack('{token}')")).await.unwrap_err();
     w.check_counts().await;
-}
-
-/// A key that is pushed again just while its record is completed is the same record.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dedup_key_holds_while_its_record_goes_to_the_archive() {
-    let w = World::<Lanes>::new().await;
-    for round in 0..40 {
-        let keyed = NewDelivery { dedup_key: Some(format!("k{round}")), ..new(Kind::Record, "a") };
-        let id = w.push(keyed.clone()).await;
-        let claimed = w.claim(Kind::Record, "a", 1).await;
-        let ledger = w.backend.open().await;
-        let (pushed, answered) =
-            tokio::join!(ledger.push("test", vec![keyed]), w.ledger.answer(answers(&claimed, true)));
-        answered.unwrap();
-        assert_eq!(pushed.unwrap(), [Pushed::Duplicate(id)], "round {round}");
-    }
 }
 
 /// An answer that counted before its connection was lost is told so when it is asked again, and counts once.
