@@ -67,7 +67,8 @@ BEGIN
         ddl := $ddl$
 -- What has waited longest, and for over a minute: at most so many, oldest first, whatever their priority. Without it a steady flow
 -- of high priority would starve the rest. It looks at the oldest of each priority (64 at most, from the lowest on) by the claim's
--- own index; where all have the same, it gives nothing: that is the usual order.
+-- own index; where all have the same, it gives nothing: that is the usual order. Null: nothing waits at all, and nobody need look
+-- through the entries of what was claimed, which a vacuum has not removed yet, once more.
 CREATE FUNCTION integration._aged_{table}(p_app text, p_places bigint, p_now timestamptz, p_skip bigint[], p_keys text[])
 RETURNS bigint[] LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
@@ -83,6 +84,9 @@ BEGIN
     END IF;
     SELECT priority INTO v_lowest FROM integration.{table}_live
         WHERE status = 'pending' AND target_app = p_app ORDER BY target_app, priority LIMIT 1;
+    IF v_lowest IS NULL THEN
+        RETURN NULL;
+    END IF;
     IF NOT EXISTS (SELECT FROM integration.{table}_live
                    WHERE status = 'pending' AND target_app = p_app AND priority > v_lowest) THEN
         RETURN '{}';
@@ -121,6 +125,9 @@ DECLARE
     v_max bigint := p_max - cardinality(v_aged);
     v_ids bigint[];
 BEGIN
+    IF v_aged IS NULL THEN
+        RETURN;
+    END IF;
     IF NOT p_ordered THEN
         SELECT array_agg(id), array_agg(tid) INTO v_ids, tids FROM (
             SELECT * FROM (
@@ -223,6 +230,9 @@ BEGIN
             FOR NO KEY UPDATE SKIP LOCKED) AS picked;
     ELSE
         v_next := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), v_now, '{}', '{}');
+        IF v_next IS NULL THEN
+            RETURN;
+        END IF;
         SELECT array_agg(tid), array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job')
             INTO v_tids, v_ids, v_least, v_most, v_jobs FROM (
             SELECT * FROM (
@@ -321,23 +331,22 @@ BEGIN
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
                 last_error = NULL, lease_token = NULL, lease_until = NULL
             WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
-            RETURNING id, target_app, kind, leased_by, order_key IS NOT NULL AS has_key)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
-            min(target_app)
-            INTO ids, v_least, v_most, v_jobs, ordered, actor, v_app FROM done;
+            RETURNING id, kind = 'job' AS is_job, order_key IS NOT NULL AS has_key)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
+            INTO ids, v_least, v_most, v_jobs, ordered FROM done;
     ELSE
         WITH done AS (
             UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
                 result = a.result, last_error = NULL, lease_token = NULL, lease_until = NULL
             FROM unnest(p_ids, p_results) AS a (id, result)
             WHERE d.id = a.id AND d.lease_token = p_token AND d.status COLLATE "C" = 'processing'
-            RETURNING d.id, d.target_app, d.kind, d.leased_by, d.order_key IS NOT NULL AS has_key)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE kind = 'job'), bool_or(has_key), min(leased_by),
-            min(target_app)
-            INTO ids, v_least, v_most, v_jobs, ordered, actor, v_app FROM done;
+            RETURNING d.id, d.kind = 'job' AS is_job, d.order_key IS NOT NULL AS has_key)
+        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
+            INTO ids, v_least, v_most, v_jobs, ordered FROM done;
     END IF;
     IF ids IS NOT NULL THEN
-        -- All of one token go to one app.
+        -- All of one token go to one app, and are held by one.
+        SELECT leased_by, target_app INTO actor, v_app FROM integration.{table}_live WHERE id = v_least;
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
             (v_now, coalesce(actor, 'handover'), integration._sparse(ids, v_least, v_most),
              int8range(v_least, v_most, '[]'), 'processing', 'completed');
