@@ -78,7 +78,7 @@ RETURNS TABLE (id bigint, data json, token text, attempt bigint, source_app text
     lease_until timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 BEGIN
-    IF max_records < 1 OR lease <= interval '0' THEN
+    IF (max_records >= 1 AND lease > interval '0') IS NOT TRUE THEN
         RAISE EXCEPTION 'pull needs at least one record and a lease longer than nothing' USING ERRCODE = 'HO004';
     END IF;
     RETURN QUERY SELECT c.id, c.data, c.lease_token, c.attempts, c.source_app::text, c.order_key::text, c.created_at, c.lease_until
@@ -179,6 +179,9 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_held bigint[] := integration._held_or_stale(token, NULL);
 BEGIN
+    IF (lease > interval '0') IS NOT TRUE THEN
+        RAISE EXCEPTION 'extend needs a lease longer than nothing' USING ERRCODE = 'HO004';
+    END IF;
     IF cardinality(integration._renew_data_staging(token, v_held, lease, v_now)) < cardinality(v_held) THEN
         PERFORM integration._stale(token, NULL);
     END IF;

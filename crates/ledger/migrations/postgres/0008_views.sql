@@ -12,11 +12,11 @@ CREATE VIEW integration.v_queue_depth AS
             (SELECT min(o.created_at) FROM (
                 (SELECT d.created_at FROM integration.data_staging AS d
                  WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
-                   AND d.deleted_at IS NULL AND d.id NOT IN (SELECT unnest(ids) FROM integration.lanes) ORDER BY d.priority DESC, d.id LIMIT 1)
+                   AND d.deleted_at IS NULL AND d.id NOT IN (SELECT unnest(ids) FROM integration.lanes) ORDER BY d.priority DESC, d.id + 0 LIMIT 1)
                 UNION ALL
                 (SELECT d.created_at FROM integration.deliveries AS d
                  WHERE d.status = 'pending' AND d.target_app = t.app AND d.kind = t.kind AND d.run_at <= now()
-                   AND d.deleted_at IS NULL ORDER BY d.priority DESC, d.id LIMIT 1)) AS o)
+                   AND d.deleted_at IS NULL ORDER BY d.priority DESC, d.id + 0 LIMIT 1)) AS o)
         END AS next_created_at,
         EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = t.app) AS paused
     FROM integration.v_tally AS t GROUP BY t.app, t.kind;

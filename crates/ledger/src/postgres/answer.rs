@@ -121,7 +121,7 @@ pub(super) async fn waiting(
     let query = format!(
         "SELECT count(*), min(created_at) FROM (SELECT created_at FROM integration.{}_live WHERE status = 'pending' AND {} \
          AND target_app = $1 AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL \
-         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id LIMIT $3) AS waiting",
+         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id + 0 LIMIT $3) AS waiting",
         queue.named(),
         queue.not_in_flight()
     );

@@ -33,8 +33,12 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
-        let mut unreadable = Vec::new();
+        let (mut unreadable, had) = (Vec::new(), claimed.len());
         for (delivery, why) in take(ledger, claim, &token, lease, max).await? {
+            // Looked for after a lost connection, what an earlier round took is found with it.
+            if claimed[..had].iter().any(|one: &Delivery| one.id == delivery.id) {
+                continue;
+            }
             match why {
                 None => claimed.push(delivery),
                 Some(why) => unreadable.push((delivery.id, why)),
@@ -97,7 +101,13 @@ async fn take_once(
     max: i64,
 ) -> Attempt<Vec<Taken>> {
     let from = ledger.hints.from(claim);
-    let taken = take_from(ledger, claim, token, lease, max, from).await?;
+    let taken = match take_from(ledger, claim, token, lease, max, from).await {
+        // A batch is one row on the server, which holds a gigabyte: large records are claimed by fewer.
+        Err(fault) if fault.again == Again::No && max > 1 => {
+            return Box::pin(take_once(ledger, claim, token, lease, max / 2)).await;
+        }
+        taken => taken?,
+    };
     ledger.hints.ended(claim, taken.len(), last_usual(&taken));
     if taken.is_empty() && from > 0 {
         return take_from(ledger, claim, token, lease, max, 0).await;

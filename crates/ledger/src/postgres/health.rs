@@ -22,13 +22,14 @@ const OPEN: &str = "SELECT kind, pid, name, role, seconds, transactions FROM (\
      SELECT 'session' AS kind, pid, coalesce(application_name, '') AS name, coalesce(usename::text, '') AS role, \
          extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, \
          greatest(age(backend_xmin), age(backend_xid))::bigint AS transactions \
-     FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' \
+     FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+         AND coalesce(backend_type, 'client backend') = 'client backend' \
          AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) \
      UNION ALL SELECT 'prepared', 0, gid, owner::text, extract(epoch FROM clock_timestamp() - prepared)::bigint, \
          age(transaction)::bigint FROM pg_prepared_xacts WHERE database = current_database() \
      UNION ALL SELECT 'slot', 0, slot_name::text, '', NULL, age(xmin)::bigint \
          FROM pg_replication_slots WHERE xmin IS NOT NULL) AS open \
-     ORDER BY seconds DESC NULLS LAST, transactions DESC NULLS LAST LIMIT 20";
+     ORDER BY kind = 'session', seconds DESC NULLS LAST, transactions DESC NULLS LAST LIMIT 20";
 
 pub(super) async fn health(ledger: &PostgresLedger) -> Result<Health> {
     let doing = "look at its tables";

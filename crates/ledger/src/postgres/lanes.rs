@@ -12,7 +12,7 @@
 //! On a crash a claim may be undone, as if its holder had died a moment earlier; what was answered is on the server's disk.
 
 use super::PostgresLedger;
-use super::claim::{BEGIN as BEGIN_CLAIM, Taken, batch, last_usual, lease_seconds};
+use super::claim::{BEGIN as BEGIN_CLAIM, Taken, batch, held_by, last_usual, lease_seconds, release};
 use super::claimed;
 use super::error::{Again, Attempt, sql};
 use super::finish::refuse;
@@ -139,7 +139,17 @@ async fn take_once(
     had: usize,
 ) -> Attempt<Option<Vec<Taken>>> {
     let from = ledger.hints.from(claim);
-    let Some(taken) = take_from(ledger, claim, token, lease, had, from).await? else { return Ok(None) };
+    let taken = match take_from(ledger, claim, token, lease, had, from).await {
+        // A batch is one row on the server, which holds a gigabyte: large records are claimed by fewer.
+        Err(fault) if fault.again == Again::No && had == 0 && claim.max > 1 => {
+            let held = held_by(ledger, token).await?;
+            in_transaction!(ledger, |tx| release(tx, &held))?;
+            let fewer = Claim { max: claim.max / 2, ..claim.clone() };
+            return Box::pin(take_once(ledger, &fewer, token, lease, had)).await;
+        }
+        taken => taken?,
+    };
+    let Some(taken) = taken else { return Ok(None) };
     ledger.hints.ended(claim, had + taken.len(), last_usual(&taken));
     if taken.is_empty() && from > 0 {
         return take_from(ledger, claim, token, lease, had, 0).await;

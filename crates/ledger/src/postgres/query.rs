@@ -160,12 +160,13 @@ pub(super) async fn filling(
 ) -> Result<Option<usize>> {
     let query = format!(
         "SELECT nth FROM (SELECT row_number() OVER line AS nth, sum(bytes) OVER line AS total FROM (\
-         SELECT id, priority, octet_length(data::text) + 1 AS bytes FROM integration.{}_live WHERE status = 'pending' \
+         SELECT id, priority, octet_length(data::text) + 1 AS bytes FROM integration.{}_live WHERE status = 'pending' AND {} \
          AND target_app = $1 AND run_at <= coalesce($2, clock_timestamp()) AND deleted_at IS NULL \
-         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id LIMIT $3) AS first \
+         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1) ORDER BY priority DESC, id + 0 LIMIT $3) AS first \
          WINDOW line AS (ORDER BY priority DESC, id ROWS UNBOUNDED PRECEDING)) AS summed \
          WHERE total > $4 ORDER BY nth LIMIT 1",
-        queue.named()
+        queue.named(),
+        queue.not_in_flight()
     );
     let (rows, bytes) = (i64::try_from(rows).unwrap_or(i64::MAX), i64::try_from(bytes).unwrap_or(i64::MAX));
     let now = ledger.now();

@@ -94,11 +94,14 @@ impl Attempt {
                 options: RunOptions { limit: Some(u64::MAX), ..RunOptions::default() },
                 scratch: &|| data.scratch(),
             });
-            let records = rows.end()?;
-            let outcome = ran?;
+            // Why the rows could not enter says more than that the app could not write them.
+            let outcome = ran.map_err(|error| rows.failed.take().unwrap_or(error))?;
+            let records = rows.rest()?;
             fault::point("program.ended")?;
             if outcome.refuse.is_none() {
                 conserved(&payload, &outcome, records)?;
+                // Not before all of them are in: whoever tries again goes on where this attempt stopped.
+                rows.end()?;
             }
             let rejected = rejected.draft.map(Draft::finish).transpose()?;
             Ok(Split { outcome, records, rejected })
@@ -245,13 +248,17 @@ impl Rows {
     }
 
     /// The rest enters. Returns how many rows have.
-    fn end(&mut self) -> Result<u64> {
+    fn rest(&mut self) -> Result<u64> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         self.enter()?;
-        self.handle.block_on(self.entering.end())?;
         Ok(self.entering.rows)
+    }
+
+    /// All rows of the file are in.
+    fn end(&mut self) -> Result<()> {
+        self.handle.block_on(self.entering.end())
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<()> {

@@ -2,7 +2,7 @@
 //! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), and a watch over the
 //! ledger's storage ([`storage`]).
 //!
-//! Each is a task of its own, so that none waits for another, and each may be cut off anywhere.
+//! Each that runs is a task of its own, so that none waits for another, and each may be cut off anywhere.
 
 mod archiving;
 mod records;

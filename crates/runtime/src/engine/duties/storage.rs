@@ -1,5 +1,5 @@
-//! A watch over the ledger's storage: what keeps it from staying small and quick is said in the log, once, and again only when it
-//! changes; see [`crate::operations::storage`]. `handover status` shows the same at any time.
+//! A watch over the ledger's storage: what keeps it from staying small and quick is said in the log, once, and again when it
+//! comes again; see [`crate::operations::storage`]. `handover status` shows the same at any time.
 //!
 //! What is seen in one look alone is not said: a burst of work, or a vacuum that is about to come, is no trouble.
 
