@@ -33,17 +33,10 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<
     let mut claimed = Vec::new();
     loop {
         let max = i64::try_from(claim.max - claimed.len()).unwrap_or(i64::MAX);
-        let (mut unreadable, had) = (Vec::new(), claimed.len());
-        for (delivery, why) in take(ledger, claim, &token, lease, max).await? {
-            // Looked for after a lost connection, what an earlier round took is found with it.
-            if claimed[..had].iter().any(|one: &Delivery| one.id == delivery.id) {
-                continue;
-            }
-            match why {
-                None => claimed.push(delivery),
-                Some(why) => unreadable.push((delivery.id, why)),
-            }
-        }
+        let mut taken = take(ledger, claim, &token, lease, max).await?;
+        // Looked for after a lost connection, what an earlier round took is found with it.
+        taken.retain(|(delivery, _)| !claimed.iter().any(|one: &Delivery| one.id == delivery.id));
+        let unreadable = keep_readable(taken, &mut claimed);
         // What takes the place of those that were refused.
         if unreadable.is_empty() {
             break;
@@ -55,6 +48,18 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Vec<
     }
     claimed.sort_by_key(|d| (std::cmp::Reverse(d.priority), d.id));
     Ok(claimed)
+}
+
+/// Adds what can be handed to an app to what is claimed; gives the rest back, with its reasons.
+pub(super) fn keep_readable(taken: Vec<Taken>, claimed: &mut Vec<Delivery>) -> Vec<(DeliveryId, String)> {
+    let mut unreadable = Vec::new();
+    for (delivery, why) in taken {
+        match why {
+            None => claimed.push(delivery),
+            Some(why) => unreadable.push((delivery.id, why)),
+        }
+    }
+    unreadable
 }
 
 /// A lease in seconds, where a time that far off can be written.

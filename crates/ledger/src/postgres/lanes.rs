@@ -12,7 +12,9 @@
 //! On a crash a claim may be undone, as if its holder had died a moment earlier; what was answered is on the server's disk.
 
 use super::PostgresLedger;
-use super::claim::{BEGIN as BEGIN_CLAIM, Taken, batch, held_by, last_usual, lease_seconds, release};
+use super::claim::{
+    BEGIN as BEGIN_CLAIM, Taken, batch, held_by, keep_readable, last_usual, lease_seconds, release,
+};
 use super::claimed;
 use super::error::{Again, Attempt, sql};
 use super::finish::refuse;
@@ -82,13 +84,7 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Opti
             ledger.lanes.apps().remove(&claim.app);
             return Ok((!claimed.is_empty()).then_some(claimed));
         };
-        let mut unreadable = Vec::new();
-        for (delivery, why) in taken {
-            match why {
-                None => claimed.push(delivery),
-                Some(why) => unreadable.push((delivery.id, why)),
-            }
-        }
+        let unreadable = keep_readable(taken, &mut claimed);
         // What takes the place of those that were refused.
         if unreadable.is_empty() {
             break;
