@@ -77,3 +77,7 @@ pub const RECORDS_COMPLETED_KEPT_MS: u64 = 7 * 86_400_000;
 pub const RECORDS_FAILED_KEPT_MS: u64 = 30 * 86_400_000;
 /// How many records are archived in one transaction.
 pub const ARCHIVE_BATCH: usize = 1_000;
+/// How many lines that a program says while it works are kept with its delivery.
+pub const PROGRESS_LINES_MAX: u64 = 1_000;
+/// The longest line of progress that is kept.
+pub const PROGRESS_LINE_MAX_BYTES: usize = 4 * 1024;

@@ -1,6 +1,8 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
 use crate::health::Health;
+use crate::jobs::Jobs;
+use crate::keys::Keys;
 use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
@@ -458,7 +460,7 @@ pub struct Forgotten {
 /// # Errors
 /// Each method fails with an I/O error where the ledger cannot be reached; other errors are said at the method.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Jobs + Keys {
     /// This ledger's own random identity, for ever.
     fn identity(&self) -> &str;
 

@@ -17,6 +17,8 @@
 mod api;
 mod backoff;
 pub mod health;
+mod jobs;
+mod keys;
 pub mod links;
 pub mod postgres;
 pub mod sqlite;
@@ -28,3 +30,5 @@ pub use api::{
     NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;
+pub use jobs::{Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted};
+pub use keys::{ApiKey, Keys};
