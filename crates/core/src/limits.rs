@@ -81,3 +81,31 @@ pub const ARCHIVE_BATCH: usize = 1_000;
 pub const PROGRESS_LINES_MAX: u64 = 1_000;
 /// The longest line of progress that is kept.
 pub const PROGRESS_LINE_MAX_BYTES: usize = 4 * 1024;
+/// So long after a job ended its result is kept, unless `api: { results: … }` says otherwise: seven days.
+pub const RESULTS_KEPT_MS: u64 = 7 * 86_400_000;
+/// Requests a second of one key, unless `api: { limits: … }` says otherwise; and so with those that follow.
+pub const API_RATE_DEFAULT: u32 = 100;
+/// Requests a second of one address, before its key is looked at.
+pub const API_RATE_ADDRESS: u32 = 1_000;
+/// Requests that are worked on at the same time.
+pub const API_REQUESTS_MAX: usize = 1_024;
+/// Connections at the same time.
+pub const API_CONNECTIONS_MAX: usize = 16_384;
+/// Streams of events at the same time.
+pub const API_STREAMS_MAX: usize = 12_000;
+/// Unended jobs of one caller.
+pub const API_CALLER_JOBS_MAX: u64 = 10_000;
+/// Deliveries that may wait for one app before new jobs for it are refused.
+pub const API_QUEUE_MAX: u64 = 100_000;
+/// The largest JSON body.
+pub const API_BODY_MAX_BYTES: u64 = 1024 * 1024;
+/// The largest upload.
+pub const API_UPLOAD_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+/// How long a client may take to send its headers, and may pause while it sends a body.
+pub const API_IDLE_MS: u64 = 15_000;
+/// All headers of a request together.
+pub const API_HEADERS_MAX_BYTES: usize = 32 * 1024;
+/// How many headers a request may have.
+pub const API_HEADERS_MAX: usize = 100;
+/// The longest idempotency key.
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;

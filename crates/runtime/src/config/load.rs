@@ -9,7 +9,7 @@ use super::error::{ConfigError, Problem, Severity};
 use super::flow::{self, ReadFlow};
 use super::report::{Document, Report};
 use super::settings::{self, Archive, RawConfig, UnknownApps};
-use super::{Config, check, decode, yaml};
+use super::{Config, api, check, decode, yaml};
 use handover_core::{limits::CONFIG_MAX_BYTES, path_text};
 use jiff::tz::TimeZone;
 use std::io::Read;
@@ -157,9 +157,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     let flows: Vec<ReadFlow> = names.iter().filter_map(|name| flow::read(report, name)).collect();
     check::flows(report, &apps, &declared, &flows);
     check::apps(report, &apps, &base, &data);
-    if raw.api.is_some() {
-        report.key(&["api"], "`api:` comes with a later version: nothing listens yet").notice();
-    }
+    let api = api::read(report, &declared);
     let refusals = refusals(report, &apps, &flows);
     Some(Config {
         file: file.to_owned(),
@@ -174,7 +172,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
         unknown_apps,
         apps: apps.into_iter().collect(),
         flows: flows.into_iter().map(|read| read.flow).collect(),
-        api: raw.api,
+        api,
         document: document.clone(),
         notices: Vec::new(),
         refusals,

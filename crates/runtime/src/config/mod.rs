@@ -8,6 +8,7 @@
 //! Invariants: a [`Config`] that exists is complete and consistent; all problems of a file are found at once; no
 //! message shows a value of the environment. Nothing here writes anything, so a crash loses nothing.
 
+mod api;
 mod app;
 mod apps;
 mod builtin;
@@ -32,6 +33,7 @@ mod tests;
 mod yaml;
 mod yaml_words;
 
+pub use api::{API_VERSIONS, Api, ApiLimits, Auth, Deprecation, Rate, Webhooks};
 pub(crate) use app::is_kept;
 pub use app::{App, Runs};
 pub use apps::Apps;
@@ -51,7 +53,6 @@ pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;
-use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,8 +84,8 @@ pub struct Config {
     pub apps: Apps,
     /// The flows, in the order of the file.
     pub flows: Vec<Flow>,
-    /// What will listen on the network. Comes with a later version.
-    pub api: Option<Value>,
+    /// What listens on the network.
+    pub api: Option<Api>,
     document: Arc<report::Document>,
     notices: Vec<Problem>,
     refusals: Vec<Problem>,

@@ -16,6 +16,10 @@ use std::time::Duration;
 pub struct Secret(String);
 
 impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -117,7 +121,9 @@ pub(crate) struct RawConfig {
     #[schemars(with = "Option<BTreeMap<String, super::flow::AnyFlow>>")]
     #[allow(dead_code, reason = "flows are read one by one; this is for the schema and the known keys")]
     pub(crate) flows: Option<Value>,
-    /// What listens on the network. Comes with a later version.
+    /// What listens on the network.
+    #[schemars(with = "Option<super::api::RawApi>")]
+    #[allow(dead_code, reason = "it is read by itself; this is for the schema and the known keys")]
     pub(crate) api: Option<Value>,
     /// How long a claim lasts unless it is renewed, such as 60s.
     #[serde(default, with = "units::duration::option")]

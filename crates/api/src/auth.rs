@@ -1,0 +1,328 @@
+//! API keys: how they are made, read, checked, and what they may do.
+//!
+//! A key is `ho_ID_SECRET`: the id is public, the secret has 160 bits and is shown once. The ledger keeps the SHA-256 of the
+//! whole; digests are compared in constant time. A process keeps the keys in memory and reads them anew when they may have
+//! changed: a revoked key is worth nothing within [`FRESH`] in every process.
+
+use crate::fault::Fault;
+use handover_core::{Clock, Error, Result};
+use handover_ledger::{ApiKey, Ledger};
+use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq as _;
+use tracing::warn;
+
+/// So old at most is what a process knows of keys.
+pub(crate) const FRESH: Duration = Duration::from_secs(2);
+/// When keys were used is written so often.
+const USE_NOTED: Duration = Duration::from_secs(30);
+/// What every key begins with, so that a person, or a scanner for leaked secrets, knows one.
+const LEAD: &str = "ho_";
+const ID_CHARS: usize = 10;
+const SECRET_CHARS: usize = 32;
+/// Digits and lower-case letters without those that look alike: 32 of them, five bits each.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// What a key may do. `admin` may all; `operate` may read too; `submit` sees what it submitted itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// See apps, jobs, deliveries, and fetch files.
+    Read,
+    /// Submit jobs, push and pull records, upload files.
+    Submit,
+    /// Cancel, retry, replay.
+    Operate,
+    /// All of it.
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Submit, Scope::Operate, Scope::Admin];
+
+    /// The scope as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Submit => "submit",
+            Self::Operate => "operate",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
+            Error::config(format!("{text:?} is not a scope")).hint("a scope is read, submit, operate or admin")
+        })
+    }
+}
+
+/// A key that was just made: the only time that it is there as a whole.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The key itself.
+    pub secret: String,
+    /// What the ledger keeps of it.
+    pub key: ApiKey,
+}
+
+/// What a new key is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// For which apps; none is all.
+    pub apps: Option<Vec<String>>,
+    /// From when on it is worth nothing.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key; the caller puts it into the ledger.
+///
+/// # Errors
+/// Where the machine gives no random bytes.
+pub fn make(wanted: Wanted, now: Timestamp, by: &str) -> Result<NewKey> {
+    let (id, secret) = (random(ID_CHARS)?, random(SECRET_CHARS)?);
+    let secret = format!("{LEAD}{id}_{secret}");
+    let key = ApiKey {
+        digest: digest(&secret),
+        id,
+        name: wanted.name,
+        scopes: wanted.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        apps: wanted.apps,
+        created_at: now,
+        created_by: by.to_owned(),
+        expires_at: wanted.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+        replaced_by: None,
+    };
+    Ok(NewKey { secret, key })
+}
+
+/// So many random characters.
+pub(crate) fn random(count: usize) -> Result<String> {
+    let mut bytes = vec![0; count];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal("the machine gives no random bytes").because(e.to_string()))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
+}
+
+fn digest(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The id in a key; none where it is no key.
+fn id_in(secret: &str) -> Option<&str> {
+    let (id, rest) = secret.strip_prefix(LEAD)?.split_once('_')?;
+    let fine = |text: &str, length| text.len() == length && text.bytes().all(|byte| ALPHABET.contains(&byte));
+    (fine(id, ID_CHARS) && fine(rest, SECRET_CHARS)).then_some(id)
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who, for audits, logs and limits: `key:ID`, or `api` where anyone on this machine may ask.
+    pub(crate) name: String,
+    scopes: Vec<Scope>,
+    apps: Option<Vec<String>>,
+}
+
+impl Caller {
+    /// Anyone on this machine, where no keys are asked for.
+    pub(crate) fn anyone() -> Self {
+        Self { name: "api".into(), scopes: vec![Scope::Admin], apps: None }
+    }
+
+    /// Whether it may do this.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        let has = |scope| self.scopes.contains(&scope);
+        has(Scope::Admin) || has(scope) || (scope == Scope::Read && has(Scope::Operate))
+    }
+
+    /// Fails with 403 where it may not.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Fault> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        let message = format!("this key may not do that: it needs the scope {}", scope.as_str());
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
+        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message).with(header::WWW_AUTHENTICATE, &challenge))
+    }
+
+    /// Whether it is for this app.
+    pub(crate) fn is_for(&self, app: &str) -> bool {
+        self.apps.as_ref().is_none_or(|apps| apps.iter().any(|one| one == app))
+    }
+
+    /// The same, failing with 403.
+    pub(crate) fn require_app(&self, app: &str) -> Result<(), Fault> {
+        if self.is_for(app) {
+            return Ok(());
+        }
+        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", format!("this key is not for the app {app}")))
+    }
+
+    /// Whether it is for all apps.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.apps.is_none()
+    }
+}
+
+/// The keys, as this process knows them.
+pub(crate) struct Keys {
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+    reading: tokio::sync::Mutex<()>,
+    used: Mutex<HashMap<String, Timestamp>>,
+}
+
+#[derive(Default)]
+struct Known {
+    keys: Arc<HashMap<String, ApiKey>>,
+    read: Option<Instant>,
+}
+
+impl Keys {
+    pub(crate) fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
+        Self { ledger, clock, known: Mutex::default(), reading: tokio::sync::Mutex::default(), used: Mutex::default() }
+    }
+
+    fn fresh(&self) -> Option<Arc<HashMap<String, ApiKey>>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.read.filter(|read| read.elapsed() < FRESH).map(|_| known.keys.clone())
+    }
+
+    async fn all(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
+        if let Some(keys) = self.fresh() {
+            return Ok(keys);
+        }
+        let _one = self.reading.lock().await;
+        if let Some(keys) = self.fresh() {
+            return Ok(keys);
+        }
+        let began = Instant::now();
+        let keys: HashMap<_, _> = self.ledger.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
+        let keys = Arc::new(keys);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known { keys: keys.clone(), read: Some(began) };
+        Ok(keys)
+    }
+
+    /// Whose key a request shows.
+    ///
+    /// # Errors
+    /// 401 without one, or with one that is worth nothing: which of them is not told.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
+        let secret = shown(headers)?.ok_or_else(|| unauthorized(None))?;
+        let invalid = || unauthorized(Some("this key is not (or no longer) valid"));
+        let keys = self.all().await?;
+        let key = id_in(secret).and_then(|id| keys.get(id));
+        // The same work whether there is such a key or not.
+        let (given, kept) = (digest(secret), key.map_or("", |key| key.digest.as_str()));
+        let equal = bool::from(given.as_bytes().ct_eq(kept.as_bytes()));
+        let key = key.filter(|_| equal).ok_or_else(invalid)?;
+        let now = self.clock.now();
+        if [key.expires_at, key.revoked_at].into_iter().flatten().any(|end| end <= now) {
+            return Err(invalid());
+        }
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
+        Ok(Caller {
+            name: format!("key:{}", key.id),
+            scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+            apps: key.apps.clone(),
+        })
+    }
+
+    /// Writes down when keys were used, now and then, until it is dropped.
+    pub(crate) async fn note_uses(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(USE_NOTED).await;
+            self.write_uses().await;
+        }
+    }
+
+    /// Writes down when keys were used since the last time.
+    pub(crate) async fn write_uses(&self) {
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if !used.is_empty()
+            && let Err(e) = self.ledger.used_keys(used.into_iter().collect()).await
+        {
+            warn!("cannot note when API keys were used: {e}");
+        }
+    }
+}
+
+/// The key that a request shows, in `Authorization: Bearer` (RFC 6750) or `X-API-Key`.
+fn shown(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next();
+        match values.next() {
+            Some(_) => Err(Fault::bad_request("BAD_REQUEST", format!("{name} is given twice"))),
+            None => Ok(first.map(|value| value.to_str().unwrap_or_default())),
+        }
+    };
+    let bearer = match one("authorization")? {
+        None => None,
+        Some(text) => match text.split_once(' ') {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Some(key.trim()),
+            _ => return Err(unauthorized(Some("Authorization must be `Bearer` and a key"))),
+        },
+    };
+    match (bearer, one("x-api-key")?) {
+        (Some(_), Some(_)) => {
+            Err(Fault::bad_request("BAD_REQUEST", "a key is shown in Authorization or in X-API-Key, not in both"))
+        }
+        (bearer, header) => Ok(bearer.or(header)),
+    }
+}
+
+fn unauthorized(wrong: Option<&str>) -> Fault {
+    let (message, challenge) = match wrong {
+        None => ("show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one", "Bearer realm=\"handover\""),
+        Some(wrong) => (wrong, "Bearer realm=\"handover\", error=\"invalid_token\""),
+    };
+    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).with(header::WWW_AUTHENTICATE, challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted { name: "test".into(), scopes: vec![Scope::Submit], apps: None, expires_at: None }
+    }
+
+    #[test]
+    fn a_key_is_known_by_its_id_and_kept_as_a_digest() {
+        let made = make(wanted(), Timestamp::UNIX_EPOCH, "me").unwrap();
+        assert_eq!(id_in(&made.secret), Some(made.key.id.as_str()));
+        assert!(!format!("{:?}", made.key).contains(&made.secret[LEAD.len() + ID_CHARS + 1..]));
+        assert_eq!(made.key.digest, digest(&made.secret));
+        for wrong in ["", "ho_", "ho_abc_def", &made.secret[1..], &made.secret.to_uppercase()] {
+            assert_eq!(id_in(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn scopes_hold_what_they_say() {
+        let caller = |scopes: &[Scope]| Caller { name: "x".into(), scopes: scopes.to_vec(), apps: Some(vec!["a".into()]) };
+        assert!(caller(&[Scope::Operate]).may(Scope::Read) && !caller(&[Scope::Operate]).may(Scope::Submit));
+        assert!(Scope::ALL.into_iter().all(|scope| caller(&[Scope::Admin]).may(scope)));
+        assert_eq!(caller(&[Scope::Read]).require(Scope::Submit).unwrap_err().status(), 403);
+        assert!(caller(&[]).is_for("a") && !caller(&[]).is_for("b"));
+    }
+}

@@ -1,0 +1,235 @@
+//! What every request passes, in this order: its id; what is refused by its path or query alone; how much its address may
+//! ask; room; who asks; how much they may ask; the handler; the form of an error; the headers that every answer has; one line
+//! of the access log.
+//!
+//! Invariants: an answer has a request id, and the log has the same; an error has one form, whoever made it, a panic's too.
+//! The path is logged without its query, and headers never are.
+
+use crate::auth::Caller;
+use crate::fault::{Fault, Form, PROBLEM_JSON};
+use crate::state::{Api, Current};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use handover_runtime::config::Auth;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+use tracing::{error, info};
+
+/// The name of the header with the request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names under which a key must not stand in a query: it would be in every log on its way.
+const KEY_NAMES: [&str; 8] = ["api_key", "apikey", "api-key", "key", "token", "access_token", "authorization", "x-api-key"];
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
+
+/// The id of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    fn new() -> Self {
+        let random = crate::auth::random(20).unwrap_or_else(|_| "0".repeat(20));
+        Self(format!("req_{random}"))
+    }
+}
+
+/// The way of a request.
+pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = RequestId::new();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let form = form(&path, request.headers());
+    request.extensions_mut().insert(id.clone());
+    let current = api.current();
+    let mut who = None;
+    let mut extra = HeaderMap::new();
+    let outcome = match admit(&api, &current, &mut request, &mut extra).await {
+        Ok(admitted) => {
+            who = admitted.caller;
+            let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            drop(admitted.room);
+            handled.unwrap_or_else(|panic| Fault::internal(format!("a panic: {}", panic_text(&panic))).into_response())
+        }
+        Err(fault) => fault.into_response(),
+    };
+    let mut response = finish(outcome, form, &id, &path);
+    response.headers_mut().extend(extra);
+    version_headers(&current, &path, response.headers_mut());
+    standard_headers(response.headers_mut(), &id);
+    let took = began.elapsed();
+    info!(
+        target: "handover::access",
+        request_id = %id.0,
+        method = %method,
+        path = %path,
+        status = response.status().as_u16(),
+        caller = who.as_deref().unwrap_or("-"),
+        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "{method} {path} {}", response.status().as_u16()
+    );
+    response
+}
+
+/// What was let in.
+struct Admitted {
+    caller: Option<String>,
+    room: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+async fn admit(api: &Api, current: &Current, request: &mut Request, extra: &mut HeaderMap) -> Result<Admitted, Fault> {
+    fine_path(request.uri())?;
+    let address = address(request);
+    current.rates.take_address(address)?;
+    let room = api.requests.clone().try_acquire_owned().map_err(|_| {
+        let message = "more requests are being worked on than this server takes at a time";
+        Fault::unavailable("OVERLOADED", message, Duration::from_secs(1))
+    })?;
+    if is_open(request.uri().path()) || request.method() == Method::OPTIONS {
+        return Ok(Admitted { caller: None, room: Some(room) });
+    }
+    let caller = match current.config.auth {
+        Auth::Keys => api.keys.caller(request.headers()).await?,
+        Auth::None => Caller::anyone(),
+    };
+    let name = caller.name.clone();
+    request.extensions_mut().insert(caller);
+    extra.extend(current.rates.take(&name, address)?);
+    Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// Paths that need no key: whether this process lives, and the documents.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs") || path.starts_with("/api/docs/")
+}
+
+pub(crate) fn address(request: &Request) -> IpAddr {
+    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    info.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
+}
+
+/// Refuses paths that two programs could read differently, and keys in queries.
+fn fine_path(uri: &Uri) -> Result<(), Fault> {
+    let path = uri.path();
+    let lower = path.to_ascii_lowercase();
+    if ["%2f", "%5c", "%00", "\\"].iter().any(|trick| lower.contains(trick)) {
+        let message = "the path holds an encoded slash, a backslash or a NUL, which is not taken";
+        return Err(Fault::bad_request("BAD_PATH", message));
+    }
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8();
+    let decoded = decoded.map_err(|_| Fault::bad_request("BAD_PATH", "the path is not UTF-8"))?;
+    if decoded.split('/').any(|part| part == "." || part == "..") {
+        return Err(Fault::bad_request("BAD_PATH", "the path holds `.` or `..`, which is not taken"));
+    }
+    if decoded.chars().any(char::is_control) {
+        return Err(Fault::bad_request("BAD_PATH", "the path holds a control character"));
+    }
+    for part in uri.query().unwrap_or_default().split('&') {
+        let name = part.split('=').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        if KEY_NAMES.contains(&name.as_str()) {
+            let message = "a key does not belong into a query, where logs keep it: show it in `Authorization: Bearer`, and replace this one with `handover keys rotate`";
+            return Err(Fault::bad_request("KEY_IN_QUERY", message));
+        }
+    }
+    Ok(())
+}
+
+/// In which form a client wants its errors.
+fn form(path: &str, headers: &HeaderMap) -> Form {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let asks = accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == PROBLEM_JSON);
+    if asks || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
+}
+
+/// Gives an error its form, whoever made it.
+fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Response {
+    let status = response.status();
+    let fault = match response.extensions_mut().remove::<Fault>() {
+        Some(fault) => fault.with_all(std::mem::take(response.headers_mut())),
+        // Of the router, or of a library: a bare status.
+        None if (status.is_client_error() || status.is_server_error()) && status != StatusCode::RANGE_NOT_SATISFIABLE => {
+            let mut headers = std::mem::take(response.headers_mut());
+            [header::CONTENT_TYPE, header::CONTENT_LENGTH].iter().for_each(|name| drop(headers.remove(name)));
+            Fault::of_status(status).with_all(headers)
+        }
+        None => return response,
+    };
+    if fault.status().is_server_error() && fault.status() != StatusCode::SERVICE_UNAVAILABLE {
+        error!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
+    } else if fault.status().is_server_error() {
+        tracing::warn!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
+    }
+    fault.render(form, &id.0, path)
+}
+
+/// What is said of a version that goes out of use.
+fn version_headers(current: &Current, path: &str, headers: &mut HeaderMap) {
+    let version = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let Some(said) = current.config.versions.get(version) else { return };
+    let mut set = |name: HeaderName, text: String| {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.append(name, value);
+        }
+    };
+    set(DEPRECATION, format!("@{}", said.deprecated.as_second()));
+    if let Some(sunset) = said.sunset {
+        set(SUNSET, http_date(sunset));
+    }
+    if let Some(link) = &said.link {
+        set(header::LINK, format!("<{link}>; rel=\"deprecation\"; type=\"text/html\""));
+    }
+}
+
+/// A time as HTTP writes it (RFC 9110, IMF-fixdate).
+pub(crate) fn http_date(at: jiff::Timestamp) -> String {
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn standard_headers(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tricks_with_paths_and_keys_in_queries_are_refused() {
+        let code = |uri: &str| fine_path(&uri.parse().unwrap()).err().map(|fault| fault.code());
+        assert_eq!(code("/api/v1/jobs/7?limit=3"), None);
+        assert_eq!(code("/api/v1/files/imports/2025-11-24/a%20b.csv"), None);
+        for path in ["/a/../b", "/a/%2e%2e/b", "/a/%2E/b", "/a%2fb", "/a%5Cb", "/a%00b", "/a%0ab", "/%ff"] {
+            assert_eq!(code(path), Some("BAD_PATH"), "{path}");
+        }
+        for query in ["?api_key=x", "?a=1&ACCESS_TOKEN=x", "?%74oken=x"] {
+            assert_eq!(code(&format!("/api/v1/jobs{query}")), Some("KEY_IN_QUERY"), "{query}");
+        }
+    }
+
+    #[test]
+    fn problem_details_are_for_v2_and_for_who_asks() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(form("/api/v1/jobs", &headers), Form::Envelope);
+        assert_eq!(form("/api/v2/jobs", &headers), Form::Problem);
+        headers.insert(header::ACCEPT, "application/json, application/problem+json;q=0.9".parse().unwrap());
+        assert_eq!(form("/api/v1/jobs", &headers), Form::Problem);
+    }
+
+    #[test]
+    fn times_are_written_as_http_writes_them() {
+        assert_eq!(http_date("2027-01-02T03:04:05.9Z".parse().unwrap()), "Sat, 02 Jan 2027 03:04:05 GMT");
+    }
+}

@@ -1,0 +1,38 @@
+//! The API door: apps as services over HTTP.
+//!
+//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end.
+//! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
+//! - [`auth`]: API keys and what they may do.
+//! - [`rates`]: how much a caller may ask in a time.
+//! - [`fault`]: the one error of this door, as an envelope or as problem details.
+//! - [`submitter`]: submissions, gathered into transactions. [`hub`]: who follows a delivery hears what becomes of it.
+//! - [`routes`]: one module a resource. [`document`]: the OpenAPI document, made from them.
+//! - [`webhook`]: others are told of ended jobs.
+//!
+//! Invariants: what was answered with 2xx is durable; whatever a client sends is answered in one form, with a request id
+//! that the log has too; nothing that a client sends makes this panic or use memory without bound; a secret is neither
+//! logged nor answered.
+//!
+//! On a crash what was accepted is in the ledger, and any process goes on with it; who was waiting asks again, with the same
+//! idempotency key.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
+
+pub mod auth;
+mod body;
+pub mod document;
+mod door;
+mod fault;
+mod hub;
+mod idempotency;
+mod model;
+mod prefer;
+mod rates;
+mod routes;
+mod server;
+mod state;
+mod submitter;
+mod transfer;
+mod webhook;
+
+pub use server::Server;

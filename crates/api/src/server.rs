@@ -1,0 +1,257 @@
+//! Listening: connections within limits, each request's way through [`crate::door`] to its route, and a graceful end.
+//!
+//! The addresses are bound before anything else starts, so that one that is taken is said at once. A client has [`idle`] time to
+//! send its headers, and may not pause longer while it sends a body or takes an answer. At the end nothing new is
+//! accepted, streams of events end, and what is being answered is answered, within a bound.
+//!
+//! [`idle`]: handover_runtime::config::ApiLimits::idle
+
+use crate::state::{Api, Current};
+use crate::{document, door, routes, webhook};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use handover_core::limits::{API_HEADERS_MAX, API_HEADERS_MAX_BYTES};
+use handover_core::{Error, HolderId, Result};
+use handover_runtime::Project;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_io_timeout::TimeoutStream;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::timeout::TimeoutBody;
+use tracing::{info, warn};
+
+/// So long what is being answered may take at the end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Who has not asked for a while is forgotten so often.
+const TIDY: Duration = Duration::from_secs(60);
+/// A pause after a connection could not be accepted: the machine is short of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Addresses that are bound, and not served yet.
+pub struct Bound {
+    listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+}
+
+/// A server that serves.
+pub struct Server {
+    api: Api,
+    addresses: Vec<SocketAddr>,
+    draining: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<JoinSet<()>>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Bound {
+    /// Binds the addresses of a configuration.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Config`] where one is taken or is none of this machine's.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self> {
+        let mut listeners = Vec::new();
+        for address in addresses {
+            let listener = std::net::TcpListener::bind(address)
+                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+                .map_err(|e| {
+                    Error::config("cannot listen").on(address).because(e).hint(
+                        "another process may listen there already: stop it, or choose another port with `api: { listen: … }`",
+                    )
+                })?;
+            let address = listener.local_addr().map_err(|e| Error::io("ask for the address of", address, e))?;
+            listeners.push((address, listener));
+        }
+        Ok(Self { listeners })
+    }
+
+    /// Serves a project there. `holder` is this process, whose temporary files uploads are until they are published.
+    ///
+    /// # Errors
+    /// Where the document cannot be made, or the sockets cannot be used.
+    pub fn serve(self, project: Project, holder: HolderId) -> Result<Server> {
+        let (draining, drains) = watch::channel(false);
+        let api = Api::new(project, holder, drains)?;
+        let router = router(&api);
+        let connections = Arc::new(Semaphore::new(api.current().config.limits.connections));
+        let mut accepting = Vec::new();
+        let mut addresses = Vec::new();
+        for (address, listener) in self.listeners {
+            let listener = TcpListener::from_std(listener).map_err(|e| Error::io("listen on", address, e))?;
+            addresses.push(address);
+            let accept = Accept { router: router.clone(), api: api.clone(), connections: connections.clone() };
+            accepting.push(tokio::spawn(accept.serve(listener)));
+        }
+        let tasks = vec![
+            tokio::spawn(api.keys.clone().note_uses()),
+            tokio::spawn(tidy(api.clone())),
+            tokio::spawn(webhook::serve(api.clone())),
+        ];
+        Ok(Server { api, addresses, draining, accepting, tasks })
+    }
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Goes on under another configuration. Its addresses, and limits of connections, requests and streams, stay as they were
+    /// at the start.
+    ///
+    /// # Errors
+    /// Where it has no `api:`, or one that will not do; the old one stays in force.
+    pub fn reload(&self, project: Project) -> Result<()> {
+        let current = Current::new(project)?;
+        let mut listens: Vec<_> = current.config.listen.clone();
+        listens.retain(|address| address.port() != 0 && !self.addresses.contains(address));
+        if !listens.is_empty() {
+            warn!("`api.listen` was changed: it holds from the next start on");
+        }
+        self.api.set(current);
+        Ok(())
+    }
+
+    /// Accepts nothing new, ends streams, and lets what is being answered be answered, within a bound.
+    pub async fn shut_down(self) {
+        self.draining.send_replace(true);
+        let drained = async {
+            for accepting in self.accepting {
+                if let Ok(mut connections) = accepting.await {
+                    while connections.join_next().await.is_some() {}
+                }
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            warn!("some clients did not take their answers in time");
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+        self.api.keys.write_uses().await;
+    }
+}
+
+async fn tidy(api: Api) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        api.current().rates.tidy();
+    }
+}
+
+/// All routes, behind the door.
+fn router(api: &Api) -> Router {
+    let (routes, _) = routes::all().split_for_parts();
+    let cors = api.clone();
+    let origins = AllowOrigin::predicate(move |origin, _| {
+        let current = cors.current();
+        current.config.cors.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+    });
+    routes
+        .merge(document::routes())
+        .fallback(routes::nothing_here)
+        .layer(middleware::from_fn_with_state(api.clone(), patience))
+        .layer(middleware::from_fn_with_state(api.clone(), door::pass))
+        .layer(CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any).expose_headers(Any))
+        .with_state(api.clone())
+}
+
+/// A body whose client pauses too long is cut.
+async fn patience(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let idle = api.current().config.limits.idle;
+    next.run(request.map(|body| Body::new(TimeoutBody::new(idle, body)))).await
+}
+
+struct Accept {
+    router: Router,
+    api: Api,
+    connections: Arc<Semaphore>,
+}
+
+impl Accept {
+    /// Accepts until the end; gives the connections that are still open then, each of which ends with its answer.
+    async fn serve(self, listener: TcpListener) -> JoinSet<()> {
+        let graceful = GracefulShutdown::new();
+        let mut draining = self.api.draining.clone();
+        let mut open = JoinSet::new();
+        loop {
+            while open.try_join_next().is_some() {}
+            let room = tokio::select! {
+                room = self.connections.clone().acquire_owned() => room,
+                _ = draining.wait_for(|drains| *drains) => break,
+            };
+            let Ok(room) = room else { break };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = draining.wait_for(|drains| *drains) => break,
+            };
+            match accepted {
+                Ok((stream, from)) => {
+                    let connection = graceful.watch(self.connection(stream, from));
+                    open.spawn(async move {
+                        let _room = room;
+                        if let Err(e) = connection.await {
+                            tracing::debug!("a connection of {from} ended: {e}");
+                        }
+                    });
+                }
+                Err(e) => {
+                    warn!("cannot accept a connection: {e}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        // Whoever is between two requests is told to go; who is being answered is answered.
+        open.spawn(graceful.shutdown());
+        info!("nothing new is accepted any more");
+        open
+    }
+
+    fn connection(&self, stream: TcpStream, from: SocketAddr) -> auto::Connection<'static, Io, Service, TokioExecutor> {
+        let idle = self.api.current().config.limits.idle;
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(idle));
+        let router = self.router.clone();
+        let service = tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(from));
+            let mut router = router.clone();
+            let future: Answering = Box::pin(async move { tower::Service::call(&mut router, request).await });
+            future
+        });
+        let service: Service = TowerToHyperService::new(tower::util::BoxCloneSyncService::new(service));
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(idle)
+            .max_headers(API_HEADERS_MAX)
+            .max_buf_size(API_HEADERS_MAX_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(API_HEADERS_MAX_BYTES).unwrap_or(u32::MAX))
+            .max_concurrent_streams(128)
+            .keep_alive_interval(Some(idle))
+            .keep_alive_timeout(idle);
+        builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned()
+    }
+}
+
+type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
+type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response, std::convert::Infallible>> + Send>>;
+type Service = TowerToHyperService<
+    tower::util::BoxCloneSyncService<hyper::Request<hyper::body::Incoming>, Response, std::convert::Infallible>,
+>;

@@ -1,0 +1,94 @@
+//! What every handler has: the project as it is configured now, and what outlives a reload.
+
+use crate::auth::Keys;
+use crate::hub::Hub;
+use crate::rates::Rates;
+use crate::submitter::Submitter;
+use arc_swap::ArcSwap;
+use handover_core::{Error, HolderId, Result};
+use handover_ledger::Ledger;
+use handover_runtime::Project;
+use handover_runtime::config::Api as ApiConfig;
+use handover_runtime::operations::jobs::Contracts;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// The state of this door; clones are one.
+#[derive(Clone)]
+pub(crate) struct Api(Arc<Shared>);
+
+pub(crate) struct Shared {
+    current: ArcSwap<Current>,
+    /// Whose temporary files uploads are until they are published.
+    pub(crate) holder: HolderId,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) hub: Hub,
+    pub(crate) submitter: Submitter,
+    /// Requests that are worked on.
+    pub(crate) requests: Arc<Semaphore>,
+    /// Streams of events.
+    pub(crate) streams: Arc<Semaphore>,
+    /// True when the end has come: streams end, nothing new is waited for.
+    pub(crate) draining: watch::Receiver<bool>,
+}
+
+/// What a reload changes.
+pub(crate) struct Current {
+    pub(crate) project: Project,
+    pub(crate) config: ApiConfig,
+    pub(crate) contracts: Contracts,
+    pub(crate) rates: Rates,
+    /// The OpenAPI document, as it is served.
+    pub(crate) document: bytes::Bytes,
+}
+
+impl Current {
+    pub(crate) fn new(project: Project) -> Result<Self> {
+        let config = project.config.api.clone().ok_or_else(|| Error::config("there is no `api:`"))?;
+        let contracts = Contracts::new(&project.config)?;
+        let rates = Rates::new(&config.limits);
+        let document = crate::document::bytes(&project.config)?.into();
+        Ok(Self { project, config, contracts, rates, document })
+    }
+
+    pub(crate) fn ledger(&self) -> &dyn Ledger {
+        self.project.ledger.as_ref()
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Api {
+    pub(crate) fn new(project: Project, holder: HolderId, draining: watch::Receiver<bool>) -> Result<Self> {
+        let current = Current::new(project)?;
+        let (ledger, clock) = (current.project.ledger.clone(), current.project.clock.clone());
+        let limits = &current.config.limits;
+        let (requests, streams) = (Semaphore::new(limits.requests), Semaphore::new(limits.streams));
+        Ok(Self(Arc::new(Shared {
+            holder,
+            keys: Arc::new(Keys::new(ledger.clone(), clock)),
+            hub: Hub::start(ledger.clone()),
+            submitter: Submitter::start(ledger),
+            requests: Arc::new(requests),
+            streams: Arc::new(streams),
+            draining,
+            current: ArcSwap::from_pointee(current),
+        })))
+    }
+
+    /// The project as it is configured now.
+    pub(crate) fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// Goes on under another configuration.
+    pub(crate) fn set(&self, current: Current) {
+        self.current.store(Arc::new(current));
+    }
+}
