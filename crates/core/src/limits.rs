@@ -81,3 +81,9 @@ pub const ARCHIVE_BATCH: usize = 1_000;
 pub const PROGRESS_LINES_MAX: u64 = 1_000;
 /// The longest line of progress that is kept.
 pub const PROGRESS_LINE_MAX_BYTES: usize = 4 * 1024;
+/// How large the output of a job may be that is kept in its row; a larger one is published as a file.
+pub const RESULT_INLINE_MAX_BYTES: u64 = 64 * 1024;
+/// How many faults of one submission are told.
+pub const FAULTS_TOLD_MAX: usize = 20;
+/// The longest word of a program's command line (Linux: `MAX_ARG_STRLEN`, less the NUL).
+pub const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;
