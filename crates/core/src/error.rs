@@ -24,6 +24,8 @@ pub enum ErrorKind {
     NotYet,
     /// A program that we ran failed.
     Program,
+    /// What was run took longer than its time limit, and was stopped.
+    Timeout,
     /// The operating system refused: permission, read-only file system.
     Denied,
     /// Cancelled by a person or by shutdown.
@@ -47,6 +49,7 @@ impl ErrorKind {
             Self::BadData => "BAD_DATA",
             Self::NotYet => "NOT_YET",
             Self::Program => "PROGRAM_FAILED",
+            Self::Timeout => "TIMEOUT",
             Self::Denied => "DENIED",
             Self::Cancelled => "CANCELLED",
             Self::Io => "IO_ERROR",
@@ -170,7 +173,11 @@ impl Error {
     /// Whether trying again helps.
     pub fn retry(&self) -> Retry {
         match self.kind {
-            ErrorKind::NotYet | ErrorKind::Program | ErrorKind::Io | ErrorKind::Internal => Retry::Yes,
+            ErrorKind::NotYet
+            | ErrorKind::Program
+            | ErrorKind::Timeout
+            | ErrorKind::Io
+            | ErrorKind::Internal => Retry::Yes,
             ErrorKind::Config | ErrorKind::Denied | ErrorKind::NotFound => Retry::AfterChange,
             ErrorKind::Stale
             | ErrorKind::IllegalTransition

@@ -6,7 +6,7 @@
 //! - [`delivery`]: a row of the ledger.
 //! - [`error`]: one error type; each says what failed, on what, whether a retry helps and what to do.
 //! - [`clock`]: where the time comes from. [`limits`]: every bound in one place.
-//! - [`network`]: the file systems that are another machine's.
+//! - [`media`]: media types and extensions. [`network`]: the file systems that are another machine's.
 //! - [`fault`]: the points at which a test may kill the process.
 //! - [`rows`]: counting rows as bytes pass. [`path_text`]: paths of any bytes as text, and back. [`units`]: durations and sizes as people write them.
 
@@ -17,6 +17,7 @@ pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod manifest;
+pub mod media;
 pub mod name;
 pub mod network;
 pub mod path_text;

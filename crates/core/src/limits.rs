@@ -109,3 +109,9 @@ pub const API_HEADERS_MAX_BYTES: usize = 32 * 1024;
 pub const API_HEADERS_MAX: usize = 100;
 /// The longest idempotency key.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
+/// How large the output of a job may be that is kept in its row; a larger one is published as a file.
+pub const RESULT_INLINE_MAX_BYTES: u64 = 64 * 1024;
+/// How many faults of one submission are told.
+pub const FAULTS_TOLD_MAX: usize = 20;
+/// The longest word of a program's command line (Linux: `MAX_ARG_STRLEN`, less the NUL).
+pub const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;

@@ -2,6 +2,7 @@
 //! is wrong with them is found here, before anything runs.
 
 use crate::config::{App, BuiltIn, Config, Runs};
+use crate::operations::jobs::Contracts;
 use globset::{GlobSet, GlobSetBuilder};
 use handover_apps::importer::{Dating, ImportSource, Original};
 use handover_apps::{Enricher, Exporter, RowApp, Transformer, Validator};
@@ -74,6 +75,8 @@ impl Built {
     /// What is wrong with the first of them, with its app named.
     pub fn new(config: &Config) -> Result<Self> {
         let mut built = Self::default();
+        // Only to be told early: whoever takes jobs keeps them.
+        Contracts::new(config)?;
         for app in &config.apps {
             built.add(config, app).map_err(|e| about(format!("app {}", app.name), &e))?;
         }
@@ -121,7 +124,7 @@ impl Built {
 }
 
 /// An error with what it is about before it.
-fn about(what: String, error: &Error) -> Error {
+pub(crate) fn about(what: String, error: &Error) -> Error {
     let again = Error::config(what).because(error.to_string());
     match error.hint_text() {
         Some(hint) => again.hint(hint),

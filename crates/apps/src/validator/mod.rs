@@ -6,7 +6,7 @@
 //!   header · [`table_run`], [`record_run`] a run · [`infer`] a first schema from a file.
 //! - [`fast`] judging a cell quickly, with [`pattern`] and [`words`] · [`judge`], [`field`], [`number`], [`temporal`],
 //!   [`duration`], [`text`], [`geo`] exactly · [`keys`], [`references`] what must not repeat or must be elsewhere ·
-//!   [`rules`], [`whole`] · [`report`].
+//!   [`rules`], [`whole`] · [`report`] · [`value`] one value by itself.
 //!
 //! Invariants:
 //! - What passes is valid: no row with an error gets through, and no property of the schema is ignored.
@@ -41,6 +41,7 @@ mod table_run;
 mod temporal;
 mod text;
 mod types;
+mod value;
 mod whole;
 mod words;
 
@@ -61,6 +62,7 @@ use schema::{FieldsMatch, Schema};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+pub use value::{Fault, JsonSchema};
 use whole::Whole;
 pub use whole::{OneOrMore, SumConfig, TableConfig};
 

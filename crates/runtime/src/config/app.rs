@@ -3,6 +3,7 @@
 use super::builtin::{self, BuiltIn};
 use super::command::{ClaimBy, Input, Mode, Output, Placeholder, Program};
 use super::decode::decode;
+use super::job::{self, How, JobContract, RawJob};
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
 use handover_core::{AppName, TypeName, limits, name::check_ext, units};
@@ -17,6 +18,9 @@ use std::time::Duration;
 const WORKERS_MAX: u32 = 1024;
 /// So many retries an app may have.
 const RETRIES_MAX: u32 = 1000;
+
+/// What the names of Handover's own workers begin with, such as that of the one that calls webhooks: no app has one.
+const OWN_PREFIX: &str = "handover-";
 
 /// A declared app.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ pub struct App {
     pub description: Option<String>,
     /// Its own configuration: `with:`, variables filled in. A program gets it as a file.
     pub with: Option<Value>,
+    /// What it says of its jobs.
+    pub job: JobContract,
     /// The whole declaration, to see what a reload changes.
     pub(crate) declared: Value,
 }
@@ -139,6 +145,8 @@ pub(crate) struct RawApp {
     pub(crate) schedule: Option<String>,
     /// The time zone of `schedule`; by default that of the whole configuration.
     pub(crate) timezone: Option<String>,
+    /// What jobs may ask of it, and how that reaches its program.
+    pub(crate) job: Option<RawJob>,
     /// A picture for it.
     pub(crate) icon: Option<String>,
     /// What it is for.
@@ -159,6 +167,17 @@ pub(crate) struct Around<'a> {
 pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> Option<App> {
     let path = ["apps", key];
     let name = match AppName::new(key) {
+        Ok(name) if key.starts_with(OWN_PREFIX) => {
+            report
+                .key(
+                    &path,
+                    format!(
+                        "`{name}` is no name for an app: what begins with `{OWN_PREFIX}` is Handover's own"
+                    ),
+                )
+                .help("choose another name");
+            None
+        }
         Ok(name) => Some(name),
         Err(_) if key.contains(':') => {
             report
@@ -179,9 +198,10 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         report.value(&path, format!("`{key}` must say what runs")).help(hint);
         return None;
     }
-    let raw: RawApp = decode(report, &path)?;
+    let mut raw: RawApp = decode(report, &path)?;
+    let job = raw.job.take().map(|raw| job::read(report, &at(&path, "job"), raw)).unwrap_or_default();
     let schedule = schedule(report, &path, &raw, around.zone);
-    let runs = runs(report, &path, &raw, around.base);
+    let runs = runs(report, &path, &raw, &job, around.base);
     let folder = folder(report, &path, key, raw.folder.as_deref());
     let type_name = type_name(report, &path, raw.type_name.as_deref());
     check_numbers(report, &path, &raw);
@@ -202,6 +222,7 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         icon: raw.icon,
         description: raw.description,
         with: raw.with,
+        job,
         declared: report.document.node(&path)?.to_value(),
     };
     finish(report, &path, &mut app, raw.schedule.is_some());
@@ -223,7 +244,13 @@ fn at<'p>(path: &[&'p str], key: &'p str) -> Vec<&'p str> {
     path.iter().copied().chain([key]).collect()
 }
 
-fn runs(report: &mut Report<'_>, path: &[&str], raw: &RawApp, base: &std::path::Path) -> Option<Runs> {
+fn runs(
+    report: &mut Report<'_>,
+    path: &[&str],
+    raw: &RawApp,
+    job: &JobContract,
+    base: &std::path::Path,
+) -> Option<Runs> {
     let said: Vec<&str> =
         [("uses", raw.uses.is_some()), ("run", raw.run.is_some()), ("url", raw.url.is_some())]
             .into_iter()
@@ -250,12 +277,13 @@ fn runs(report: &mut Report<'_>, path: &[&str], raw: &RawApp, base: &std::path::
                 .key(&at(path, key), format!("`{key}` is for a program"))
                 .help(format!("remove it: `{name}` has no `run:`"));
         }
+        job::check_other(report, path, job);
     }
     if let Some(uses) = &raw.uses {
         return builtin::read(report, path, uses, base).map(Runs::BuiltIn);
     }
     if let Some(run) = &raw.run {
-        return program(report, path, run, raw).map(Runs::Program);
+        return program(report, path, run, raw, job).map(Runs::Program);
     }
     let url = raw.url.clone()?;
     if !(url.starts_with("http://") || url.starts_with("https://")) {
@@ -264,9 +292,15 @@ fn runs(report: &mut Report<'_>, path: &[&str], raw: &RawApp, base: &std::path::
     Some(Runs::Service { url })
 }
 
-fn program(report: &mut Report<'_>, path: &[&str], run: &str, raw: &RawApp) -> Option<Program> {
+fn program(
+    report: &mut Report<'_>,
+    path: &[&str],
+    run: &str,
+    raw: &RawApp,
+    job: &JobContract,
+) -> Option<Program> {
     let run_at = at(path, "run");
-    let mut program = match Program::new(run, raw.shell.unwrap_or(false)) {
+    let mut program = match Program::with_arguments(run, raw.shell.unwrap_or(false), job.arguments.clone()) {
         Ok(program) => program,
         Err(error) => {
             report
@@ -276,6 +310,7 @@ fn program(report: &mut Report<'_>, path: &[&str], run: &str, raw: &RawApp) -> O
         }
     };
     program.mode = raw.mode.unwrap_or(Mode::Once);
+    job::check_program(report, path, run, &program);
     if let Some(output) = raw.output {
         if program.uses(Placeholder::Output) && output != Output::File {
             report
@@ -284,10 +319,15 @@ fn program(report: &mut Report<'_>, path: &[&str], run: &str, raw: &RawApp) -> O
         }
         program.output = output;
     }
+    let fields = job.arguments.iter().filter_map(|argument| match &argument.how {
+        How::Fill(word) => Some(word.as_str()),
+        How::Flag(_) | How::Joined(_) => None,
+    });
+    let known: Vec<&str> = Placeholder::ALL.map(Placeholder::word).into_iter().chain(fields).collect();
     for word in braced(run) {
-        let known = Placeholder::ALL.map(Placeholder::word);
-        let near = did_you_mean(word, known).filter(|hint| hint.starts_with("did you mean"));
-        if let Some(hint) = near.filter(|_| !known.contains(&word)) {
+        let known = known.iter().copied();
+        let near = did_you_mean(word, known.clone()).filter(|hint| hint.starts_with("did you mean"));
+        if let Some(hint) = near.filter(|_| !known.clone().any(|one| one == word)) {
             report
                 .word(&run_at, word, 0, format!("`{{{word}}}` is not filled in"))
                 .help(hint.replacen('`', "`{", 1).replacen("`?", "}`?", 1))

@@ -1,12 +1,15 @@
 //! A console program's command line, and how a delivery's values get into it.
 //!
-//! Invariants: exactly the eight placeholders of [`Placeholder`] are filled in, each other brace and every `${…}` is
-//! left alone; without a shell a value is always one argument or part of one; in a shell a value is never read as
+//! Invariants: exactly the eight placeholders of [`Placeholder`] are filled in, and those that the app's `job:` declares; each
+//! other brace and every `${…}` is left alone; without a shell a value is always one argument or part of one; in a shell a value is never read as
 //! code, wherever in the script its placeholder stands.
 
+use super::arguments::{filled, flags};
+use super::job::{Argument, How};
 use handover_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -71,6 +74,8 @@ pub struct Placeholders {
     pub type_name: OsString,
     pub date: OsString,
     pub sequence: OsString,
+    /// The fields of its configuration, for what the app's `job:` declares.
+    pub fields: Map<String, Value>,
 }
 
 impl Placeholders {
@@ -136,7 +141,8 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     line: Line,
-    used: Vec<Placeholder>,
+    used: Vec<Fill>,
+    arguments: Vec<Argument>,
     /// How it gets its input.
     pub input: Input,
     /// How it gives its output.
@@ -156,7 +162,43 @@ enum Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Fill(Placeholder),
+    Fill(Fill),
+}
+
+/// What stands between braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fill {
+    Known(Placeholder),
+    /// A field of the configuration, by the word that stands for it.
+    Field {
+        word: String,
+        field: String,
+    },
+}
+
+impl Fill {
+    fn word(&self) -> &str {
+        match self {
+            Self::Known(placeholder) => placeholder.word(),
+            Self::Field { word, .. } => word,
+        }
+    }
+
+    fn value(&self, values: &Placeholders) -> OsString {
+        match self {
+            Self::Known(placeholder) => values.get(*placeholder).to_owned(),
+            Self::Field { field, .. } => filled(field, &values.fields),
+        }
+    }
+}
+
+/// All that may be filled into a command line.
+fn fills(arguments: &[Argument]) -> Vec<Fill> {
+    let fields = arguments.iter().filter_map(|argument| match &argument.how {
+        How::Fill(word) => Some(Fill::Field { word: word.clone(), field: argument.field.clone() }),
+        How::Flag(_) | How::Joined(_) => None,
+    });
+    Placeholder::ALL.into_iter().map(Fill::Known).chain(fields).collect()
 }
 
 impl Program {
@@ -167,6 +209,15 @@ impl Program {
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] where the line is empty or a quote is not closed.
     pub fn new(run: &str, shell: bool) -> Result<Self> {
+        Self::with_arguments(run, shell, Vec::new())
+    }
+
+    /// The same, where fields of the configuration become arguments: the flags behind the line's own words (of a script they
+    /// are `"$@"`), the rest in place of their placeholders.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_arguments(run: &str, shell: bool, arguments: Vec<Argument>) -> Result<Self> {
         if run.trim().is_empty() {
             return Err(
                 Error::config("there is no program in it").hint("write a command, such as `run: cat`")
@@ -175,18 +226,29 @@ impl Program {
         if run.contains('\0') {
             return Err(Error::config("it holds a NUL character"));
         }
-        let used: Vec<Placeholder> =
-            Placeholder::ALL.into_iter().filter(|one| run.contains(&format!("{{{}}}", one.word()))).collect();
-        let line = if shell { Line::Shell(script(run)) } else { Line::Words(words(run)?) };
-        let has = |placeholder| used.contains(&placeholder);
+        let known = fills(&arguments);
+        let line = if shell { Line::Shell(script(run, &known)) } else { Line::Words(words(run, &known)?) };
+        let stands = |one: &Fill| run.contains(&format!("{{{}}}", one.word()));
+        let used: Vec<Fill> = known.into_iter().filter(stands).collect();
+        let has = |placeholder| used.contains(&Fill::Known(placeholder));
         let input = if has(Placeholder::Input) { Input::Path } else { Input::Stdin };
         let output = if has(Placeholder::Output) { Output::File } else { Output::Stdout };
-        Ok(Self { line, used, input, output, mode: Mode::Once })
+        Ok(Self { line, used, arguments, input, output, mode: Mode::Once })
     }
 
     /// Whether this placeholder stands in the command line.
     pub fn uses(&self, placeholder: Placeholder) -> bool {
-        self.used.contains(&placeholder)
+        self.used.contains(&Fill::Known(placeholder))
+    }
+
+    /// How fields of the configuration reach the command line.
+    pub fn arguments(&self) -> &[Argument] {
+        &self.arguments
+    }
+
+    /// Whether what stands for this field stands in the command line.
+    pub(crate) fn fills(&self, argument: &str) -> bool {
+        self.used.iter().any(|one| matches!(one, Fill::Field { word, .. } if word == argument))
     }
 
     /// Whether the line is a script for `sh`.
@@ -208,22 +270,32 @@ impl Program {
     /// The program and its arguments for one delivery.
     pub fn command(&self, values: &Placeholders) -> Vec<OsString> {
         match &self.line {
-            Line::Words(words) => words.iter().map(|word| fill(word, values)).collect(),
+            Line::Words(words) => {
+                let words = words.iter().map(|word| fill(word, values));
+                words.chain(flags(&self.arguments, &values.fields)).collect()
+            }
             Line::Shell(script) => {
                 let mut line = Vec::new();
-                for placeholder in &self.used {
-                    line.extend_from_slice(format!("{}=", variable(*placeholder)).as_bytes());
-                    line.extend_from_slice(&quoted(values.get(*placeholder)));
+                for one in &self.used {
+                    line.extend_from_slice(format!("{}=", variable(one)).as_bytes());
+                    line.extend_from_slice(&quoted(&one.value(values)));
                     line.extend_from_slice(b"; ");
                 }
                 line.extend_from_slice(script.as_bytes());
-                vec!["sh".into(), "-c".into(), OsString::from_vec(line)]
+                let mut words = vec!["sh".into(), "-c".into(), OsString::from_vec(line)];
+                let flags = flags(&self.arguments, &values.fields);
+                if !flags.is_empty() {
+                    // The first word behind a script is its `$0`.
+                    words.push("sh".into());
+                    words.extend(flags);
+                }
+                words
             }
         }
     }
 }
 
-fn words(run: &str) -> Result<Vec<Vec<Part>>> {
+fn words(run: &str, known: &[Fill]) -> Result<Vec<Vec<Part>>> {
     let words = shlex::split(run).ok_or_else(|| {
         Error::config("a quote in it is not closed, or it ends in a backslash")
             .hint("close the quote; `shell: true` gives the line to a shell as it stands")
@@ -231,28 +303,28 @@ fn words(run: &str) -> Result<Vec<Vec<Part>>> {
     if words.first().is_none_or(String::is_empty) {
         return Err(Error::config("there is no program in it").hint("write a command, such as `run: cat`"));
     }
-    Ok(words.iter().map(|word| parts(word)).collect())
+    Ok(words.iter().map(|word| parts(word, known)).collect())
 }
 
 /// The placeholder that a text begins with, and its length.
-fn leading(text: &str) -> Option<(Placeholder, usize)> {
+fn leading<'f>(text: &str, known: &'f [Fill]) -> Option<(&'f Fill, usize)> {
     let inner = text.strip_prefix('{')?;
     let end = inner.find('}')?;
-    let found = Placeholder::ALL.into_iter().find(|one| one.word() == &inner[..end])?;
+    let found = known.iter().find(|one| one.word() == &inner[..end])?;
     Some((found, end + 2))
 }
 
-fn parts(word: &str) -> Vec<Part> {
+fn parts(word: &str, known: &[Fill]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut text = String::new();
     let mut rest = word;
     while let Some(c) = rest.chars().next() {
-        match leading(rest).filter(|_| !text.ends_with('$')) {
-            Some((placeholder, length)) => {
+        match leading(rest, known).filter(|_| !text.ends_with('$')) {
+            Some((one, length)) => {
                 if !text.is_empty() {
                     parts.push(Part::Text(std::mem::take(&mut text)));
                 }
-                parts.push(Part::Fill(placeholder));
+                parts.push(Part::Fill(one.clone()));
                 rest = &rest[length..];
             }
             None => {
@@ -272,14 +344,14 @@ fn fill(word: &[Part], values: &Placeholders) -> OsString {
     for part in word {
         match part {
             Part::Text(text) => out.push(text),
-            Part::Fill(placeholder) => out.push(values.get(*placeholder)),
+            Part::Fill(one) => out.push(one.value(values)),
         }
     }
     out
 }
 
-fn variable(placeholder: Placeholder) -> String {
-    format!("handover_{}", placeholder.word())
+fn variable(one: &Fill) -> String {
+    format!("handover_{}", one.word())
 }
 
 /// A value as one word of a shell; a NUL, which no path and no name can hold, is left out.
@@ -299,13 +371,13 @@ enum Quote {
 
 /// The script with each placeholder turned into a shell variable that is quoted for where it stands. The values are
 /// assigned to the variables before it, so that a value is never parsed as part of the script.
-fn script(run: &str) -> String {
+fn script(run: &str, known: &[Fill]) -> String {
     let mut out = String::with_capacity(run.len() + 64);
     let mut quote = Quote::None;
     let mut rest = run;
     while let Some(c) = rest.chars().next() {
-        if let Some((placeholder, length)) = leading(rest).filter(|_| !out.ends_with('$')) {
-            let name = variable(placeholder);
+        if let Some((one, length)) = leading(rest, known).filter(|_| !out.ends_with('$')) {
+            let name = variable(one);
             out.push_str(&match quote {
                 Quote::None | Quote::Comment => format!("\"${{{name}}}\""),
                 Quote::Double => format!("${{{name}}}"),

@@ -218,6 +218,11 @@ impl Attempt {
         Some(Self { ctx: ctx.clone(), app: app.clone(), delivery, held, lease, ahead: Mutex::new(ahead) })
     }
 
+    /// Whether somebody submitted it as a job and waits for its result.
+    pub(crate) fn is_submitted(&self) -> bool {
+        self.delivery.kind == Kind::Job && self.delivery.data.get("submitted") == Some(&Value::Bool(true))
+    }
+
     /// Runs the app over the delivery and settles it.
     pub(crate) async fn work(self, mut slot: Slot) {
         let outcome = self.run(&mut slot).await;

@@ -113,7 +113,7 @@ impl ArrivalPayload {
     }
 }
 
-/// What a program is told of its job where it has no file: the declared type, the date, the configuration.
+/// A job: what is asked of an app, and on what.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JobPayload {
     /// The type of what it prints.
@@ -130,6 +130,33 @@ pub struct JobPayload {
     /// What it is to do, for `{config}`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub config: Value,
+    /// Whether somebody submitted it and waits for its result: then a small one is kept with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub submitted: bool,
+    /// What it is to work on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Takes>,
+    /// Where its end is to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+}
+
+/// What a job takes as its input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Takes {
+    /// A text.
+    Text {
+        /// The text.
+        text: String,
+        /// What it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+    },
+    /// A JSON value.
+    Json(Value),
+    /// A published file, as [`FilePayload::to_value`] has it.
+    File(Value),
 }
 
 impl JobPayload {
@@ -138,8 +165,13 @@ impl JobPayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        serde_json::from_value(delivery.data.clone()).map_err(|e| {
+        Self::deserialize(&delivery.data).map_err(|e| {
             Error::bad_data(format!("delivery {} does not hold a job", delivery.id)).because(e.to_string())
         })
+    }
+
+    /// The `data` of its delivery.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
     }
 }

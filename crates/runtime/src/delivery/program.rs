@@ -17,6 +17,7 @@ use handover_file::disk;
 use handover_file::draft::{Draft, Written};
 use handover_file::read::RetainedPath;
 use jiff::civil::Date;
+use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
@@ -163,7 +164,7 @@ impl Attempt {
             self.ctx.may_read(payload).await?;
         }
         let output = program.output;
-        let config = self.app.with.clone().or_else(|| self.delivery.data.get("config").cloned());
+        let config = self.configuration();
         blocking_for(work.bytes(), move || {
             let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
             let (input, checked) = input.unzip();
@@ -211,6 +212,13 @@ impl Attempt {
             type_name: work.type_name.to_string().into(),
             date: work.date.to_string().into(),
             sequence: sequence.map(|s| format!("{s:03}")).unwrap_or_default().into(),
+            fields: match program.arguments().is_empty() {
+                true => Map::new(),
+                false => match self.configuration() {
+                    Some(Value::Object(fields)) => fields,
+                    _ => Map::new(),
+                },
+            },
         };
         let stdin = match (program.input, files.checked.take(), input_path) {
             (Input::Stdin, Some(file), _) => program::Input::File(file),
@@ -233,6 +241,23 @@ impl Attempt {
             grace: Duration::from_millis(SHUTDOWN_GRACE_MS),
             holder: self.ctx.process.holder.clone(),
         })
+    }
+
+    /// What the program is told by `{config}`: the app's `with:`, and over it, field by field, what somebody who submitted a
+    /// job asks for.
+    fn configuration(&self) -> Option<Value> {
+        let (data, with) = (&self.delivery.data, self.app.with.clone());
+        let asked = data.get("config").filter(|_| self.delivery.kind == Kind::Job);
+        if !self.is_submitted() {
+            return with.or_else(|| asked.cloned());
+        }
+        match (with, asked) {
+            (Some(Value::Object(mut fields)), Some(Value::Object(asked))) => {
+                fields.extend(asked.iter().map(|(key, value)| (key.clone(), value.clone())));
+                Some(Value::Object(fields))
+            }
+            (with, asked) => asked.cloned().or(with),
+        }
     }
 
     fn environment(&self, values: &Placeholders) -> Vec<(OsString, OsString)> {

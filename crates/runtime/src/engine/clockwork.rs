@@ -174,8 +174,17 @@ pub(crate) fn job_for(
 ) -> Result<NewDelivery> {
     let flows = routes.entry_flows(&app.name).to_vec();
     let type_name = app.type_name.clone().map_or_else(|| TypeName::new("output"), Ok)?;
-    let payload = JobPayload { type_name, date, flows, due, config: app.with.clone().unwrap_or_default() };
-    let data = serde_json::to_value(&payload).unwrap_or_default();
+    let payload = JobPayload {
+        type_name,
+        date,
+        flows,
+        due,
+        config: app.with.clone().unwrap_or_default(),
+        submitted: false,
+        input: None,
+        webhook: None,
+    };
+    let data = payload.to_value();
     Ok(NewDelivery {
         flow: payload.flows.first().cloned(),
         max_attempts: app.max_attempts(),

@@ -11,7 +11,7 @@ use crate::delivery::rows_of;
 use crate::engine::put_key;
 use crate::project::Project;
 use handover_core::manifest::SCHEMA_VERSION;
-use handover_core::{AppName, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text};
+use handover_core::{AppName, Checksum, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text};
 use handover_file::arrive::{self, Candidate, TakeLimits};
 use handover_file::draft::{Draft, Written};
 use handover_file::layout::{default_folder, highest_sequence, name_taken};
@@ -37,6 +37,8 @@ pub struct Put {
     pub date: Option<Date>,
     /// Its extension; without one, that of the file.
     pub ext: Option<String>,
+    /// The sequence in its name, which must be free; without one, the next.
+    pub sequence: Option<u32>,
 }
 
 /// A file that was put in.
@@ -58,6 +60,8 @@ pub struct Done {
     pub file_size: u64,
     /// Its rows, where they are counted.
     pub row_count: Option<u64>,
+    /// Its content.
+    pub checksum: Checksum,
 }
 
 /// Where it goes and what it is called, but for the sequence.
@@ -86,6 +90,32 @@ pub async fn put(project: &Project, holder: &HolderId, actor: &str, file: &Path,
     } else {
         read(project, file, &put, draft)?
     };
+    let date = put.date.unwrap_or(date);
+    let target = target(project, put, (hops, flows), date)?;
+    publish(project, actor, target, written).await
+}
+
+/// A draft for what is to be put in piece by piece, then with [`put_written`].
+///
+/// # Errors
+/// [`ErrorKind::Config`] where the apps, the flow or the folder will not do; those of making a file.
+pub fn draft(project: &Project, holder: &HolderId, put: &Put, ext: &str) -> Result<Draft> {
+    target(project, put.clone(), destination(project, put)?, today(project))?;
+    Ok(project.data.draft(holder, ext)?.counting(rows_of(ext)))
+}
+
+/// Puts in what was written into a [`draft`]; without a date in `put` it gets today's.
+///
+/// # Errors
+/// As [`put`], and [`ErrorKind::Exists`] where the name with the wanted sequence is taken.
+pub async fn put_written(project: &Project, actor: &str, put: Put, written: Written) -> Result<Done> {
+    let to = destination(project, &put)?;
+    let date = put.date.unwrap_or_else(|| today(project));
+    publish(project, actor, target(project, put, to, date)?, written).await
+}
+
+fn target(project: &Project, put: Put, to: (Vec<Hop>, Vec<String>), date: Date) -> Result<Target> {
+    let (hops, flows) = to;
     let folder = project
         .config
         .app(put.app.as_str())
@@ -94,10 +124,8 @@ pub async fn put(project: &Project, holder: &HolderId, actor: &str, file: &Path,
         let message = format!("the folder `{folder}` is kept for what is quarantined or archived");
         return Err(Error::config(message).hint("put it in as another app's output: --app"));
     }
-    let date = put.date.unwrap_or(date);
     let dir = project.data.folder(&folder, date);
-    let target = Target { folder: format!("{folder}/{date}"), dir, date, put, hops, flows };
-    publish(project, actor, target, written).await
+    Ok(Target { folder: format!("{folder}/{date}"), dir, date, put, hops, flows })
 }
 
 fn today(project: &Project) -> Date {
@@ -201,11 +229,13 @@ fn stream(mut source: impl io::Read, mut draft: Draft) -> Result<Written> {
 /// Publishes it under the first free name, and hands it over.
 async fn publish(project: &Project, actor: &str, target: Target, written: Written) -> Result<Done> {
     let dir = &target.dir;
-    let (mut floor, mut written) = (0, written);
+    let exactly = target.put.sequence;
+    let (mut floor, mut written) = (exactly.map_or(0, |sequence| sequence.saturating_sub(1)), written);
     loop {
         let reservation = reserve(project, &target, floor).await?;
         let ext = written.ext().to_owned();
-        if !name_taken(dir, &reservation.stem, &ext)? {
+        let right = exactly.is_none_or(|sequence| sequence == reservation.sequence);
+        if right && !name_taken(dir, &reservation.stem, &ext)? {
             let manifest = manifest(project, &target, &reservation, &written);
             let name = manifest.filename.clone();
             let request =
@@ -219,6 +249,10 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
             }
         }
         project.ledger.discard(&reservation, None).await?;
+        if let Some(sequence) = exactly {
+            let error = Error::new(ErrorKind::Exists, format!("the name with the sequence {sequence:03} is taken"));
+            return Err(error.on(&target.folder).hint("choose another, or leave it to Handover"));
+        }
         let put = &target.put;
         floor = highest_sequence(dir, &put.app, &put.type_name, target.date)?.max(reservation.sequence);
     }
@@ -286,5 +320,6 @@ async fn hand_on(
         flows: target.flows.clone(),
         file_size: manifest.file_size,
         row_count: manifest.row_count,
+        checksum: manifest.checksum,
     })
 }
