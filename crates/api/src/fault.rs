@@ -154,7 +154,7 @@ impl Fault {
             }
             Form::Problem => {
                 let problem = Problem {
-                    r#type: format!("/api/docs/errors#{code}"),
+                    r#type: format!("urn:handover:error:{code}"),
                     title: status.canonical_reason().unwrap_or("Error").to_owned(),
                     status: status.as_u16(),
                     detail: message,

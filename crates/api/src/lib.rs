@@ -33,6 +33,7 @@ mod server;
 mod state;
 mod submitter;
 mod transfer;
+mod upload;
 mod webhook;
 
-pub use server::Server;
+pub use server::{Bound, Server};

@@ -2,6 +2,7 @@
 //! fields of requests are refused.
 
 use handover_core::{Delivery, DeliveryId, Kind, Status};
+use handover_ledger::NewJob;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -131,6 +132,25 @@ pub(crate) struct JobLinks {
     pub(crate) cancel: String,
 }
 
+impl JobLinks {
+    fn to(id: DeliveryId, version: &str) -> Self {
+        let path = format!("/api/{version}/jobs/{id}");
+        Self {
+            results: format!("{path}/results"),
+            events: format!("{path}/events"),
+            explain: format!("{path}/explain"),
+            cancel: format!("{path}/cancel"),
+            r#self: path,
+        }
+    }
+}
+
+/// The configuration in a job's row.
+fn config_in(data: &Value) -> Value {
+    let config = data.get("config").filter(|config| config.is_object());
+    config.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()))
+}
+
 /// A job.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Job {
@@ -197,14 +217,13 @@ impl Job {
                 Some(JobError { code: code.unwrap_or("FAILED").to_owned(), message: message.clone() })
             }
         };
-        let path = format!("/api/{version}/jobs/{}", delivery.id);
         Self {
             id: delivery.id,
             app: delivery.target_app.clone().unwrap_or_default(),
             status,
             cancelling: cancelling && matches!(status, JobStatus::Pending | JobStatus::Processing),
             archived: delivery.status == Status::Archived,
-            config: delivery.data.get("config").cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+            config: config_in(&delivery.data),
             created_at: delivery.created_at,
             updated_at: delivery.updated_at,
             run_at: delivery.run_at,
@@ -215,14 +234,40 @@ impl Job {
             priority: delivery.priority,
             replay_of: delivery.replay_of,
             error,
-            links: JobLinks {
-                results: format!("{path}/results"),
-                events: format!("{path}/events"),
-                explain: format!("{path}/explain"),
-                cancel: format!("{path}/cancel"),
-                r#self: path,
-            },
+            links: JobLinks::to(delivery.id, version),
         }
+    }
+
+    /// The job that a submission asks for, without its number yet.
+    pub(crate) fn submitted(job: &NewJob, version: &str) -> Self {
+        let new = &job.delivery;
+        Self {
+            id: DeliveryId(0),
+            app: new.target_app.clone().unwrap_or_default(),
+            status: JobStatus::Pending,
+            cancelling: false,
+            archived: false,
+            config: config_in(&new.data),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            run_at: new.run_at.unwrap_or_default(),
+            ended_at: None,
+            created_by: Some(job.caller.clone()),
+            attempts: 0,
+            max_attempts: new.max_attempts,
+            priority: new.priority,
+            replay_of: None,
+            error: None,
+            links: JobLinks::to(DeliveryId(0), version),
+        }
+    }
+
+    /// Gives it its number, and the time when it was handed over.
+    pub(crate) fn is(&mut self, id: DeliveryId, at: Timestamp, version: &str) {
+        self.id = id;
+        self.links = JobLinks::to(id, version);
+        (self.created_at, self.updated_at) = (at, at);
+        self.run_at = self.run_at.max(at);
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -58,6 +58,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
         flow: args.flow,
         date: args.date,
         ext: args.ext,
+        sequence: None,
     };
     let done = block_on(put::put(&project, lock.holder(), &actor(), &args.file, what))??;
     drop(lock);

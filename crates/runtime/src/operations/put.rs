@@ -11,7 +11,9 @@ use crate::delivery::rows_of;
 use crate::engine::put_key;
 use crate::project::Project;
 use handover_core::manifest::SCHEMA_VERSION;
-use handover_core::{AppName, Checksum, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text};
+use handover_core::{
+    AppName, Checksum, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text,
+};
 use handover_file::arrive::{self, Candidate, TakeLimits};
 use handover_file::draft::{Draft, Written};
 use handover_file::layout::{default_folder, highest_sequence, name_taken};
@@ -250,7 +252,8 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
         }
         project.ledger.discard(&reservation, None).await?;
         if let Some(sequence) = exactly {
-            let error = Error::new(ErrorKind::Exists, format!("the name with the sequence {sequence:03} is taken"));
+            let error =
+                Error::new(ErrorKind::Exists, format!("the name with the sequence {sequence:03} is taken"));
             return Err(error.on(&target.folder).hint("choose another, or leave it to Handover"));
         }
         let put = &target.put;

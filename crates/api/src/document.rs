@@ -1,0 +1,196 @@
+//! The OpenAPI document, made from the routes, and what shows it: `/api/openapi.json`, `/api/docs`.
+//!
+//! What the handlers say is completed here: names of operations that are unique, both forms of errors, who must show a key, and in
+//! v2 one operation for each app of a configuration, whose body is the app's own schema.
+
+use crate::fault::{Fault, PROBLEM_JSON};
+use crate::model::{ErrorEnvelope, Job, Problem};
+use crate::routes;
+use crate::state::Api;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use handover_core::{Error, Result};
+use handover_runtime::config::{Config, Runs};
+use handover_runtime::operations::jobs::Contracts;
+use http::header;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use utoipa::OpenApi as _;
+use utoipa_swagger_ui::Config as SwaggerConfig;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(Problem, ErrorEnvelope, Job)))]
+struct Base;
+
+/// The document; with a configuration, that of its API.
+///
+/// # Errors
+/// Where the schemas of the configuration's apps will not do.
+pub fn document(config: Option<&Config>) -> Result<Value> {
+    let mut made = Base::openapi();
+    made.merge(routes::all().into_openapi());
+    let text = made.to_json().map_err(|e| Error::internal("the OpenAPI document").because(e.to_string()))?;
+    let mut document: Value =
+        serde_json::from_str(&text).map_err(|e| Error::internal("the OpenAPI document").because(e.to_string()))?;
+    document["info"] = json!({
+        "title": "Handover",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Apps as services: jobs are submitted, followed, cancelled and replayed, their results fetched; records are pushed and pulled; files are uploaded and downloaded.",
+        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+    });
+    document["servers"] = json!([{ "url": "/", "description": "This server" }]);
+    document["tags"] = json!([
+        { "name": "jobs", "description": "What an app is asked to do" },
+        { "name": "apps", "description": "The apps of the configuration" },
+        { "name": "staging", "description": "Records" },
+        { "name": "files", "description": "Files with their manifests" },
+        { "name": "deliveries", "description": "Whatever was handed over: files, records, jobs" },
+        { "name": "system", "description": "Whether the process works" },
+    ]);
+    document["components"]["securitySchemes"] = json!({
+        "key": { "type": "http", "scheme": "bearer", "description": "An API key: `handover keys create`" },
+        "header": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same, in a header of its own" },
+    });
+    document["security"] = json!([{ "key": [] }, { "header": [] }]);
+    complete_paths(&mut document);
+    if let Some(config) = config {
+        add_apps(&mut document, config)?;
+    }
+    Ok(document)
+}
+
+/// The document as it is served.
+///
+/// # Errors
+/// As [`document`].
+pub fn bytes(config: &Config) -> Result<Vec<u8>> {
+    serde_json::to_vec(&document(Some(config))?).map_err(|e| Error::internal("the OpenAPI document").because(e))
+}
+
+fn complete_paths(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    let renamed = std::mem::take(paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item));
+    *paths = renamed.collect();
+    for (path, item) in paths.iter_mut() {
+        let version = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next()).map(str::to_owned);
+        let resource = path.split('/').nth(3).unwrap_or_default().to_owned();
+        let Some(operations) = item.as_object_mut() else { continue };
+        for operation in operations.values_mut().filter(|one| one.is_object()) {
+            if let Some(version) = &version {
+                let id = operation["operationId"].as_str().unwrap_or_default();
+                operation["operationId"] = json!(format!("{version}_{resource}_{id}"));
+            }
+            let is_v2 = version.as_deref() == Some("v2");
+            if let Some(responses) = operation["responses"].as_object_mut() {
+                if version.is_some() && !responses.contains_key("503") {
+                    responses.insert("503".to_owned(), error_response("Not now: Retry-After says when"));
+                }
+                for (status, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+                    complete_error(status, response, is_v2);
+                }
+            }
+        }
+    }
+}
+
+fn error_response(description: &str) -> Value {
+    json!({ "description": description, "content": { "application/json": { "schema": { "$ref": "#/components/schemas/ErrorEnvelope" } } } })
+}
+
+/// An error has two forms: v2 gives problem details, v1 gives them to who accepts them.
+fn complete_error(status: &str, response: &mut Value, is_v2: bool) {
+    if response["description"].as_str().unwrap_or_default().is_empty() {
+        response["description"] = json!(match status {
+            "400" => "The request is not one",
+            "401" => "Show an API key",
+            "403" => "This key may not do that",
+            "404" => "It is not there",
+            "408" => "The body did not come in time",
+            "409" => "It does not stand so that this could be done",
+            "413" => "The body is too large",
+            "415" => "A body of this type is not taken",
+            "416" => "The part is not there",
+            "422" => "A field will not do",
+            "429" => "Too many requests: Retry-After says when",
+            "503" => "Not now: Retry-After says when",
+            _ => "An error",
+        });
+    }
+    let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+    let content = response["content"].as_object_mut();
+    let mut content = content.map(std::mem::take).unwrap_or_else(Map::new);
+    if is_v2 {
+        content.clear();
+    }
+    content.insert(PROBLEM_JSON.to_owned(), problem);
+    response["content"] = Value::Object(content);
+}
+
+/// One operation for each app that takes jobs: its body is the app's own schema.
+fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
+    let contracts = Contracts::new(config)?;
+    let mut responses = document["paths"]["/api/v2/jobs"]["post"]["responses"].clone();
+    if let Some(responses) = responses.as_object_mut() {
+        responses.remove("404");
+    }
+    for app in &config.apps {
+        if matches!(app.runs, Runs::Service { .. }) || app.is_source() {
+            continue;
+        }
+        let name = app.name.as_str();
+        let schema = contracts.schema(name).cloned();
+        let mut schema = schema.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": app.program().is_some() }));
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("$id");
+        }
+        let summary = app.description.clone().unwrap_or_else(|| format!("Submits a job of {name}"));
+        document["paths"][format!("/api/v2/apps/{name}/jobs")] = json!({ "post": {
+            "tags": ["jobs"],
+            "operationId": format!("v2_apps_{}_submit", name.replace('-', "_")),
+            "summary": summary,
+            "parameters": [
+                { "name": "Idempotency-Key", "in": "header", "required": app.job.key_required, "schema": { "type": "string", "minLength": 1, "maxLength": 255 } },
+                { "name": "Prefer", "in": "header", "required": false, "schema": { "type": "string" } },
+                { "name": "input_file", "in": "query", "required": false, "description": "A published file that is its input", "schema": { "type": "string" } },
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": schema } } },
+            "responses": responses,
+        } });
+    }
+    Ok(())
+}
+
+/// What shows the document.
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/api/openapi.json", get(serve_document))
+        .route("/api/docs", get(|| async { Redirect::permanent("/api/docs/") }))
+        .route("/api/docs/", get(|| serve_page(Path(String::new()))))
+        .route("/api/docs/{*page}", get(serve_page))
+}
+
+async fn serve_document(State(api): State<Api>) -> Response {
+    let bytes = api.current().document.clone();
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], Body::from(bytes)).into_response()
+}
+
+/// A file of Swagger UI, from within the binary.
+async fn serve_page(Path(page): Path<String>) -> std::result::Result<Response, Fault> {
+    let config = Arc::new(SwaggerConfig::from("/api/openapi.json"));
+    match utoipa_swagger_ui::serve(&page, config) {
+        Ok(Some(file)) => {
+            let security = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+            let headers = [
+                (header::CONTENT_TYPE, file.content_type),
+                (header::CONTENT_SECURITY_POLICY, security.to_owned()),
+                (header::CACHE_CONTROL, "no-cache".to_owned()),
+            ];
+            Ok((headers, file.bytes.to_vec()).into_response())
+        }
+        Ok(None) => Err(Fault::not_found("there is no such page")),
+        Err(e) => Err(Fault::internal(e.to_string())),
+    }
+}

@@ -1,0 +1,89 @@
+//! The apps, as they are declared, and how each stands.
+
+use crate::auth::{Caller, Scope};
+use crate::fault::Fault;
+use crate::model::{AppList, AppStatusView, AppView, ErrorEnvelope};
+use crate::state::{Api, Current};
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use handover_core::Status;
+use handover_runtime::config::{App, BuiltIn, Mode, Runs};
+
+/// The apps that this key is for, in the order of the configuration.
+#[utoipa::path(get, path = "/apps", tag = "apps", responses(
+    (status = 200, body = AppList),
+    (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)
+))]
+pub(crate) async fn list(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Fault> {
+    if !caller.may(Scope::Submit) {
+        caller.require(Scope::Read)?;
+    }
+    let current = api.current();
+    let apps = current.project.config.apps.iter().filter(|app| caller.is_for(app.name.as_str()));
+    Ok(Json(AppList { apps: apps.map(|app| view(&current, app)).collect() }))
+}
+
+fn view(current: &Current, app: &App) -> AppView {
+    let (runs, takes_jobs) = match &app.runs {
+        Runs::BuiltIn(BuiltIn::Importer(_)) => ("built-in", false),
+        Runs::BuiltIn(_) => ("built-in", true),
+        Runs::Program(program) if program.mode == Mode::Stream => ("stream", true),
+        Runs::Program(_) => ("program", true),
+        Runs::Service { .. } => ("service", false),
+    };
+    AppView {
+        name: app.name.to_string(),
+        runs: runs.to_owned(),
+        description: app.description.clone(),
+        icon: app.icon.clone(),
+        workers: app.workers,
+        takes_jobs,
+        config_schema: current.contracts.schema(app.name.as_str()).cloned(),
+        input: app.job.input.clone(),
+        output: app.job.output.clone(),
+        idempotency_key_required: app.job.key_required,
+        next_run: app.schedule.as_ref().and_then(|schedule| schedule.next_after(current.project.clock.now())),
+    }
+}
+
+/// How an app stands: how many wait for it, are being worked on, are done.
+#[utoipa::path(get, path = "/apps/{app}/status", tag = "apps",
+    params(("app" = String, Path, description = "The app's name")),
+    responses(
+        (status = 200, body = AppStatusView), (status = 400, body = ErrorEnvelope),
+        (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope),
+        (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)
+    )
+)]
+pub(crate) async fn status(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+) -> Result<Json<AppStatusView>, Fault> {
+    caller.require(Scope::Read)?;
+    let current = api.current();
+    require(&current, &app)?;
+    caller.require_app(&app)?;
+    let ledger = current.ledger();
+    let counts = ledger.counts().await?;
+    let sum = |status| counts.iter().filter(|c| c.app == app && c.status == status).map(|c| c.count).sum();
+    let paused = ledger.paused().await?.into_iter().find(|pause| pause.app == app);
+    Ok(Json(AppStatusView {
+        pending: sum(Status::Pending),
+        processing: sum(Status::Processing),
+        completed: sum(Status::Completed),
+        failed: sum(Status::Failed),
+        archived: sum(Status::Archived),
+        paused_since: paused.map(|pause| pause.since),
+        oldest_pending: ledger.oldest_pending(&app).await?,
+        app,
+    }))
+}
+
+/// Fails with 404 where the configuration declares no such app; the nearest name is said.
+pub(crate) fn require(current: &Current, app: &str) -> Result<(), Fault> {
+    current.project.config.require_app(app).map(drop).map_err(|error| {
+        let hint = error.hint_text().unwrap_or_default();
+        Fault::not_found(format!("there is no app {app:?}: {hint}").trim_end_matches([':', ' ']).to_owned())
+    })
+}

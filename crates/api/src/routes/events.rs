@@ -1,0 +1,197 @@
+//! What happens to a job, as it happens: Server-Sent Events.
+//!
+//! Events: `state` for each move of the ledger, `progress` for each line that the program says, `cancelling` when its end was
+//! asked for, and `end` with the job, after which the stream ends. An event's id says how many moves and lines the client has
+//! had; with it as `Last-Event-ID` a stream goes on without a gap, from whatever process. A line that begins with `:` keeps the
+//! connection alive. When the process ends the stream ends without `end`, and the client comes back.
+
+use super::Version;
+use super::jobs::{summary, visible};
+use crate::auth::Caller;
+use crate::body::Id;
+use crate::fault::Fault;
+use crate::hub::Follow;
+use crate::model::{ErrorEnvelope, Job};
+use crate::state::Api;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use handover_core::{DeliveryId, Status};
+use handover_ledger::{Jobs as _, Ledger};
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The connection is kept alive so often.
+const ALIVE: Duration = Duration::from_secs(15);
+/// So many lines are read at once.
+const LINES: usize = 200;
+
+/// Follows a job until it has ended.
+#[utoipa::path(get, path = "/jobs/{id}/events", tag = "jobs",
+    params(
+        ("id" = i64, Path, description = "The job's number"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Where a stream before ended")
+    ),
+    responses(
+        (status = 200, description = "Events: state, progress, cancelling, end", content_type = "text/event-stream", body = String),
+        (status = 400, body = ErrorEnvelope), (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope),
+        (status = 404, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope),
+        (status = 503, description = "There are as many streams as are taken", body = ErrorEnvelope)
+    )
+)]
+pub(crate) async fn follow(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Version(version): Version,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    visible(&api, &caller, id).await?;
+    let room = api.streams.clone().try_acquire_owned().map_err(|_| {
+        Fault::unavailable("TOO_MANY_STREAMS", "there are as many streams of events as this server takes", Duration::from_secs(5))
+    })?;
+    let at = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Cursor::read).unwrap_or_default();
+    let ledger = api.current().project.ledger.clone();
+    let stream = Stream {
+        follow: api.hub.follow(id),
+        draining: api.draining.clone(),
+        ledger,
+        id,
+        version,
+        at,
+        told_cancelling: false,
+        over: false,
+        greeted: false,
+        _room: room,
+    };
+    let body = Body::from_stream(futures_util::stream::unfold(stream, |mut stream| async move {
+        let text = stream.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(text)), stream))
+    }));
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers are asked not to.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// How many moves and lines a client has had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Cursor {
+    moves: usize,
+    lines: u64,
+}
+
+impl Cursor {
+    fn read(text: &str) -> Option<Self> {
+        let (moves, lines) = text.trim().split_once('.')?;
+        Some(Self { moves: moves.parse().ok()?, lines: lines.parse().ok()? })
+    }
+
+    fn event(self, name: &str, data: &Value) -> String {
+        // JSON has no line ends of its own, so that one `data:` line holds it.
+        format!("id: {}.{}\nevent: {name}\ndata: {data}\n\n", self.moves, self.lines)
+    }
+}
+
+struct Stream {
+    follow: Follow,
+    draining: tokio::sync::watch::Receiver<bool>,
+    ledger: Arc<dyn Ledger>,
+    id: DeliveryId,
+    version: &'static str,
+    at: Cursor,
+    told_cancelling: bool,
+    over: bool,
+    greeted: bool,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    /// The next events; none at the end.
+    async fn next(&mut self) -> Option<String> {
+        if self.over {
+            return None;
+        }
+        if !self.greeted {
+            self.greeted = true;
+            return Some("retry: 1000\n\n".to_owned());
+        }
+        loop {
+            let standing = tokio::select! {
+                standing = self.follow.next() => standing?,
+                () = tokio::time::sleep(ALIVE) => return Some(":\n\n".to_owned()),
+                _ = self.draining.wait_for(|drains| *drains) => return None,
+            };
+            let ended = !matches!(standing.status, Status::Pending | Status::Processing);
+            match self.news(standing.cancelling, ended).await {
+                Ok(text) if text.is_empty() => {}
+                Ok(text) => return Some(text),
+                Err(e) => {
+                    tracing::warn!(delivery = self.id.0, "cannot follow job {}: {e}; its stream ends", self.id);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What has happened since the last time.
+    async fn news(&mut self, cancelling: bool, ended: bool) -> handover_core::Result<String> {
+        let mut text = String::new();
+        let moves = self.ledger.audit(self.id).await?;
+        // Lines first: what a program said came before its end.
+        loop {
+            let lines = self.ledger.progress(self.id, self.at.lines, LINES).await?;
+            let whole = lines.len() < LINES;
+            for line in lines {
+                self.at.lines = line.seq;
+                let said: Value = serde_json::from_str(&line.line).ok().filter(Value::is_object).unwrap_or(Value::Null);
+                let mut data = json!({ "seq": line.seq, "at": line.at, "line": line.line });
+                if !said.is_null() {
+                    data["json"] = said;
+                }
+                text.push_str(&self.at.event("progress", &data));
+            }
+            if whole {
+                break;
+            }
+        }
+        for one in moves.iter().skip(self.at.moves) {
+            self.at.moves += 1;
+            let data = json!({ "at": one.at, "from": one.from, "status": one.to, "by": one.actor, "note": one.note });
+            text.push_str(&self.at.event("state", &data));
+        }
+        if cancelling && !self.told_cancelling {
+            self.told_cancelling = true;
+            text.push_str(&self.at.event("cancelling", &json!({ "id": self.id })));
+        }
+        if ended && let Some(delivery) = self.ledger.get(self.id).await? {
+            let job = Job::of(&delivery, false, self.version);
+            if job.has_ended() {
+                self.over = true;
+                text.push_str(&self.at.event("end", &summary(&job)));
+            }
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let at = Cursor { moves: 3, lines: 12 };
+        assert_eq!(at.event("state", &json!({"a": "x\ny"})), "id: 3.12\nevent: state\ndata: {\"a\":\"x\\ny\"}\n\n");
+        assert_eq!(Cursor::read("3.12"), Some(at));
+        assert_eq!(Cursor::read("3"), None);
+        assert_eq!(Cursor::read("-1.x"), None);
+    }
+}
