@@ -81,3 +81,5 @@ pub const ARCHIVE_BATCH: usize = 1_000;
 pub const PROGRESS_LINES_MAX: u64 = 1_000;
 /// The longest line of progress that is kept.
 pub const PROGRESS_LINE_MAX_BYTES: usize = 4 * 1024;
+/// How often somebody is told of an ended job before it is given up.
+pub const WEBHOOK_ATTEMPTS: u32 = 12;
