@@ -31,6 +31,6 @@ pub use delivery::{Delivery, NewDelivery};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use id::{DeliveryId, HolderId, LeaseToken};
 pub use manifest::{Checksum, Manifest};
-pub use name::{AppName, FileName, TypeName};
+pub use name::{AppName, FileName, TypeName, WEBHOOK_APP};
 pub use rows::CountRows;
 pub use state::{Kind, Status};

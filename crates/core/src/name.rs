@@ -14,6 +14,9 @@ use std::str::FromStr;
 /// The ending of a manifest's name.
 pub const MANIFEST_SUFFIX: &str = ".meta.json";
 
+/// The app that tells others of ended jobs. Its name is reserved: no app of a configuration has it.
+pub const WEBHOOK_APP: &str = "handover-webhook";
+
 fn check_word(what: &str, text: &str) -> Result<()> {
     let fine = !text.is_empty()
         && text.len() <= NAME_MAX_BYTES

@@ -423,6 +423,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// Is this.
     pub kind: Option<Kind>,
+    /// Its row was made by this one: of a job, whoever asked for it. With the kind job a page is cheap however many others there are.
+    pub by: Option<String>,
     /// Belongs to this flow.
     pub flow: Option<String>,
     /// Was handed over at or after this time.

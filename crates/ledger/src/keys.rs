@@ -1,7 +1,7 @@
 //! API keys: who may ask over the network, and for what. The secret itself is never here, only its digest.
 
 use async_trait::async_trait;
-use handover_core::Result;
+use handover_core::{Error, ErrorKind, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,26 +40,27 @@ pub struct ApiKey {
 #[async_trait]
 pub trait Keys: Send + Sync {
     /// Adds a key. Fails with `Exists` where there is one of this id.
-    async fn add_key(&self, key: ApiKey) -> Result<()> {
-        let _ = (key,);
-        Err(handover_core::Error::internal("this backend has no jobs yet"))
-    }
+    async fn add_key(&self, key: ApiKey) -> Result<()>;
 
     /// All keys, revoked and expired ones too, oldest first.
-    async fn keys(&self) -> Result<Vec<ApiKey>> {
-        Err(handover_core::Error::internal("this backend has no jobs yet"))
-    }
+    async fn keys(&self) -> Result<Vec<ApiKey>>;
 
     /// Takes the worth from a key, from `at` on; an earlier time that was said stands. `replaced_by` is kept where given. Fails
     /// with `NotFound` where there is no such key.
-    async fn revoke_key(&self, id: &str, at: Timestamp, replaced_by: Option<String>) -> Result<()> {
-        let _ = (id, at, replaced_by);
-        Err(handover_core::Error::internal("this backend has no jobs yet"))
-    }
+    async fn revoke_key(&self, id: &str, at: Timestamp, replaced_by: Option<String>) -> Result<()>;
 
     /// Notes when keys were last used; a later time that was noted stands. Ids that are not there are passed over.
-    async fn used_keys(&self, used: Vec<(String, Timestamp)>) -> Result<()> {
-        let _ = (used,);
-        Err(handover_core::Error::internal("this backend has no jobs yet"))
-    }
+    async fn used_keys(&self, used: Vec<(String, Timestamp)>) -> Result<()>;
+}
+
+/// The error for a key whose id is taken.
+pub(crate) fn exists(id: &str) -> Error {
+    Error::new(ErrorKind::Exists, "there is a key of this id already")
+        .on(id)
+        .hint("make another: ids are random, and none is given twice")
+}
+
+/// The error for a key that is not there.
+pub(crate) fn no_such_key(id: &str) -> Error {
+    Error::not_found("there is no such key").on(id).hint("`handover keys list` shows the keys")
 }

@@ -30,5 +30,7 @@ pub use api::{
     NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;
-pub use jobs::{Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted};
+pub use jobs::{
+    CANCELLED, Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted,
+};
 pub use keys::{ApiKey, Keys};

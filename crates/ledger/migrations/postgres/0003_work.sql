@@ -410,7 +410,7 @@ BEGIN
     RETURN coalesce(v_done, '{}');
 END $f$;
 
--- Gives work back untouched, without using up an attempt. Returns what it gave back.
+-- Gives work back untouched, without using up an attempt. Returns what it gave back. What was asked to end has failed (0011).
 CREATE FUNCTION integration._release_{table}(
     p_token text, p_ids bigint[], p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
 ) RETURNS bigint[] LANGUAGE plpgsql
@@ -432,16 +432,16 @@ BEGIN
         UPDATE integration.{table}_live SET status = 'pending', attempts = greatest(attempts - 1, 0), lease_token = NULL,
             leased_by = NULL, lease_until = NULL, updated_at = v_now
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
-        RETURNING id, target_app, kind),
+        RETURNING id, target_app, kind, status, last_error),
     counted AS (
         INSERT INTO integration.tally
-        SELECT coalesce(target_app, ''), kind, s.status, s.sign * count(*) FROM done,
-            (VALUES ('processing', -1), ('pending', 1)) AS s (status, sign) GROUP BY 1, 2, 3, s.sign),
+        SELECT coalesce(target_app, ''), kind, s.status, sum(s.sign) FROM done,
+            LATERAL (VALUES ('processing', -1), (done.status, 1)) AS s (status, sign) GROUP BY 1, 2, 3),
     audited AS (
-        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status)
+        INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
         SELECT v_now, coalesce((SELECT min(leased_by) FROM held), 'handover'), integration._sparse(array_agg(id), min(id), max(id)),
-            int8range(min(id), max(id), '[]'), 'processing', 'pending'
-        FROM done HAVING count(*) > 0)
+            int8range(min(id), max(id), '[]'), 'processing', status, CASE status WHEN 'failed' THEN last_error END
+        FROM done GROUP BY status, CASE status WHEN 'failed' THEN last_error END)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
     IF p_notify AND v_done IS NOT NULL THEN
         PERFORM pg_notify('handover', v_app);
@@ -523,14 +523,16 @@ END $f$;
 
 -- Hands over. Every array has one element for each delivery, or is null where all have the usual. Without a target a
 -- delivery is born completed; with an error it is born failed. One whose number (p_given) or dedup key is known is a
--- duplicate: `ids` has the known number, and `fresh` says which are new.
+-- duplicate: `ids` has the known number, and `fresh` says which are new. p_ids are numbers that were set aside just now, and
+-- p_callers who asks for each, where it is not p_actor for all.
 CREATE FUNCTION integration._push_{table}(
     p_actor text, p_sources text[], p_targets text[], p_data json[], p_kinds text[] DEFAULT NULL,
     p_flows text[] DEFAULT NULL, p_priorities integer[] DEFAULT NULL, p_run_at timestamptz[] DEFAULT NULL,
     p_max_attempts bigint[] DEFAULT NULL, p_dedup_keys text[] DEFAULT NULL, p_order_keys text[] DEFAULT NULL,
     p_parents bigint[] DEFAULT NULL, p_replay_of bigint[] DEFAULT NULL, p_traces text[] DEFAULT NULL,
     p_given bigint[] DEFAULT NULL, p_errors text[] DEFAULT NULL, p_now timestamptz DEFAULT NULL,
-    p_notify boolean DEFAULT true, OUT ids bigint[], OUT fresh boolean[]
+    p_notify boolean DEFAULT true, p_ids bigint[] DEFAULT NULL, p_callers text[] DEFAULT NULL,
+    OUT ids bigint[], OUT fresh boolean[]
 ) LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $f$
@@ -554,15 +556,16 @@ BEGIN
             ON coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
             ORDER BY k.id FOR KEY SHARE OF k;
     END IF;
-    ids := CASE WHEN p_given IS NULL THEN integration._next_ids(v_count)
+    ids := CASE WHEN p_ids IS NOT NULL THEN p_ids
+                WHEN p_given IS NULL THEN integration._next_ids(v_count)
                 ELSE ARRAY(SELECT coalesce(g, nextval('integration.delivery_ids'))
                            FROM unnest(p_given, p_sources) WITH ORDINALITY AS u (g, s, at) ORDER BY at) END;
     WITH given AS (
         SELECT u.*, CASE WHEN u.error IS NOT NULL THEN 'failed' WHEN u.target IS NULL THEN 'completed' ELSE 'pending' END AS status
         FROM unnest(ids, p_sources, p_targets, p_data, p_kinds, p_flows, p_priorities, p_run_at, p_max_attempts,
-                    p_dedup_keys, p_order_keys, p_parents, p_replay_of, p_traces, p_errors) WITH ORDINALITY
+                    p_dedup_keys, p_order_keys, p_parents, p_replay_of, p_traces, p_errors, p_callers) WITH ORDINALITY
                 AS u (id, source, target, data, kind, flow, priority, run_at, max_attempts, dedup, order_key, parent, replay,
-                      trace, error, at)
+                      trace, error, caller, at)
         WHERE NOT v_keyed OR (
             (p_given IS NULL OR p_given[u.at] IS NULL
              -- A LIMIT, or the planner may read the whole archive into a hash table.
@@ -579,12 +582,12 @@ BEGIN
             updated_at, created_by, flow, priority, run_at, max_attempts, dedup_key, order_key, parent_id, replay_of,
             last_error, trace)
         SELECT id, source, target, data, status, v_now, CASE WHEN status <> 'pending' THEN v_now END,
-            coalesce(kind, CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END), v_now, p_actor, flow,
-            coalesce(priority, 0), coalesce(run_at, v_now), coalesce(max_attempts, 4), dedup, order_key, parent, replay,
+            coalesce(kind, CASE '{table}' WHEN 'data_staging' THEN 'record' ELSE 'file' END), v_now,
+            coalesce(caller, p_actor), flow, coalesce(priority, 0), coalesce(run_at, v_now), coalesce(max_attempts, 4), dedup, order_key, parent, replay,
             error, trace
         FROM given
         ON CONFLICT DO NOTHING
-        RETURNING id, source_app, target_app, kind, status, last_error),
+        RETURNING id, source_app, target_app, kind, status, last_error, created_by),
     counted AS (
         INSERT INTO integration.tally
         SELECT coalesce(target_app, ''), kind, status, count(*) FROM done GROUP BY 1, 2, 3),
@@ -593,8 +596,8 @@ BEGIN
         FROM (SELECT source_app, kind, count(*) AS n FROM done GROUP BY 1, 2) AS c, (VALUES ('pushed'), ('live')) AS w (what)),
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
-        SELECT v_now, p_actor, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
-        FROM done GROUP BY status, last_error)
+        SELECT v_now, created_by, integration._sparse(array_agg(id), min(id), max(id)), int8range(min(id), max(id), '[]'), NULL, status, last_error
+        FROM done GROUP BY created_by, status, last_error)
     SELECT array_agg(id), array_agg(DISTINCT target_app) FILTER (WHERE status = 'pending') INTO v_new, v_apps FROM done;
     IF cardinality(v_new) = v_count THEN
         fresh := array_fill(true, ARRAY[v_count::integer]);

@@ -8,8 +8,10 @@ use super::row::{bounded, count, get, kept, time as time_of};
 use super::tx::{Tx, in_transaction, number, numbers, text, texts, time, times};
 use crate::api::{Completion, Failed, Failure, Held, Queue, Verdict};
 use crate::backoff::delay;
+use crate::jobs::{cancelled_by, cancelled_result};
 use handover_core::{DeliveryId, LeaseToken, NewDelivery, Result, Status};
 use jiff::Timestamp;
+use std::borrow::Cow;
 use tokio_postgres::types::Type;
 
 pub(super) async fn complete(tx: &mut Tx<'_>, completion: &Completion) -> Attempt<Vec<DeliveryId>> {
@@ -94,6 +96,8 @@ pub(super) struct Standing {
     snoozes: u32,
     pub(super) actor: String,
     now: Timestamp,
+    /// Who asked for its end.
+    asked_by: Option<String>,
 }
 
 /// What the token holds of these, locked to the transaction's end.
@@ -104,8 +108,9 @@ pub(super) async fn standing(
     ids: &[i64],
 ) -> Attempt<Vec<Standing>> {
     let call = format!(
-        "SELECT id, attempts, max_attempts, snoozes, coalesce(leased_by, 'handover'), coalesce($3, clock_timestamp()) \
-         FROM integration._held_{}($1, $2, true)",
+        "SELECT id, attempts, max_attempts, snoozes, coalesce(leased_by, 'handover'), coalesce($3, clock_timestamp()), \
+         (SELECT by FROM integration.cancellations AS c WHERE c.delivery_id = h.id) \
+         FROM integration._held_{}($1, $2, true) AS h",
         queue.named()
     );
     let now = tx.ledger().now();
@@ -119,6 +124,7 @@ pub(super) async fn standing(
                 snoozes: count(row, 3)?,
                 actor: get(row, 4)?,
                 now: time_of(row, 5)?,
+                asked_by: get(row, 6)?,
             })
         })
         .collect()
@@ -132,10 +138,29 @@ pub(super) struct Fails<'a> {
     pub(super) result: Option<&'a serde_json::Value>,
 }
 
+impl Fails<'_> {
+    /// Who asked for the end that this is.
+    fn asked_by(&self) -> Option<&str> {
+        self.standing.asked_by.as_deref().filter(|_| self.verdict != Verdict::Final)
+    }
+
+    fn error(&self) -> String {
+        self.asked_by().map_or_else(|| bounded(self.error), cancelled_by)
+    }
+
+    fn result(&self) -> Option<Cow<'_, serde_json::Value>> {
+        match self.asked_by() {
+            Some(_) => Some(Cow::Owned(cancelled_result(self.result))),
+            None => self.result.map(Cow::Borrowed),
+        }
+    }
+}
+
 /// Where a failure leads: the counts as they then are, and when it is tried again, if it is.
 fn leads_to(fails: &Fails<'_>) -> (u32, u32, Option<Timestamp>) {
     let Standing { id, attempts, max_attempts, snoozes, now, .. } = *fails.standing;
     let (attempts, snoozes, wait) = match fails.verdict {
+        _ if fails.asked_by().is_some() => (attempts, snoozes, None),
         Verdict::Final => (attempts, snoozes, None),
         Verdict::Retry if attempts >= max_attempts => (attempts, snoozes, None),
         Verdict::Retry => (attempts, snoozes, Some(delay(id, attempts))),
@@ -163,8 +188,9 @@ pub(super) async fn fail_all(
     let run_at: Vec<Option<Timestamp>> = failed.iter().map(|one| one.run_at).collect();
     let attempts: Vec<i64> = led.iter().map(|(attempts, ..)| i64::from(*attempts)).collect();
     let snoozes: Vec<i64> = led.iter().map(|(_, snoozes, _)| i64::from(*snoozes)).collect();
-    let errors: Vec<String> = all.iter().map(|one| bounded(one.error)).collect();
-    let results = results(all.iter().map(|one| one.result));
+    let errors: Vec<String> = all.iter().map(Fails::error).collect();
+    let came_to: Vec<_> = all.iter().map(Fails::result).collect();
+    let results = results(came_to.iter().map(Option::as_deref));
     let call =
         format!("SELECT integration._fail_{}($1, $2, $3, $4, $5, $6, $7, $8, $9, false)", queue.named());
     let values = [

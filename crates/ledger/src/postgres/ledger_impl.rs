@@ -336,7 +336,3 @@ impl Ledger for PostgresLedger {
 fn committed(point: &'static str) {
     let _ = fault::point(point);
 }
-
-impl crate::Jobs for PostgresLedger {}
-
-impl crate::Keys for PostgresLedger {}

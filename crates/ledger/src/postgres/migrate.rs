@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     8 "0008_views",
     9 "0009_files",
     10 "0010_lanes",
+    11 "0011_jobs",
 ];
 
 /// The lock of all migrators: "HANDOVER" in ASCII.

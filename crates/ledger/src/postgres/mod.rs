@@ -22,6 +22,8 @@ mod error;
 mod finish;
 mod health;
 mod hints;
+mod jobs;
+mod keys;
 mod lanes;
 mod ledger_impl;
 mod loads;

@@ -6,15 +6,15 @@ use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of,
 use super::tx::{Tx, Value, number, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
-use handover_core::{Delivery, DeliveryId, Result, Status};
+use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 /// Where deliveries stand, with what belongs to the condition: what is in flight by lanes is another part of its own.
-const PARTS: [(&str, &str); 3] =
+pub(super) const PARTS: [(&str, &str); 3] =
     [("deliveries_live", "true"), ("data_staging_live", NOT_IN_FLIGHT), ("_in_flight", "true")];
-const ARCHIVE: (&str, &str) = ("data_archive", "true");
+pub(super) const ARCHIVE: (&str, &str) = ("data_archive", "true");
 
 /// Reads all rows in one way.
 pub(super) fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
@@ -53,7 +53,12 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
     let (conditions, mut values) = conditions(filter);
     values.push((Box::new(i64::try_from(filter.limit).unwrap_or(i64::MAX)), Type::INT8));
     let limit = format!("${}", values.len());
-    let mut tables = PARTS.to_vec();
+    // A table is left out that does not hold the kind.
+    let mut tables = match filter.kind {
+        None => PARTS.to_vec(),
+        Some(Kind::Record) => PARTS[1..].to_vec(),
+        Some(Kind::File | Kind::Job) => PARTS[..1].to_vec(),
+    };
     if filter.archived || filter.status == Some(Status::Archived) {
         tables.push(ARCHIVE);
     }
@@ -64,7 +69,7 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
         )
     };
     let all = tables.iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ");
-    (format!("{all} ORDER BY id DESC LIMIT {limit}"), values)
+    (format!("SELECT * FROM ({all}) AS listed ORDER BY id DESC LIMIT {limit}"), values)
 }
 
 /// The filter as further conditions of SQL, with numbered parameters, which all tables of a union share.
@@ -74,7 +79,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
     let id = |id: Option<DeliveryId>| -> Option<Owned> { Some((Box::new(id?.0), Type::INT8)) };
     let wanted: [(&str, Option<Owned>); 9] = [
         ("target_app = ", words(&filter.app)),
-        ("kind = ", words(&filter.kind.map(|kind| kind.as_str().to_owned()))),
+        ("created_by = ", words(&filter.by)),
         ("flow = ", words(&filter.flow)),
         ("created_at >= ", at(filter.since)),
         ("processed_at < ", at(filter.ended_before)),
@@ -85,8 +90,9 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
     ];
     let mut values = Vec::new();
     let mut parts = Vec::new();
-    // Written out, or PostgreSQL could not see that an index of some statuses serves.
+    // Written out, or PostgreSQL could not see that an index of some statuses, or of one kind, serves.
     parts.extend(filter.status.map(|status| format!("status = '{status}'")));
+    parts.extend(filter.kind.map(|kind| format!("kind = '{kind}'")));
     for (condition, value) in wanted {
         if let Some(value) = value {
             values.push(value);

@@ -31,10 +31,13 @@ pub(super) fn retry(write: &Write<'_>, actor: &str, id: DeliveryId) -> Result<()
     }
     let text = format!(
         "UPDATE {} SET status = 'pending', attempts = 0, rescues = 0, snoozes = 0, run_at = ?2, updated_at = ?2, \
-         processed_at = NULL WHERE id = ?1",
+         processed_at = NULL, result = CASE ?3 WHEN true THEN NULL ELSE result END WHERE id = ?1",
         Queue::from(delivery.kind).table()
     );
-    execute(write, &text, params![id.0, write.now], "retry a delivery")?;
+    // What failed because somebody asked for it starts clean.
+    let code = delivery.result.as_ref().and_then(|result| result.get("code"));
+    let cancelled = code.is_some_and(|code| code == crate::jobs::CANCELLED);
+    execute(write, &text, params![id.0, write.now, cancelled], "retry a delivery")?;
     moved(write, actor, &[from(&delivery, Status::Pending)])
 }
 

@@ -1,6 +1,7 @@
 //! Claiming and leases. One claim query; whoever has not the token changes nothing.
 
 use super::error::sql;
+use super::jobs::{asked_by, end_as_cancelled};
 use super::moves::{Moved, moved};
 use super::query::get;
 use super::row::{COLUMNS, checked, parsed};
@@ -248,12 +249,17 @@ pub(super) fn stale(connection: &Connection, held: &Held) -> Error {
     .hint("the work was done again elsewhere, or it was cancelled; nothing was changed")
 }
 
-/// Gives work back untouched.
+/// Gives work back untouched; what was asked to end has ended.
 pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
     let mut released = 0;
     for claim in held {
         // The old holder is read first: RETURNING gives the row as it is afterwards.
         let Some((actor, app, kind)) = holder_of(write, claim)? else { continue };
+        if let Some(by) = asked_by(write, claim.queue, claim.id)? {
+            end_as_cancelled(write, &actor, claim.id, &by)?;
+            released += 1;
+            continue;
+        }
         let text = format!(
             "UPDATE {} SET status = 'pending', attempts = max(attempts - 1, 0), lease_token = NULL, leased_by = NULL, \
              lease_until = NULL, updated_at = ?3 WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
@@ -331,6 +337,11 @@ pub(super) fn rescue(write: &Write<'_>, actor: &str, lost: &[HolderId]) -> Resul
     let mut rescued = Vec::new();
     for queue in [Queue::Deliveries, Queue::Records] {
         for (id, app, holder, rescues, kind) in lost_work(write, queue, lost)? {
+            if let Some(by) = asked_by(write, queue, id)? {
+                end_as_cancelled(write, actor, id, &by)?;
+                rescued.push(Rescued { id, app, holder, status: Status::Failed });
+                continue;
+            }
             let gone = holder.as_ref().is_some_and(|h| lost.contains(h));
             let why = if gone { "the process that worked on it ended" } else { "its lease ran out" };
             let too_often = rescues >= RESCUES_MAX;

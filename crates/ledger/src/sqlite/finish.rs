@@ -2,12 +2,14 @@
 
 use super::claim::stale;
 use super::error::sql;
+use super::jobs::asked_by;
 use super::moves::{Moved, moved};
 use super::push::push_all;
 use super::row::parsed;
 use super::writer::{Write, bounded};
 use crate::api::{Completion, Failed, Failure, Held, Verdict};
 use crate::backoff::delay;
+use crate::jobs::{cancelled_by, cancelled_result};
 use handover_core::clock::rfc3339;
 use handover_core::{DeliveryId, Kind, NewDelivery, Result, Status};
 use rusqlite::{OptionalExtension as _, params};
@@ -94,8 +96,17 @@ pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
     let Some((attempts, max_attempts, snoozes, actor, app, kind)) = row else {
         return Err(stale(write.sql, held));
     };
-    let said = bounded(&failure.error);
+    let asked = match failure.verdict {
+        Verdict::Final => None,
+        Verdict::Retry | Verdict::Later => asked_by(write, held.queue, held.id)?,
+    };
+    let said = asked.as_deref().map_or_else(|| bounded(&failure.error), cancelled_by);
+    let result = match asked {
+        Some(_) => Some(cancelled_result(failure.result.as_ref())),
+        None => failure.result,
+    };
     let (attempts, snoozes, wait) = match failure.verdict {
+        _ if asked.is_some() => (attempts, snoozes, None),
         Verdict::Final => (attempts, snoozes, None),
         Verdict::Retry if attempts >= max_attempts => (attempts, snoozes, None),
         Verdict::Retry => (attempts, snoozes, Some(delay(held.id.0, attempts))),
@@ -121,7 +132,7 @@ pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
                 run_at.map(rfc3339),
                 write.now,
                 said,
-                failure.result.map(|r| r.to_string())
+                result.map(|r| r.to_string())
             ])
         })
         .map_err(sql("fail a delivery"))?;

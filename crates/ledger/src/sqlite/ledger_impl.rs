@@ -361,7 +361,3 @@ impl Ledger for SqliteLedger {
         self.writer.run(Step::Quiet, move |w| transfer::take_over(w, &state)).await
     }
 }
-
-impl crate::Jobs for SqliteLedger {}
-
-impl crate::Keys for SqliteLedger {}

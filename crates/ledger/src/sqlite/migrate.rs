@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, text: include_str!("../../migrations/sqlite/0004_records.sql"), tables: false },
     Migration { number: 5, text: include_str!("../../migrations/sqlite/0005_plain_sql.sql"), tables: true },
     Migration { number: 6, text: include_str!("../../migrations/sqlite/0006_views.sql"), tables: false },
+    Migration { number: 7, text: include_str!("../../migrations/sqlite/0007_jobs.sql"), tables: false },
 ];
 
 /// Marks the file as a ledger: "HAND" in ASCII.

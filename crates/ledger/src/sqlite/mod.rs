@@ -13,6 +13,8 @@ mod claim;
 mod error;
 mod finish;
 mod health;
+mod jobs;
+mod keys;
 mod ledger_impl;
 mod loads;
 mod migrate;

@@ -5,6 +5,7 @@
 //! the same transaction; deliveries with following numbers that make the same move together share one row of the log.
 
 use super::error::sql;
+use super::jobs::ended;
 use super::writer::Write;
 use handover_core::{DeliveryId, Kind, Result, Status};
 use rusqlite::params;
@@ -60,7 +61,8 @@ pub(super) fn moved(write: &Write<'_>, actor: &str, moves: &[Moved]) -> Result<(
         audit(write, actor, first, one.id)?;
         begin = index + 1;
     }
-    tally.write(write)
+    tally.write(write)?;
+    ended(write, moves)
 }
 
 fn audit(write: &Write<'_>, actor: &str, first: &Moved, last: DeliveryId) -> Result<()> {

@@ -34,7 +34,12 @@ pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     let (conditions, mut values) = conditions(filter);
     values.push(Value::Integer(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
     let limit = format!("?{}", values.len());
-    let mut tables = [Queue::Deliveries, Queue::Records].map(|queue| from(queue, filter)).to_vec();
+    // A table is left out that does not hold the kind.
+    let queues = match filter.kind {
+        None => vec![Queue::Deliveries, Queue::Records],
+        Some(kind) => vec![Queue::from(kind)],
+    };
+    let mut tables: Vec<String> = queues.into_iter().map(|queue| from(queue, filter)).collect();
     if filter.archived || filter.status == Some(Status::Archived) {
         tables.push("data_archive".to_owned());
     }
@@ -72,7 +77,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     let text = |t: &Option<String>| t.clone().map(Value::Text);
     let wanted: [(&str, Option<Value>); 9] = [
         ("target_app = ", text(&filter.app)),
-        ("kind = ", filter.kind.map(|k| Value::Text(k.as_str().into()))),
+        ("created_by = ", text(&filter.by)),
         ("flow = ", text(&filter.flow)),
         ("created_at >= ", filter.since.map(|t| Value::Text(rfc3339(t)))),
         ("processed_at < ", filter.ended_before.map(|t| Value::Text(rfc3339(t)))),
@@ -83,8 +88,9 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     ];
     let mut values = Vec::new();
     let mut parts = Vec::new();
-    // Written out, or SQLite could not see that an index of some statuses serves.
+    // Written out, or SQLite could not see that an index of some statuses, or of one kind, serves.
     parts.extend(filter.status.map(|status| format!("status = '{status}'")));
+    parts.extend(filter.kind.map(|kind| format!("kind = '{kind}'")));
     for (condition, value) in wanted {
         if let Some(value) = value {
             values.push(value);

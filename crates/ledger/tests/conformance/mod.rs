@@ -14,6 +14,8 @@ pub(crate) mod ending;
 pub(crate) mod entering;
 pub(crate) mod forgetting;
 pub(crate) mod history;
+pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod loads;
 pub(crate) mod names;
@@ -281,6 +283,15 @@ macro_rules! conformance {
                 each_filter_and_all_together, pages_join_without_gap, counts_are_kept, the_next_due_time, the_oldest_pending,
                 the_archive_takes_what_ended, the_archive_refuses_what_has_not, a_moved_archive_is_read_through,
             }
+            jobs {
+                a_submission_is_a_job, an_equal_key_is_one_job, fifty_at_once_are_one_job, a_dedup_key_makes_no_second_job,
+                a_caller_has_so_many_and_no_more, a_queue_has_so_many_and_no_more, many_at_once_keep_to_the_limit,
+                what_nobody_has_is_cancelled_at_once, whoever_works_on_it_is_asked, what_is_given_back_has_ended,
+                every_end_forgets_that_it_was_asked_for, a_sweep_ends_what_was_left, a_retry_starts_clean,
+                a_webhook_is_told_of_every_end, nobody_else_is_told, progress_is_bounded_and_has_no_gaps,
+                standing_tells_how_far_each_is, what_belongs_to_ended_jobs_is_forgotten, jobs_are_listed_by_caller,
+            }
+            keys { a_key_is_kept_as_it_was_given, a_key_is_rotated_and_revoked, the_last_use_is_noted }
             copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }
             waking {
