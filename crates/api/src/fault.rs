@@ -206,7 +206,7 @@ impl From<Error> for Fault {
                 fault.0.log = Some(said);
                 return fault;
             }
-            ErrorKind::Denied | ErrorKind::Program | ErrorKind::Internal => return Self::internal(said),
+            ErrorKind::Denied | ErrorKind::Program | ErrorKind::Timeout | ErrorKind::Internal => return Self::internal(said),
         };
         Self::new(status, code, said)
     }

@@ -121,7 +121,8 @@ pub(crate) struct JobError {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobLinks {
     /// The job itself.
-    pub(crate) r#self: String,
+    #[serde(rename = "self")]
+    pub(crate) job: String,
     /// What came of it.
     pub(crate) results: String,
     /// What happens to it, as it happens.
@@ -140,7 +141,7 @@ impl JobLinks {
             events: format!("{path}/events"),
             explain: format!("{path}/explain"),
             cancel: format!("{path}/cancel"),
-            r#self: path,
+            job: path,
         }
     }
 }

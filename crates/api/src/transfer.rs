@@ -74,7 +74,7 @@ pub(crate) fn send(headers: &HeaderMap, content: Content) -> Result<Response, Fa
     set(headers, header::CONTENT_LENGTH, &length.to_string());
     set(headers, header::ACCEPT_RANGES, "bytes");
     set(headers, header::ETAG, &etag);
-    set(headers, REPR_DIGEST, &format!("sha-256=:{}:", STANDARD.encode(content.checksum.as_bytes())));
+    set(headers, REPR_DIGEST, &format!("sha-256=:{}:", STANDARD.encode(content.checksum.0)));
     let name: String = content.name.chars().filter(|c| c.is_ascii_graphic() && !"\"\\;".contains(*c)).collect();
     set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
     // Whatever a program wrote is data here, and never a page of this origin.

@@ -115,5 +115,5 @@ pub const RESULT_INLINE_MAX_BYTES: u64 = 64 * 1024;
 pub const FAULTS_TOLD_MAX: usize = 20;
 /// The longest word of a program's command line (Linux: `MAX_ARG_STRLEN`, less the NUL).
 pub const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;
-/// How often somebody is told of an ended job before it is given up.
-pub const WEBHOOK_ATTEMPTS: u32 = 12;
+/// How often somebody is told of an ended job before it is given up: over five hours or so.
+pub const WEBHOOK_ATTEMPTS: u32 = 30;

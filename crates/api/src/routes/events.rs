@@ -19,7 +19,7 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use handover_core::{DeliveryId, Status};
-use handover_ledger::{Jobs as _, Ledger};
+use handover_ledger::Ledger;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use std::sync::Arc;

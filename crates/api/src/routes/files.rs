@@ -192,7 +192,7 @@ async fn receive(
         draft.finish()
     });
     match written.await.map_err(|e| Fault::internal(e.to_string()))? {
-        Ok(written) if wanted.as_ref().is_some_and(|wanted| wanted[..] != written.checksum.as_bytes()[..]) => {
+        Ok(written) if wanted.as_ref().is_some_and(|wanted| wanted[..] != written.checksum.0[..]) => {
             let message = "what came has another SHA-256 than Content-Digest says: nothing was published; send it again";
             Err(Fault::bad_request("DIGEST_MISMATCH", message))
         }

@@ -179,7 +179,7 @@ impl Submitting<'_> {
                 (status, job) = (StatusCode::OK, now);
             }
         }
-        let location = job.links.r#self.clone();
+        let location = job.links.job.clone();
         let mut response = (status, Json(job)).into_response();
         let mut set = |name: HeaderName, text: &str| {
             if let Ok(value) = HeaderValue::from_str(text) {

@@ -5,6 +5,7 @@
 use super::command::{Mode, Program};
 use super::decode::decode;
 use super::report::Report;
+use crate::program::{Meaning, Verdict};
 use handover_apps::TextMap;
 use handover_apps::validator::SchemaSource;
 use handover_core::media;
@@ -28,6 +29,22 @@ pub struct JobContract {
     pub exit_codes: BTreeMap<i32, ExitCode>,
     /// Whether a job must be submitted with an idempotency key.
     pub key_required: bool,
+}
+
+impl JobContract {
+    /// What this contract says of a program's end: changes what the end means otherwise, and gives what becomes of the delivery.
+    pub(crate) fn meaning(&self, ended: crate::program::How, otherwise: &mut Meaning) -> Option<Then> {
+        let crate::program::How::Exit(code) = ended else { return None };
+        let said = self.exit_codes.get(&code)?;
+        otherwise.sentence = format!("exit code {code}: {}", said.means);
+        match said.then {
+            Some(Then::Fail | Then::Retry) => otherwise.verdict = Verdict::Retry,
+            Some(Then::Later) => otherwise.verdict = Verdict::Later,
+            Some(Then::BadData) => otherwise.verdict = Verdict::BadData,
+            None => {}
+        }
+        said.then
+    }
 }
 
 /// A field of the configuration, and how it reaches the command line.

@@ -7,8 +7,9 @@
 
 use super::naming::{Naming, Place, naming_like};
 use super::outputs::{Named, Says};
-use super::payload::{FilePayload, STANDS_FOR};
+use super::payload::STANDS_FOR;
 use super::rows::{blocking, flows_of, summary};
+use super::source::Source;
 use super::{Attempt, Failed, Finished, Slot};
 use crate::built::Export;
 use handover_apps::exporter::{Content, ExportFrom, NameParts, PartFile};
@@ -59,8 +60,11 @@ impl Attempt {
     pub(super) async fn export(&self, slot: &mut Slot) -> Result<Finished, Failed> {
         let export = self.ctx.built.exporters.get(&self.app.name).cloned();
         let export = export.ok_or_else(|| Error::internal("an exporter was not made"))?;
-        let payload = FilePayload::of(&self.delivery)?;
-        let name = payload.name()?;
+        let source = self.reads()?;
+        let source = source.filter(|source| source.file().is_some());
+        let lacks = || Error::bad_data("an exporter works on a file, and this job has none");
+        let source = source.ok_or_else(lacks)?;
+        let name = source.name.clone();
         let ext = export.exporter.output_ext(&name.ext);
         export.folders.iter().try_for_each(|folder| make_dirs(folder))?;
         // A name with the content's hash in it is known only when the content is, and how many parts there are when
@@ -74,16 +78,16 @@ impl Attempt {
         }
         slot.begin().await?;
         let Exported { mut outcome, files, rejected } =
-            self.run_export(export.clone(), payload.clone(), ext.clone()).await?;
+            self.run_export(export.clone(), source.clone(), ext.clone()).await?;
         let mut made = Finished { summary: summary(&outcome), ..Finished::default() };
         if let Some(error) = outcome.refuse.take() {
-            return Err(Failed { error, summary: made.summary, next: Vec::new() });
+            return Err(Failed { summary: made.summary, ..Failed::from(error) });
         }
         let counted = files.iter().map(|file| (file.rows, file.content)).collect::<Vec<_>>();
         let places = self.in_all_places(export.clone(), files).await?;
         slot.free();
         if let Some(rejected) = rejected {
-            let flows = &payload.manifest.flows;
+            let flows = &source.flows;
             let rejects = self.publish_rejected(&name, flows, rejected, outcome.rows_rejected).await?;
             made.summary.outputs.push(rejects.payload.path);
             made.next.extend(rejects.deliveries);
@@ -106,7 +110,7 @@ impl Attempt {
                 let content =
                     content.unwrap_or(Content { checksum: written.checksum, bytes: written.file_size });
                 let says = export.exporter.manifest_of(Some(content), rows, part + 1, counted.len());
-                let mut says = self.says_of(&payload, &outcome, place == 0, rows, says);
+                let mut says = self.says_of(&source, &outcome, place == 0, rows, says);
                 if !export.by_convention {
                     // What comes after an exporter needs its date, type and sequence all the same.
                     let stands_for = FileName {
@@ -134,16 +138,16 @@ impl Attempt {
     /// What the manifest of one file says. Only the files of the first folder go on along the flow.
     fn says_of(
         &self,
-        payload: &FilePayload,
+        source: &Source,
         outcome: &Outcome,
         first: bool,
         rows: u64,
         more: Vec<(String, serde_json::Value)>,
     ) -> Says {
-        let hops = self.ctx.routes.next(&self.app.name, &payload.manifest.flows);
-        let counts = payload.manifest.row_count.is_some() || rows > 0;
+        let hops = self.ctx.routes.next(&self.app.name, &source.flows);
+        let counts = source.file().is_some_and(|file| file.manifest.row_count.is_some()) || rows > 0;
         let mut says = Says {
-            flows: flows_of(&hops, &payload.manifest.flows),
+            flows: flows_of(&hops, &source.flows),
             hops: if first { hops } else { Vec::new() },
             rows_rejected: Some(outcome.rows_rejected),
             row_count: counts.then_some(rows),
@@ -154,10 +158,12 @@ impl Attempt {
     }
 
     /// Runs the exporter on a blocking thread, into drafts in the first folder.
-    async fn run_export(&self, export: Export, payload: FilePayload, ext: String) -> Result<Exported> {
-        let rejected_ext = export.exporter.rejected_ext(&payload.name()?.ext);
-        let known = Content { checksum: payload.manifest.checksum, bytes: payload.manifest.file_size };
-        let work = self.on_input(payload).await?;
+    async fn run_export(&self, export: Export, source: Source, ext: String) -> Result<Exported> {
+        let rejected_ext = export.exporter.rejected_ext(&source.name.ext);
+        let known = source
+            .file()
+            .map(|file| Content { checksum: file.manifest.checksum, bytes: file.manifest.file_size });
+        let work = self.on_input(source).await?;
         blocking(move || {
             let exporter = &export.exporter;
             let (rejected, (outcome, drafts)) = work.run(exporter.name(), rejected_ext, |io| {
@@ -166,7 +172,7 @@ impl Attempt {
                     input_ext: io.input_ext,
                     watch: Watch { progress: None, cancelled: Some(io.cancelled) },
                     options: RunOptions::default(),
-                    known: Some(known),
+                    known,
                     hash_content: true,
                 };
                 let mut open = || {

@@ -282,7 +282,7 @@ impl Attempt {
             {
                 self.ctx.process.untaken.note(&self.app.name, &candidate.path);
                 let error = error.with_kind(ErrorKind::BadData);
-                Err(Box::new(Failed { error, summary, next: Vec::new() }))
+                Err(Box::new(Failed { summary, ..Failed::from(error) }))
             }
             _ => Err(Box::new(error.into())),
         }

@@ -7,21 +7,26 @@
 //! transaction; nothing is published or ended for a delivery whose lease was lost. On a crash the lease is rescued
 //! and the app runs again into the same reserved names.
 
+mod answered;
 mod export;
 pub(crate) mod gather;
 mod import;
+mod inline;
 mod naming;
 pub(crate) mod outputs;
 pub mod payload;
 mod program;
+mod progress;
 pub(crate) mod quarantine;
 mod record;
 mod records;
 mod rows;
 mod settle;
+mod source;
 mod split;
 mod untouched;
 
+pub(crate) use inline::Inline;
 pub(crate) use program::small;
 pub(crate) use quarantine::QUARANTINE_SLOT;
 pub(crate) use rows::{blocking, rows_of};
@@ -29,9 +34,9 @@ pub(crate) use settle::{said, tell_failure};
 
 use crate::config::{App, BuiltIn, Mode, Output, Runs};
 use crate::context::Context;
-use crate::engine::ended;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
+use crate::engine::{Busy, ended};
 use handover_core::{Checksum, Delivery, Error, Kind, NewDelivery, Result, Status};
 use handover_ledger::{Held, Queue, Reservation, Reserve};
 use serde::Serialize;
@@ -50,6 +55,17 @@ pub(crate) struct Attempt {
     pub(crate) lease: Lease,
     /// The name of its output, where that was reserved together with others'.
     pub(crate) ahead: Mutex<Option<Reservation>>,
+    /// What is taken up by it for as long as it lives, where a stream program works on it.
+    pub(crate) taken_up: Option<TakenUp>,
+}
+
+/// What a job takes up while it waits for its stream program, and is with it.
+pub(crate) struct TakenUp {
+    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) slot: Slot,
+    pub(crate) _busy: Busy,
+    /// Since when it is with the program.
+    pub(crate) since: Option<std::time::Instant>,
 }
 
 /// What came of an attempt that went well.
@@ -79,6 +95,18 @@ pub(crate) struct Summary {
     pub(crate) rows_filtered: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) outputs: Vec<String>,
+    /// What was made for whoever submitted the job, where it is kept here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<Inline>,
+    /// The rows that were rejected, where they are kept here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rejected: Option<Inline>,
+    /// The report, where it is kept here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) report: Option<Value>,
+    /// How it failed, as programs read it: [`handover_core::ErrorKind::code`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -111,6 +139,8 @@ pub(crate) struct Failed {
     pub(crate) error: Error,
     pub(crate) summary: Summary,
     pub(crate) next: Vec<NewDelivery>,
+    /// Whether no other attempt is to follow, whatever the error's kind.
+    pub(crate) last: bool,
 }
 
 impl From<Box<Failed>> for Failed {
@@ -121,7 +151,7 @@ impl From<Box<Failed>> for Failed {
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { error, summary: Summary::default(), next: Vec::new() }
+        Self { error, summary: Summary::default(), next: Vec::new(), last: false }
     }
 }
 
@@ -131,28 +161,44 @@ pub(crate) struct Slot {
     slots: Arc<Semaphore>,
     load: Arc<Load>,
     end: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     running: Option<(OwnedSemaphorePermit, std::time::Instant)>,
     took: Option<Duration>,
 }
 
 impl Slot {
-    pub(crate) fn new(slots: Arc<Semaphore>, load: Arc<Load>, end: watch::Receiver<bool>) -> Self {
-        Self { slots, load, end, running: None, took: None }
+    /// A slot for work that has not begun. It is not waited for after `end`, nor after `stop`, when the work itself is to stop.
+    pub(crate) fn new(
+        slots: Arc<Semaphore>,
+        load: Arc<Load>,
+        end: watch::Receiver<bool>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { slots, load, end, stop, running: None, took: None }
     }
 
     /// Waits for a free slot.
     ///
     /// # Errors
-    /// [`handover_core::ErrorKind::Cancelled`] where the end comes first: nothing new is begun then.
+    /// [`handover_core::ErrorKind::Cancelled`] where the end comes first, or a stop: nothing new is begun then.
     pub(crate) async fn begin(&mut self) -> Result<()> {
         let permit = tokio::select! {
             biased;
             () = ended(&mut self.end) => None,
+            () = ended(&mut self.stop) => None,
             permit = self.slots.clone().acquire_owned() => permit.ok(),
         };
         let stopping = || Error::new(handover_core::ErrorKind::Cancelled, "nothing new is begun any more");
         self.running = Some((permit.ok_or_else(stopping)?, std::time::Instant::now()));
         Ok(())
+    }
+
+    /// The app has run elsewhere, for so long.
+    pub(crate) fn ran(&mut self, took: Duration) {
+        if self.took.is_none() {
+            self.took = Some(took);
+            self.load.less(self.took);
+        }
     }
 
     /// The app has run; what is left is publishing.
@@ -215,7 +261,15 @@ impl Attempt {
         };
         let held = Held { queue, id: delivery.id, token };
         let lease = ctx.process.held.keep(&held);
-        Some(Self { ctx: ctx.clone(), app: app.clone(), delivery, held, lease, ahead: Mutex::new(ahead) })
+        Some(Self {
+            ctx: ctx.clone(),
+            app: app.clone(),
+            delivery,
+            held,
+            lease,
+            ahead: Mutex::new(ahead),
+            taken_up: None,
+        })
     }
 
     /// Whether somebody submitted it as a job and waits for its result.
@@ -241,8 +295,7 @@ impl Attempt {
             Runs::Program(program) if self.delivery.kind == Kind::Record => self.record(program, slot).await,
             Runs::Program(_) if self.is_to_be_split() => self.split(slot).await,
             Runs::Program(program) if program.mode == Mode::Stream => {
-                let error = Error::config("a stream program works on records, and this is a job");
-                Err(error.hint("push a record to it").into())
+                Err(Error::internal("a job of a stream program was not given to it").into())
             }
             Runs::Program(program) => self.program(program, slot).await,
             Runs::Service { .. } => {

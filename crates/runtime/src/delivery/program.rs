@@ -3,18 +3,21 @@
 //! The input is checked against its manifest before the program starts. The output is a draft that nobody sees; it
 //! is measured when the program's whole tree is gone.
 
+use super::inline::is_small;
 use super::naming::{Naming, OUT, Place, naming_like};
 use super::outputs::Says;
 use super::payload::{FilePayload, JobPayload};
+use super::progress::Progress;
 use super::rows::{blocking_for, checked_input, flows_of, rows_of};
+use super::source::{From, Source};
 use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use crate::config::{App, Input, Output, Placeholders, Program};
+use crate::config::{App, Input, Output, Placeholder, Placeholders, Program, Then};
 use crate::program::{self, Ended, How, ProgramSpec, Verdict};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
-use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, units};
+use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, media, units};
 use handover_file::disk;
-use handover_file::draft::{Draft, Written};
+use handover_file::draft::Draft;
 use handover_file::read::RetainedPath;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
@@ -26,18 +29,22 @@ use std::time::Duration;
 
 /// What a program works on, in one form for files and jobs.
 pub(super) struct Work {
-    pub(super) payload: Option<FilePayload>,
-    pub(super) name: Option<FileName>,
+    /// Its input, if it has one.
+    pub(super) source: Option<Source>,
     pub(super) type_name: TypeName,
     pub(super) date: Date,
-    pub(super) sequence: Option<u32>,
     pub(super) flows: Vec<String>,
 }
 
 impl Work {
+    /// The file that it reads.
+    fn file(&self) -> Option<&FilePayload> {
+        self.source.as_ref().and_then(Source::file)
+    }
+
     /// The size of its input.
     fn bytes(&self) -> u64 {
-        self.payload.as_ref().map_or(0, |payload| payload.manifest.file_size)
+        self.file().map_or(0, |payload| payload.manifest.file_size)
     }
 }
 
@@ -45,8 +52,8 @@ impl Work {
 #[derive(Default)]
 pub(super) struct Files {
     pub(super) input: Option<RetainedPath>,
-    /// The input of a run for a record.
-    pub(super) record: Option<Draft>,
+    /// The input, where it is no file of its own: a record, or what came with a job.
+    pub(super) given: Option<Draft>,
     /// The input, open: what was checked is what a program reads on its stdin.
     pub(super) checked: Option<File>,
     /// The manifest beside the input, where that is where it was published.
@@ -59,7 +66,7 @@ pub(super) struct Files {
 impl Files {
     /// Where the input is.
     fn input_path(&self) -> Option<&Path> {
-        self.input.as_ref().map(RetainedPath::path).or(self.record.as_ref().map(Draft::path))
+        self.input.as_ref().map(RetainedPath::path).or(self.given.as_ref().map(Draft::path))
     }
 }
 
@@ -67,82 +74,90 @@ impl Attempt {
     pub(super) async fn program(&self, program: &Program, slot: &mut Slot) -> Result<Finished, Failed> {
         let work = self.what_to_work_on()?;
         let ext = self.ext(&work);
+        let hops = self.ctx.routes.next(&self.app.name, &work.flows);
+        // What is kept in the row if it is small needs no name before it is known to be large.
+        let later = self.keeps_small(&hops) && !program.uses(Placeholder::Sequence);
         let named = match program.output {
-            Output::None => None,
-            Output::Stdout | Output::File => Some(self.reserve(self.naming(&work, ext.clone())).await?),
+            Output::Stdout | Output::File if !later => {
+                Some(self.reserve(self.naming(&work, ext.clone())).await?)
+            }
+            _ => None,
         };
-        let sequence = named.as_ref().map(|n| n.reservation.sequence).or(work.sequence);
-        let mut files = self.prepare(program, &work, ext).await?;
+        let came_with = work.file().and(work.source.as_ref()).map(|source| source.name.sequence);
+        let sequence = named.as_ref().map(|n| n.reservation.sequence).or(came_with);
+        let mut files = self.prepare(program, &work, ext.clone()).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
         // A slot is for the program alone: all that it needs is ready.
         slot.begin().await?;
         fault::point("program.before_start")?;
         let untouched =
             Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
-        let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
+        let ended = self.run_program(spec).await?;
         fault::point("program.ended")?;
         slot.free();
         // Asked while what the program wrote still takes its room.
         let full = disk::low(&disk::space(self.ctx.project.data.tmp_dir())?);
         let mut summary = self.judge(&ended, full)?;
-        summary.rows_in = work.payload.as_ref().and_then(|p| p.manifest.row_count);
+        summary.rows_in = work.file().and_then(|p| p.manifest.row_count);
         summary.notes.extend(untouched.after(&self.ctx.project.data)?);
-        let (Some(named), Some(draft)) = (named, files.output.take()) else {
+        let Some(draft) = files.output.take() else {
             return Ok(Finished { summary, ..Finished::default() });
         };
         let bytes = std::fs::metadata(draft.path()).map_or(0, |meta| meta.len());
         let written = blocking_for(bytes, move || draft.measure()).await?;
-        self.hand_on(&work, named, written, summary).await
-    }
-
-    async fn hand_on(
-        &self,
-        work: &Work,
-        named: super::outputs::Named,
-        written: Written,
-        mut summary: Summary,
-    ) -> Result<Finished, Failed> {
-        let hops = self.ctx.routes.next(&self.app.name, &work.flows);
         summary.rows_out = written.row_count;
         summary.bytes_out = Some(written.file_size);
+        if self.keeps_small(&hops) && is_small(written.file_size) {
+            summary.output = Some(Self::inline(&written, self.app.job.output.as_deref())?);
+            return Ok(Finished { summary, ..Finished::default() });
+        }
+        let named = match named {
+            Some(named) => named,
+            None => self.reserve(self.naming(&work, ext)).await?,
+        };
         let says = Says { flows: flows_of(&hops, &work.flows), hops, ..Says::default() };
         let made = self.publish(named, written, says).await?;
         summary.outputs.push(made.payload.path.clone());
         Ok(Finished { summary, next: made.deliveries, ..Finished::default() })
     }
 
+    /// Runs the program to its end; what that of a submitted job says meanwhile is kept as its progress.
+    async fn run_program(&self, spec: ProgramSpec) -> Result<Ended> {
+        let (guard, cancel) = (&self.ctx.process.guard, self.lease.cancel());
+        if !self.is_submitted() {
+            return guard.run(spec, cancel, None).await;
+        }
+        let (progress, on_line) = Progress::begin(&self.ctx, self.delivery.id);
+        let ended = guard.run(spec, cancel, Some(on_line)).await;
+        progress.end().await;
+        ended
+    }
+
     fn what_to_work_on(&self) -> Result<Work> {
+        let source = self.reads()?;
         if self.delivery.kind == Kind::Job {
             let job = JobPayload::of(&self.delivery)?;
-            return Ok(Work {
-                payload: None,
-                name: None,
-                type_name: job.type_name,
-                date: job.date,
-                sequence: None,
-                flows: job.flows,
-            });
+            return Ok(Work { source, type_name: job.type_name, date: job.date, flows: job.flows });
         }
-        let payload = FilePayload::of(&self.delivery)?;
-        let name = payload.name()?;
+        let source = source.ok_or_else(|| Error::internal("a delivery of a file has none"))?;
         Ok(Work {
-            type_name: self.app.type_name.clone().unwrap_or_else(|| name.type_name.clone()),
-            date: name.date,
-            sequence: Some(name.sequence),
-            flows: payload.manifest.flows.clone(),
-            payload: Some(payload),
-            name: Some(name),
+            type_name: self.app.type_name.clone().unwrap_or_else(|| source.name.type_name.clone()),
+            date: source.name.date,
+            flows: source.flows.clone(),
+            source: Some(source),
         })
     }
 
     fn ext(&self, work: &Work) -> String {
-        let inputs = work.name.as_ref().map(|n| n.ext.clone());
-        self.app.ext.clone().or(inputs).unwrap_or_else(|| "txt".to_owned())
+        let inputs = work.source.as_ref().map(|source| source.name.ext.clone());
+        let said = self.app.job.output.as_deref().filter(|_| self.delivery.kind == Kind::Job);
+        let said = said.and_then(media::extension).map(str::to_owned);
+        self.app.ext.clone().or(said).or(inputs).unwrap_or_else(|| "txt".to_owned())
     }
 
     fn naming(&self, work: &Work, ext: String) -> Naming {
-        match &work.name {
-            Some(name) => naming(&self.app, name, ext),
+        match &work.source {
+            Some(source) => naming(&self.app, &source.name, ext),
             None => Naming {
                 slot: OUT.into(),
                 place: Place::Data(self.app.folder.clone()),
@@ -159,7 +174,11 @@ impl Attempt {
     /// Makes the input, manifest, configuration and output ready, off the async threads.
     async fn prepare(&self, program: &Program, work: &Work, ext: String) -> Result<Files> {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let payload = work.payload.clone();
+        let (payload, inline) = match work.source.clone().map(|source| source.from) {
+            Some(From::File(payload)) => (Some(payload), None),
+            Some(From::Inline(inline)) => (None, Some(inline)),
+            None => (None, None),
+        };
         if let Some(payload) = &payload {
             self.ctx.may_read(payload).await?;
         }
@@ -168,6 +187,7 @@ impl Attempt {
         blocking_for(work.bytes(), move || {
             let input = payload.as_ref().map(|p| checked_input(&data, &holder, p)).transpose()?;
             let (input, checked) = input.unzip();
+            let given = inline.map(|inline| small(data.draft(&holder, &inline.ext)?, &inline.bytes));
             // Beside a file that is where it was published lies its manifest; else the program gets a copy.
             let beside = input.as_ref().and_then(|input| input.manifest_path()).map(PathBuf::from);
             let manifest = match &payload {
@@ -185,7 +205,7 @@ impl Attempt {
                 Output::Stdout => Some(data.draft(&holder, &ext)?.counting(rows_of(&ext))),
                 Output::File => Some(data.draft_path(&holder, &ext)?.counting(rows_of(&ext))),
             };
-            Ok(Files { input, checked, beside, manifest, config, output, ..Files::default() })
+            Ok(Files { input, given: given.transpose()?, checked, beside, manifest, config, output })
         })
         .await
     }
@@ -271,6 +291,10 @@ impl Attempt {
             ("HANDOVER_CONFIG", values.config.clone()),
         ];
         let mut all: Vec<(OsString, OsString)> = said.into_iter().map(|(k, v)| (k.into(), v)).collect();
+        if self.is_submitted() {
+            // What it says is followed as it says it.
+            all.push(("PYTHONUNBUFFERED".into(), "1".into()));
+        }
         if let Some(trace) = &self.delivery.trace {
             all.push(("TRACEPARENT".into(), trace.into()));
         }
@@ -281,6 +305,7 @@ impl Attempt {
     /// neither what the program left nor that it failed.
     pub(super) fn judge(&self, ended: &Ended, full: bool) -> Result<Summary, Box<Failed>> {
         let mut meaning = ended.meaning();
+        let then = self.app.job.meaning(ended.how, &mut meaning);
         if ended.how == How::TimedOut {
             let timeout = units::format_duration(self.app.timeout);
             meaning.sentence = format!(
@@ -299,7 +324,7 @@ impl Attempt {
                     "the disk is full, so what the program wrote is not believed",
                 );
                 let error = error.hint("make room: it runs again by itself");
-                return Err(Box::new(Failed { error, summary, next: Vec::new() }));
+                return Err(Box::new(Failed { summary, ..Failed::from(error) }));
             }
             Verdict::Done => {
                 summary.exit = None;
@@ -309,6 +334,7 @@ impl Attempt {
             Verdict::Retry if full || says_full(&ended.stderr) => ErrorKind::NotYet,
             Verdict::BadData => ErrorKind::BadData,
             Verdict::Later => ErrorKind::NotYet,
+            Verdict::Retry if ended.how == How::TimedOut => ErrorKind::Timeout,
             Verdict::Retry => ErrorKind::Program,
             Verdict::Cancelled => ErrorKind::Cancelled,
         };
@@ -324,7 +350,8 @@ impl Attempt {
         if kind == ErrorKind::NotYet && meaning.verdict != Verdict::Later {
             error = error.hint("the disk is full: it runs again by itself when there is room");
         }
-        Err(Box::new(Failed { error, summary, next: Vec::new() }))
+        let last = kind == ErrorKind::Program && then == Some(Then::Fail);
+        Err(Box::new(Failed { summary, last, ..Failed::from(error) }))
     }
 }
 

@@ -22,7 +22,7 @@ impl Attempt {
     pub(super) async fn record(&self, program: &Program, slot: &mut Slot) -> Result<Finished, Failed> {
         let Origin { type_name, date } = self.ctx.origin(Some(&self.app), &self.delivery).await?;
         let flows = self.ctx.flows_of(&self.app.name, &self.delivery);
-        let work = Work { payload: None, name: None, type_name, date, sequence: None, flows };
+        let work = Work { source: None, type_name, date, flows };
         let mut files = self.record_files(program).await?;
         let spec = self.spec(program, &work, None, &mut files)?;
         slot.begin().await?;
@@ -33,11 +33,9 @@ impl Attempt {
         let full = disk::low(&disk::space(self.ctx.project.data.tmp_dir())?);
         let summary = self.judge(&ended, full)?;
         let made = match files.output.take() {
-            Some(draft) => printed(&draft).map_err(|error| Failed {
-                error,
-                summary: summary.clone(),
-                next: Vec::new(),
-            })?,
+            Some(draft) => {
+                printed(&draft).map_err(|error| Failed { summary: summary.clone(), ..Failed::from(error) })?
+            }
             None => Vec::new(),
         };
         let next = self.ctx.next_records(&self.app.name, &self.delivery, &made);
@@ -71,8 +69,8 @@ impl Attempt {
                 Output::Stdout => Some(data.draft(&holder, "ndjson")?),
                 Output::File => Some(data.draft_path(&holder, "ndjson")?),
             };
-            let record = Some(small(data.draft(&holder, "ndjson")?, line.as_bytes())?);
-            Ok(Files { record, config, output, ..Files::default() })
+            let given = Some(small(data.draft(&holder, "ndjson")?, line.as_bytes())?);
+            Ok(Files { given, config, output, ..Files::default() })
         })
         .await
     }

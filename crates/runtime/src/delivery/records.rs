@@ -5,7 +5,7 @@
 //! records are gathered when enough of them wait ([`super::gather`]).
 
 use super::payload::FilePayload;
-use crate::config::{App, By};
+use crate::config::{App, By, Hop};
 use crate::context::Context;
 use handover_core::{AppName, Delivery, Kind, NewDelivery, Result, TypeName};
 use jiff::civil::Date;
@@ -60,6 +60,17 @@ impl Context {
     /// The records that follow from what an app made of a record; none at the end of a flow.
     pub(crate) fn next_records(&self, app: &AppName, record: &Delivery, made: &[Value]) -> Vec<NewDelivery> {
         let hops = self.routes.next(app, &self.flows_of(app, record));
+        self.records_along(&hops, app, record, made)
+    }
+
+    /// The same along these links.
+    pub(crate) fn records_along(
+        &self,
+        hops: &[Hop],
+        app: &AppName,
+        record: &Delivery,
+        made: &[Value],
+    ) -> Vec<NewDelivery> {
         let onward: Vec<_> = hops.iter().filter(|hop| hop.by != By::Api).collect();
         let to = |data: &Value| {
             let data = data.clone();

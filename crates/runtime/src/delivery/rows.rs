@@ -3,15 +3,16 @@
 //! Valid rows go to the output, rejected rows to `errors/` with their reasons, and the report to `reports/`. Whether
 //! rows in = rows out + rejected is checked by the app itself.
 
+use super::inline::is_small;
 use super::naming::{Naming, OUT, Place, naming_like};
-use super::outputs::Says;
+use super::outputs::{Named, Output, Says};
 use super::payload::FilePayload;
+use super::source::Source;
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use crate::config::App;
+use crate::config::{App, Hop};
 use crate::engine::held::Lease;
 use handover_apps::{AppIo, InputConfig, Outcome, RowApp, RunOptions};
 use handover_core::{CountRows, Error, ErrorKind, FileName, HolderId, Result, fault};
-use handover_file::Checked;
 use handover_file::draft::{Draft, Written};
 use handover_file::layout::DataDir;
 use handover_file::read::{self, Retained, RetainedPath};
@@ -36,8 +37,7 @@ pub(super) struct OnInput {
     pub(super) holder: HolderId,
     lease: Lease,
     timeout: Duration,
-    input_ext: String,
-    payload: FilePayload,
+    source: Source,
 }
 
 /// The streams of a run.
@@ -60,20 +60,20 @@ impl OnInput {
         rejected_ext: &str,
         app: impl FnOnce(RunIo<'_>) -> Result<T>,
     ) -> Result<(Option<Written>, T)> {
-        let mut input = open_input(&self.data, &self.payload)?;
+        let mut input = self.source.open(&self.data)?;
         fault::point("program.before_start")?;
         let mut rejected = Lazy { make: || self.data.draft(&self.holder, rejected_ext), draft: None };
         let began = Instant::now();
         let cancelled = || self.lease.is_stopped() || began.elapsed() > self.timeout;
         let io = RunIo {
             input: &mut input,
-            input_ext: &self.input_ext,
+            input_ext: &self.source.name.ext,
             rejected: &mut rejected,
             cancelled: &cancelled,
         };
         let ran = guarded(name, || app(io)).map_err(|e| match e.kind() {
             ErrorKind::Cancelled if began.elapsed() > self.timeout => Error::new(
-                ErrorKind::Program,
+                ErrorKind::Timeout,
                 format!("stopped: it ran longer than its timeout of {:?}", self.timeout),
             ),
             _ => e,
@@ -91,15 +91,20 @@ impl OnInput {
 
 impl Attempt {
     pub(super) async fn rows(&self, slot: &mut Slot) -> Result<Finished, Failed> {
-        let payload = FilePayload::of(&self.delivery)?;
-        let name = payload.name()?;
+        let source = self.reads()?;
+        let source =
+            source.ok_or_else(|| Error::bad_data("this app works on rows, and the job has no input"))?;
         let app = self.row_app()?;
-        let ext = self.app.ext.clone().unwrap_or_else(|| app.output_ext(&name.ext));
-        let named = self.reserve(naming(&self.app, &name, ext.clone())).await?;
+        let ext = self.app.ext.clone().unwrap_or_else(|| app.output_ext(&source.name.ext));
+        let hops = self.ctx.routes.next(&self.app.name, &source.flows);
+        let named = match self.keeps_small(&hops) {
+            true => None,
+            false => Some(self.reserve(naming(&self.app, &source.name, ext.clone())).await?),
+        };
         slot.begin().await?;
-        let ran = self.run_rows(app, payload.clone(), ext).await?;
+        let ran = self.run_rows(app, source.clone(), ext).await?;
         slot.free();
-        self.finish_rows(&payload, &name, named, ran).await
+        self.finish_rows(&source, hops, named, ran).await
     }
 
     pub(super) fn row_app(&self) -> Result<Arc<dyn RowApp>> {
@@ -112,9 +117,9 @@ impl Attempt {
     }
 
     /// Runs the app on a blocking thread, output and rejects into drafts; the input is verified as it is read.
-    async fn run_rows(&self, app: Arc<dyn RowApp>, payload: FilePayload, ext: String) -> Result<Ran> {
-        let rejected_ext = app.rejected_ext(&payload.name()?.ext);
-        let work = self.on_input(payload).await?;
+    async fn run_rows(&self, app: Arc<dyn RowApp>, source: Source, ext: String) -> Result<Ran> {
+        let rejected_ext = app.rejected_ext(&source.name.ext);
+        let work = self.on_input(source).await?;
         blocking(move || {
             let mut output = work.data.draft(&work.holder, &ext)?;
             let (rejected, outcome) = work.run(app.name(), rejected_ext, |io| {
@@ -135,58 +140,81 @@ impl Attempt {
     }
 
     /// What a built-in app works with.
-    pub(super) async fn on_input(&self, payload: FilePayload) -> Result<OnInput> {
-        self.ctx.may_read(&payload).await?;
+    pub(super) async fn on_input(&self, source: Source) -> Result<OnInput> {
+        if let Some(payload) = source.file() {
+            self.ctx.may_read(payload).await?;
+        }
         Ok(OnInput {
             data: self.ctx.project.data.clone(),
             holder: self.ctx.process.holder.clone(),
             lease: self.lease.clone(),
             timeout: self.app.timeout,
-            input_ext: payload.name()?.ext,
-            payload,
+            source,
         })
     }
 
-    /// Publishes what came of a run; what was published before something failed is handed over with the failure.
+    /// Publishes what came of a run, or keeps it in the row; what was published before something failed is handed over with
+    /// the failure.
     async fn finish_rows(
         &self,
-        payload: &FilePayload,
-        name: &FileName,
-        named: super::outputs::Named,
+        source: &Source,
+        hops: Vec<Hop>,
+        named: Option<Named>,
         ran: Ran,
     ) -> Result<Finished, Failed> {
         let mut made = Finished { summary: summary(&ran.outcome), ..Finished::default() };
-        match self.publish_rows(payload, name, named, ran, &mut made).await {
+        match self.publish_rows(source, hops, named, ran, &mut made).await {
             Ok(()) => Ok(made),
-            Err(error) => Err(Failed { error, summary: made.summary, next: made.next }),
+            Err(error) => Err(Failed { summary: made.summary, next: made.next, ..Failed::from(error) }),
         }
     }
 
     async fn publish_rows(
         &self,
-        payload: &FilePayload,
-        name: &FileName,
-        named: super::outputs::Named,
+        source: &Source,
+        hops: Vec<Hop>,
+        named: Option<Named>,
         ran: Ran,
         made: &mut Finished,
     ) -> Result<()> {
         let Ran { mut outcome, output, rejected } = ran;
-        let flows = &payload.manifest.flows;
+        let Source { name, flows, .. } = source;
+        let keeps = |bytes: u64| self.keeps_small(&hops) && is_small(bytes);
         if let Some(report) = outcome.report.take() {
-            let report = self.publish_report(name, flows, report).await?;
-            made.summary.outputs.push(report.payload.path);
-            made.next.extend(report.deliveries);
+            let report = self.report_of(source, report);
+            let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
+            if keeps(text.len() as u64) {
+                made.summary.report = Some(report);
+            } else {
+                let report = self.publish_report(name, flows, text).await?;
+                made.summary.outputs.push(report.payload.path);
+                made.next.extend(report.deliveries);
+            }
         }
         if let Some(error) = outcome.refuse.take() {
             // The whole file goes to quarantine; its rejected rows would only say the same again.
             return Err(error);
         }
-        if let Some(rejected) = rejected {
-            let rejects = self.publish_rejected(name, flows, rejected, outcome.rows_rejected).await?;
-            made.summary.outputs.push(rejects.payload.path);
-            made.next.extend(rejects.deliveries);
+        match rejected {
+            Some(rejected) if keeps(rejected.file_size) => {
+                made.summary.rejected = Some(Self::inline(&rejected, None)?);
+            }
+            Some(rejected) => {
+                let rejects = self.publish_rejected(name, flows, rejected, outcome.rows_rejected).await?;
+                made.summary.outputs.push(rejects.payload.path);
+                made.next.extend(rejects.deliveries);
+            }
+            None => {}
         }
-        let hops = self.ctx.routes.next(&self.app.name, flows);
+        made.summary.bytes_out = Some(output.file_size);
+        if keeps(output.file_size) {
+            made.summary.output = Some(Self::inline(&output, self.app.job.output.as_deref())?);
+            return Ok(());
+        }
+        let named = match named {
+            Some(named) => named,
+            None => self.reserve(naming(&self.app, name, output.ext().to_owned())).await?,
+        };
         let says = Says {
             flows: flows_of(&hops, flows),
             hops,
@@ -195,30 +223,26 @@ impl Attempt {
             more: outcome.manifest,
         };
         let output = self.publish(named, output, says).await?;
-        made.summary.bytes_out = Some(output.payload.manifest.file_size);
         made.summary.outputs.insert(0, output.payload.path);
         made.next.splice(0..0, output.deliveries);
         Ok(())
     }
 
-    async fn publish_report(
-        &self,
-        name: &FileName,
-        flows: &[String],
-        report: Value,
-    ) -> Result<super::outputs::Output> {
+    /// A report with what it is about.
+    fn report_of(&self, source: &Source, mut report: Value) -> Value {
+        if let Value::Object(fields) = &mut report {
+            fields.insert("type".into(), json!(source.name.type_name));
+            fields.insert("delivery_id".into(), json!(self.delivery.id.to_string()));
+            fields.insert("input".into(), json!(source.file().map(|file| &file.path)));
+        }
+        report
+    }
+
+    async fn publish_report(&self, name: &FileName, flows: &[String], text: String) -> Result<Output> {
         let mut naming =
             naming_like(name, "report", Place::Data("reports".into()), &self.app.name, "json".into());
-        let type_name = naming.type_name;
         naming.type_name = handover_core::TypeName::new("report")?;
         let named = self.reserve(naming).await?;
-        let mut report = report;
-        if let Value::Object(fields) = &mut report {
-            fields.insert("type".into(), json!(type_name));
-            fields.insert("delivery_id".into(), json!(self.delivery.id.to_string()));
-            fields.insert("input".into(), json!(self.delivery.data.get("path")));
-        }
-        let text = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
         let written = self.write_small("json", text.into_bytes()).await?;
         self.publish(named, written, Says { flows: flows.to_vec(), ..Says::default() }).await
     }
@@ -229,7 +253,7 @@ impl Attempt {
         flows: &[String],
         rejected: Written,
         rows: u64,
-    ) -> Result<super::outputs::Output> {
+    ) -> Result<Output> {
         let mut naming = naming_like(
             name,
             "rejected",
@@ -341,12 +365,8 @@ pub(super) fn checked_input(
     Ok((path, file))
 }
 
-/// The same input to be read here: it is checked as it is read.
-fn open_input(data: &DataDir, payload: &FilePayload) -> Result<Checked> {
-    find_input(data, payload)?.open_checked(&payload.manifest)
-}
-
-fn find_input(data: &DataDir, payload: &FilePayload) -> Result<Retained> {
+/// Where a file's bytes are now.
+pub(super) fn find_input(data: &DataDir, payload: &FilePayload) -> Result<Retained> {
     match payload.outside() {
         Some(path) => read::exported(&path),
         None => read::retained(data, &payload.path),

@@ -122,6 +122,13 @@ impl Attempt {
 
     async fn fail(&self, mut failed: Failed, took: Duration) -> Result<()> {
         failed.summary.took_ms = Some(millis(took));
+        if failed.error.kind() != ErrorKind::Stale
+            && let Some(by) = self.lease.cancelled_by()
+        {
+            failed.error = Error::new(ErrorKind::Cancelled, format!("cancelled by {by}"));
+            failed.last = true;
+        }
+        failed.summary.code = Some(failed.error.code());
         let error = &failed.error;
         if self.lease.is_lost() {
             return Err(Error::new(
@@ -131,7 +138,7 @@ impl Attempt {
         }
         match error.kind() {
             ErrorKind::Stale => return Err(failed.error),
-            ErrorKind::Cancelled => {
+            ErrorKind::Cancelled if !failed.last => {
                 self.ctx.project.ledger.release(vec![self.held.clone()]).await?;
                 return Ok(());
             }
@@ -141,7 +148,7 @@ impl Attempt {
             }
             _ => {}
         }
-        let verdict = verdict(failed.error.kind());
+        let verdict = if failed.last { Verdict::Final } else { verdict(failed.error.kind()) };
         let text = said(&failed.error);
         let failure = Failure {
             held: self.held.clone(),
@@ -195,7 +202,7 @@ pub(crate) fn tell_failure(
     match (status, run_at) {
         (Status::Failed, _) => {
             error!(app = %app, delivery = id.0, attempt = nth, "delivery {id} failed: {text}");
-            let quarantined = kind == ErrorKind::BadData;
+            let quarantined = kind == ErrorKind::BadData && attempt.delivery.kind != Kind::Job;
             observer.tell(Event::Failed { app, id, file: attempt.file(), error: text, quarantined });
         }
         (_, run_at) => {

@@ -56,7 +56,7 @@ impl Attempt {
         let mut summary = Summary { records: Some(records), ..super::rows::summary(&outcome) };
         summary.rows_out = Some(records);
         if let Some(error) = outcome.refuse.take() {
-            return Err(Failed { error, summary, next: Vec::new() });
+            return Err(Failed { summary, ..Failed::from(error) });
         }
         let mut next = Vec::new();
         if let Some(rejected) = rejected {

@@ -13,7 +13,7 @@ use crate::built::Built;
 use crate::config::{App, BuiltIn, Config, Enters, Runs};
 use crate::context::{Context, Process};
 use crate::project::Project;
-use crate::stream::{Crew, Health};
+use crate::stream::{Crew, Health, Jobs};
 use handover_core::{AppName, Result};
 use handover_file::arrive::Watcher;
 use handover_ledger::Queue;
@@ -101,27 +101,30 @@ impl Generation {
         if matches!(app.runs, Runs::Service { .. }) {
             return;
         }
-        self.work_on(&app, Queue::Deliveries);
         let (ctx, busy, end) = (self.ctx.clone(), self.busy.clone(), self.end.subscribe());
+        let mut jobs = None;
         match self.ctx.doors.enters(&app.name) {
-            Enters::Program => self.work_on(&app, Queue::Records),
+            Enters::Program => self.work_on(&app, Queue::Records, None),
             Enters::Stream => {
                 let Some(program) = app.program().cloned() else { return };
-                let health = Crew::start(ctx, app.clone(), program, busy, self.alive.clone(), &end);
-                self.streams.push((app.name.clone(), health));
+                let crew = Crew::start(ctx, app.clone(), program, busy, self.alive.clone(), &end);
+                self.streams.push((app.name.clone(), crew.health.clone()));
+                jobs = Some(crew.jobs.clone());
             }
             Enters::Gathered(gather) => {
                 self.gathering.push(app.name.clone());
-                let gathering = Gathering { ctx, app, gather, busy, flush: self.flush.subscribe() };
+                let gathering =
+                    Gathering { ctx, app: app.clone(), gather, busy, flush: self.flush.subscribe() };
                 tokio::spawn(gathering.serve(end));
             }
             Enters::Waits => {}
         }
+        self.work_on(&app, Queue::Deliveries, jobs);
     }
 
-    fn work_on(&mut self, app: &Arc<App>, queue: Queue) {
+    fn work_on(&mut self, app: &Arc<App>, queue: Queue, jobs: Option<Arc<Jobs>>) {
         self.pools.push((app.name.clone(), queue));
-        let pool = Pool::new(self.ctx.clone(), app.clone(), queue, self.busy.clone());
+        let pool = Pool::new(self.ctx.clone(), app.clone(), queue, self.busy.clone(), jobs);
         tokio::spawn(pool.serve(self.end.subscribe()));
     }
 

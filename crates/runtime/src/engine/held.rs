@@ -1,5 +1,8 @@
-//! The leases that this process holds: renewed while their work goes on, and the work told when one is lost. Each
-//! knows until when it lasts at least, and what was published under it.
+//! The leases that this process holds: renewed while their work goes on, and the work told when one is lost, or when somebody
+//! asked for its end. Each knows until when it lasts at least, and what was published under it.
+//!
+//! Invariant: an end that was asked for reaches the work however the asking and the claim fall together: what was asked for and
+//! is not held yet is remembered, and looked for again as soon as it is.
 //!
 //! On a crash the holder's lock falls with the leases.
 
@@ -10,13 +13,13 @@ use handover_core::{DeliveryId, LeaseToken, Result};
 use handover_file::publish::Published;
 use handover_ledger::Held;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 /// The shortest time between two looks.
 const LOOK_APART: Duration = Duration::from_millis(200);
@@ -39,11 +42,24 @@ struct Known {
     until_ms: AtomicI64,
     /// What was published under it.
     published: Mutex<Vec<Published>>,
+    /// Who asked for its end, where somebody did.
+    cancelled_by: OnceLock<String>,
 }
 
 /// All leases of this process.
 #[derive(Clone, Default)]
-pub(crate) struct HeldLeases(Arc<Mutex<Entries>>);
+pub(crate) struct HeldLeases(Arc<All>);
+
+#[derive(Default)]
+struct All {
+    entries: Mutex<Entries>,
+    /// Ends that were asked for, of whatever process's work, when it was last looked.
+    asked: Mutex<HashSet<DeliveryId>>,
+    /// There is to be a look now.
+    look: Notify,
+    /// Counts the ends that were asked for of work that is held here.
+    cancelled: watch::Sender<u64>,
+}
 
 /// One lease: given up when the last clone is dropped.
 #[derive(Clone)]
@@ -73,6 +89,11 @@ impl Lease {
     /// Whether the delivery is no longer ours: nothing that comes of the work counts.
     pub(crate) fn is_lost(&self) -> bool {
         self.known.lost.load(Ordering::SeqCst)
+    }
+
+    /// Who asked for the delivery's end, where somebody did: its work counts only if it was done by then.
+    pub(crate) fn cancelled_by(&self) -> Option<&str> {
+        self.known.cancelled_by.get().map(String::as_str)
     }
 
     /// Whether the work is to stop: the delivery is no longer ours, or this process shuts down.
@@ -113,7 +134,16 @@ impl Lease {
 
 impl HeldLeases {
     fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, HashSet<DeliveryId>> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes whenever the end of something that is held here was asked for.
+    pub(crate) fn cancellations(&self) -> watch::Receiver<u64> {
+        self.0.cancelled.subscribe()
     }
 
     /// Keeps a lease from now on.
@@ -123,6 +153,9 @@ impl HeldLeases {
         let key = (held.id, held.token.clone());
         let kept = Kept { held: held.clone(), stop: sender, known: known.clone() };
         self.lock().insert(key.clone(), kept);
+        if self.asked().contains(&held.id) {
+            self.0.look.notify_one();
+        }
         Lease { stop, known, entry: Arc::new(Entry { all: self.clone(), key }) }
     }
 
@@ -184,15 +217,38 @@ impl HeldLeases {
         Ok(())
     }
 
-    /// Looks whether one was taken away, after somebody has committed.
+    /// Looks whether one was taken away, or its end asked for, after somebody has committed.
     async fn look(&self, project: &Project) -> Result<()> {
         let all = self.all();
-        if all.is_empty() {
+        if !all.is_empty() {
+            // One may have ended well a moment ago: then nobody listens any more.
+            let lost = project.ledger.lost(all).await?;
+            self.lose(&lost);
+        }
+        self.look_for_cancelled(project).await
+    }
+
+    /// Stops the work on what somebody asked to end.
+    async fn look_for_cancelled(&self, project: &Project) -> Result<()> {
+        let asked = project.ledger.cancellations().await?;
+        *self.asked() = asked.iter().map(|one| one.id).collect();
+        if asked.is_empty() {
             return Ok(());
         }
-        // One may have ended well a moment ago: then nobody listens any more.
-        let lost = project.ledger.lost(all).await?;
-        self.lose(&lost);
+        let by: HashMap<DeliveryId, String> = asked.into_iter().map(|one| (one.id, one.by)).collect();
+        let mut count = 0;
+        for kept in self.lock().values() {
+            let Some(by) = by.get(&kept.held.id) else { continue };
+            if kept.known.cancelled_by.set(by.clone()).is_ok() {
+                let id = kept.held.id;
+                info!(delivery = id.0, "delivery {id} is cancelled by {by}: its work is stopped");
+                kept.stop.send_replace(true);
+                count += 1;
+            }
+        }
+        if count > 0 {
+            self.0.cancelled.send_modify(|before| *before += count);
+        }
         Ok(())
     }
 }
@@ -207,10 +263,14 @@ pub(crate) async fn renewing(project: Project, process: Arc<Process>, mut end: w
             () = ended(&mut end) => return,
             () = tokio::time::sleep_until(next) => true,
             Ok(()) = wake.changed() => false,
+            () = process.held.0.look.notified() => false,
         };
         let result = if due {
             next = Instant::now() + every;
-            process.held.renew(&project).await
+            match process.held.renew(&project).await {
+                Ok(()) => process.held.look_for_cancelled(&project).await,
+                failed => failed,
+            }
         } else {
             process.held.look(&project).await
         };

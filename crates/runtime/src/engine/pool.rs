@@ -9,8 +9,9 @@ use super::load::Load;
 use super::{Complaint, ended, until_due};
 use crate::config::App;
 use crate::context::Context;
-use crate::delivery::{Attempt, Slot, name_ahead};
-use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Result};
+use crate::delivery::{Attempt, Slot, TakenUp, name_ahead};
+use crate::stream::Jobs;
+use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Kind, Result};
 use handover_file::disk;
 use handover_file::layout::DataDir;
 use handover_ledger::{Claim, Queue, Reservation, Reserve};
@@ -34,14 +35,22 @@ pub(crate) struct Pool {
     slots: Arc<Semaphore>,
     places: Arc<Semaphore>,
     busy: Arc<AtomicUsize>,
+    /// Who works on its jobs, where that is a program that goes on running.
+    jobs: Option<Arc<Jobs>>,
 }
 
 impl Pool {
-    pub(crate) fn new(ctx: Arc<Context>, app: Arc<App>, queue: Queue, busy: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(
+        ctx: Arc<Context>,
+        app: Arc<App>,
+        queue: Queue,
+        busy: Arc<AtomicUsize>,
+        jobs: Option<Arc<Jobs>>,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(app.workers));
         let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
         let load = Arc::new(Load::new(app.workers));
-        Self { ctx, app, queue, load, slots, places, busy }
+        Self { ctx, app, queue, load, slots, places, busy, jobs }
     }
 
     /// Claims and works until `end`; what has begun goes on after that.
@@ -139,8 +148,12 @@ impl Pool {
     ) {
         let Some(attempt) = Attempt::begin(&self.ctx, &self.app, self.queue, delivery, ahead) else { return };
         self.load.more();
-        let (slot, busy) =
-            (Slot::new(self.slots.clone(), self.load.clone(), end.clone()), Busy::begin(&self.busy));
+        let slot = Slot::new(self.slots.clone(), self.load.clone(), end.clone(), attempt.lease.cancel());
+        let busy = Busy::begin(&self.busy);
+        if let Some(jobs) = self.jobs.as_ref().filter(|_| attempt.delivery.kind == Kind::Job) {
+            let taken_up = TakenUp { _place: place, slot, _busy: busy, since: None };
+            return jobs.give(Attempt { taken_up: Some(taken_up), ..attempt });
+        }
         tokio::spawn(async move {
             let _kept = (place, busy);
             let over = *end.borrow();

@@ -12,13 +12,15 @@ use crate::config::App;
 use crate::delivery::{Failed, Summary};
 use crate::program::{Ended, How, Verdict};
 use handover_core::limits::RECORD_MAX_BYTES;
-use handover_core::{Error, ErrorKind, Result, units};
+use handover_core::{Error, ErrorKind, Kind, Result, units};
 
 /// What an end means.
 #[derive(Debug)]
 pub(super) enum Means {
     /// Nothing against any record: they are given to the next program.
     Again,
+    /// It was stopped for one that was cancelled: the others are given to the next program.
+    Unasked,
     /// Not now (exit code 75): they are given back for a while.
     Later(Death),
     /// The program cannot be started.
@@ -47,6 +49,7 @@ pub(super) fn means(app: &App, end: Result<Ended>, stopped: Option<Stopped>, ans
     match (stopped, ended.how) {
         (None, How::Exit(0)) if answered > 0 => Means::Again,
         (Some(Stopped::Unwanted), _) => Means::Again,
+        (Some(Stopped::Cancelled), _) => Means::Unasked,
         (None, _) if verdict == Verdict::Later => Means::Later(death(app, ended, stopped)),
         _ => Means::Blame(death(app, ended, stopped)),
     }
@@ -80,16 +83,22 @@ fn death(app: &App, ended: Ended, stopped: Option<Stopped>) -> Death {
 }
 
 impl Death {
-    /// For the record that was alone with it and is to blame: quarantine.
-    pub(super) fn guilty(self) -> Failed {
-        let error = Error::bad_data(format!("with this record alone, {}", self.text)).hint(self.hint);
-        Failed { error, summary: self.summary, next: Vec::new() }
+    /// For the record, or job, that was alone with it and is to blame: quarantine.
+    pub(super) fn guilty(self, kind: Kind) -> Failed {
+        let error = Error::bad_data(format!("with this {kind} alone, {}", self.text)).hint(self.hint);
+        Failed { summary: self.summary, ..Failed::from(error) }
+    }
+
+    /// For a job that was not answered in time: tried again while it has attempts left.
+    pub(super) fn late(self) -> Failed {
+        let error = Error::new(ErrorKind::Timeout, self.text).hint(self.hint);
+        Failed { summary: self.summary, ..Failed::from(error) }
     }
 
     /// For a record that has nothing to do with it: later, at no cost.
     pub(super) fn later(&self) -> Failed {
         let error = Error::new(ErrorKind::NotYet, self.text.clone()).hint("it is given again by itself");
-        Failed { error, summary: self.summary.clone(), next: Vec::new() }
+        Failed { summary: self.summary.clone(), ..Failed::from(error) }
     }
 
     /// For the log.

@@ -2,6 +2,7 @@
 //!
 //! There is no I/O here beyond starting tasks, so a crash leaves nothing.
 
+use super::jobs::Jobs;
 use super::worker::Worker;
 use crate::config::{App, Program};
 use crate::context::Context;
@@ -27,6 +28,8 @@ pub(crate) struct Crew {
     /// Held by the one that looks out for work.
     pub(super) lookout: Arc<Mutex<()>>,
     pub(crate) health: Arc<Health>,
+    /// The jobs that wait for one of them.
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 /// What is known of a program, by all its workers.
@@ -75,7 +78,7 @@ impl Health {
 }
 
 impl Crew {
-    /// Starts the workers. What is known of their program is told in what is returned.
+    /// Starts the workers.
     pub(crate) fn start(
         ctx: Arc<Context>,
         app: Arc<App>,
@@ -83,13 +86,13 @@ impl Crew {
         busy: Arc<AtomicUsize>,
         alive: Arc<AtomicUsize>,
         end: &watch::Receiver<bool>,
-    ) -> Arc<Health> {
+    ) -> Arc<Self> {
         let (workers, health) = (app.workers, Arc::<Health>::default());
-        let lookout = Arc::default();
-        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout, health: health.clone() });
+        let (lookout, jobs) = (Arc::default(), Arc::new(Jobs::new(health.clone())));
+        let crew = Arc::new(Self { ctx, app, program, busy, alive, lookout, health, jobs });
         for _ in 0..workers {
             tokio::spawn(Worker::new(crew.clone(), end.clone()).serve());
         }
-        health
+        crew
     }
 }

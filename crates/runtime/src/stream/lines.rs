@@ -5,7 +5,7 @@
 //! no answer is shown and changes nothing. It does no I/O, so a crash leaves nothing.
 
 use handover_core::limits::RECORD_MAX_BYTES;
-use handover_core::{Delivery, DeliveryId};
+use handover_core::{Delivery, DeliveryId, Kind};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -34,12 +34,33 @@ pub(super) enum Said {
     TooLong,
 }
 
-/// Appends the line that gives a record to a program.
+/// Appends the line that gives a record or a job to a program. Of a job `data` is its input, or where it has none its
+/// configuration; where it has both, `config` is this.
 pub(super) fn give(delivery: &Delivery, into: &mut Vec<u8>) {
     into.extend_from_slice(format!("{{\"id\":{},\"data\":", delivery.id).as_bytes());
     // JSON of a value cannot fail, and a vector takes any number of bytes.
-    let _ = serde_json::to_writer(&mut *into, &delivery.data);
+    if delivery.kind == Kind::Job {
+        let (data, config) = of_job(&delivery.data);
+        let _ = serde_json::to_writer(&mut *into, data);
+        if let Some(config) = config {
+            into.extend_from_slice(b",\"config\":");
+            let _ = serde_json::to_writer(&mut *into, config);
+        }
+    } else {
+        let _ = serde_json::to_writer(&mut *into, &delivery.data);
+    }
     into.extend_from_slice(b"}\n");
+}
+
+/// `data` and `config` of a job.
+fn of_job(job: &Value) -> (&Value, Option<&Value>) {
+    let config = job.get("config").filter(|config| !config.is_null());
+    let input = job.pointer("/input/text/text").or_else(|| job.pointer("/input/json"));
+    match (input, config) {
+        (Some(input), config) => (input, config),
+        (None, Some(config)) => (config, None),
+        (None, None) => (&Value::Null, None),
+    }
 }
 
 /// An answer as it is written.

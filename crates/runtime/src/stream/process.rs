@@ -39,6 +39,8 @@ pub(super) enum Stopped {
     TooLong,
     /// Nothing more is wanted of it.
     Unwanted,
+    /// The end of something that it had was asked for.
+    Cancelled,
 }
 
 /// What happened with a program.

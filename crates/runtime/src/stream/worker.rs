@@ -2,9 +2,11 @@
 //! program where one ended.
 //!
 //! One task, one loop: whatever happens is an [`Happened`], and nothing that changes the ledger is ever broken off in the
-//! middle. Of the workers that have nothing to do one alone looks out for work.
+//! middle. Of the workers that have nothing to do one alone looks out for records; jobs come to whoever has waited longest for one,
+//! and one at a time.
 
 mod fate;
+mod job;
 
 use super::blame::Death;
 use super::commit::{Answer1, commit};
@@ -16,7 +18,7 @@ use super::process::{Heard, Process, Stopped};
 use crate::delivery::{Attempt, said};
 use crate::engine::{Busy, Complaint, ended, enough_room, until_due};
 use handover_core::limits::SHUTDOWN_GRACE_MS;
-use handover_core::{Result, fault};
+use handover_core::{Kind, Result, fault};
 use handover_ledger::{Claim, Queue};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +43,10 @@ enum Happened {
     Overdue,
     /// The work on the oldest record is to stop.
     Stop,
+    /// The end of something that is held was asked for.
+    Cancelled,
+    /// There is a job, if it has not been settled meanwhile.
+    Job(Option<Box<Attempt>>),
     /// This one looks out for work now.
     Lookout(OwnedMutexGuard<()>),
     /// There may be work.
@@ -54,6 +60,8 @@ pub(super) struct Worker {
     end: watch::Receiver<bool>,
     ending: bool,
     wake: watch::Receiver<u64>,
+    /// Changes when the end of something that is held is asked for.
+    cancelled: watch::Receiver<u64>,
     lookout: Option<OwnedMutexGuard<()>>,
     /// Nothing is claimed before this time, unless the ledger calls.
     next_look: Instant,
@@ -82,11 +90,13 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(crew: Arc<Crew>, end: watch::Receiver<bool>) -> Self {
         let wake = crew.ctx.project.ledger.wake();
+        let cancelled = crew.ctx.process.held.cancellations();
         Self {
             crew,
             end,
             ending: false,
             wake,
+            cancelled,
             lookout: None,
             next_look: Instant::now(),
             rests_until: Instant::now(),
@@ -148,13 +158,16 @@ impl Worker {
         let rests = Instant::now() < rests_until;
         let wants = wants && !rests;
         let looks = wants && (!idle || self.lookout.is_some());
-        let Self { end, ending, wake, next_look, commit, program, crew, lookout, .. } = self;
+        let takes_job = !rests && self.takes_job();
+        let Self { end, ending, wake, cancelled, next_look, commit, program, crew, lookout, .. } = self;
         tokio::select! {
             biased;
             () = ended(end), if !*ending => Happened::End,
             () = finished(commit), if commit.is_some() => Happened::Committed,
             heard = heard(program), if program.is_some() => Happened::Heard(heard),
             () = stopped(stop), if !stopping => Happened::Stop,
+            Ok(()) = cancelled.changed() => Happened::Cancelled,
+            job = crew.jobs.next(), if takes_job => Happened::Job(job.map(Box::new)),
             () = sleep_until(overdue.unwrap_or(*next_look)), if overdue.is_some() && !stopping => Happened::Overdue,
             guard = crew.lookout.clone().lock_owned(), if idle && wants && lookout.is_none() => Happened::Lookout(guard),
             _ = wake.changed(), if looks => Happened::Look,
@@ -188,6 +201,8 @@ impl Worker {
                 self.stop(why);
             }
             Happened::Stop => self.stop_oldest(),
+            Happened::Cancelled => self.end_cancelled(),
+            Happened::Job(job) => job.into_iter().for_each(|job| self.ready.push_front(*job)),
             Happened::Lookout(guard) => {
                 self.lookout = Some(guard);
                 self.claim().await;
@@ -209,6 +224,8 @@ impl Worker {
         if oldest.lease.is_lost() {
             let id = oldest.delivery.id;
             self.flight.take(id);
+        } else if oldest.lease.cancelled_by().is_some() {
+            self.stop(Stopped::Cancelled);
         } else {
             self.stop(Stopped::Unwanted);
         }
@@ -220,6 +237,7 @@ impl Worker {
         self.lookout = None;
         let mut back: Vec<Attempt> = self.ready.drain(..).collect();
         back.extend(self.suspects.drain(..).map(|(attempt, _)| attempt));
+        back.extend(self.crew.jobs.take_all(true));
         self.release(back).await;
         if let Some(program) = &mut self.program {
             program.close();
@@ -288,10 +306,13 @@ impl Worker {
                 let Crew { ctx, app, program, alive, .. } = &*self.crew;
                 self.program = Some(Process::start(ctx, app, program, alive).await?);
             }
-            let Some(attempt) = self.ready.pop_front() else { break };
+            let Some(mut attempt) = self.ready.pop_front() else { break };
             if attempt.lease.is_lost() {
                 self.alone = self.alone.saturating_sub(1);
                 continue;
+            }
+            if let Some(taken_up) = &mut attempt.taken_up {
+                taken_up.since = Some(std::time::Instant::now());
             }
             let before = lines.len();
             give(&attempt.delivery, &mut lines);
@@ -313,7 +334,7 @@ impl Worker {
             match line {
                 Said::Answer(id, told) => match self.flight.take(id) {
                     Some(attempt) => {
-                        answered += 1;
+                        answered += usize::from(attempt.delivery.kind == Kind::Record);
                         self.answered(attempt, told);
                     }
                     None => {
@@ -342,6 +363,9 @@ impl Worker {
         self.alone = self.alone.saturating_sub(1);
         if let Some(program) = &mut self.program {
             program.answered += 1;
+        }
+        if attempt.delivery.kind == Kind::Job {
+            return self.finish_job(attempt, told);
         }
         self.answers.push(Answer1 { attempt, told });
     }

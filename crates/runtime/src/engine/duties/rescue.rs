@@ -1,4 +1,5 @@
-//! The rescue of what lost processes held: their programs are ended, what they left is removed, and their work is taken back.
+//! The rescue of what lost processes held: their programs are ended, what they left is removed, and their work is taken back;
+//! what of it was asked to end is ended.
 //!
 //! A process that dies meanwhile leaves that to the next look, of whatever process.
 
@@ -12,7 +13,7 @@ use handover_file::lock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// How often to look whether other holders still live. It costs one query, and a lock for each other holder.
 const LOOK: Duration = Duration::from_secs(1);
@@ -80,6 +81,12 @@ pub(crate) async fn rescue(project: &Project, process: &Process) -> Result<()> {
                 }
             }
             _ => warn!(app = %app, delivery = id.0, "delivery {id} was taken back: its worker is gone"),
+        }
+    }
+    match project.ledger.end_cancelled(&process.holder.0).await? {
+        0 => {}
+        count => {
+            info!("ended {count} deliveries that somebody asked to end, and that nobody works on any more")
         }
     }
     Ok(())

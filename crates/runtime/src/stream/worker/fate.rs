@@ -5,7 +5,9 @@ use crate::delivery::{Attempt, Failed, said};
 use crate::engine::Busy;
 use crate::engine::events::Event;
 use crate::stream::blame::{Death, Means, means};
-use handover_core::{Error, ErrorKind, Result};
+use crate::stream::jobs::{cancel, later};
+use crate::stream::process::Stopped;
+use handover_core::{Error, ErrorKind, Kind, Result};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -21,10 +23,12 @@ impl Worker {
         if self.ending {
             return self.release(had).await;
         }
-        let app = &self.crew.app;
-        let means = means(app, end, program.stopped, program.answered);
+        let app = self.crew.app.clone();
+        let (stopped, means) = (program.stopped, means(&app, end, program.stopped, program.answered));
         drop(program);
+        let had = self.without_cancelled(had);
         match means {
+            Means::Unasked => had.into_iter().rev().for_each(|attempt| self.ready.push_front(attempt)),
             Means::Blame(death) if had.is_empty() => {
                 warn!(app = %app.name, "{}; it had no record, and is started again when there is one", death.text());
             }
@@ -40,8 +44,44 @@ impl Worker {
             Means::NoStart(error) => {
                 self.is_broken(format!("it cannot be started: {}", said(&error)), had).await;
             }
-            Means::Blame(death) => self.blame(had, death),
+            Means::Blame(death) => {
+                let had = self.without_late_job(had, stopped, &death);
+                if !had.is_empty() {
+                    self.blame(had, death);
+                }
+            }
         }
+    }
+
+    /// Ends those that were asked to end; gives the others.
+    fn without_cancelled(&mut self, had: Vec<Attempt>) -> Vec<Attempt> {
+        let (cancelled, others): (Vec<_>, Vec<_>) =
+            had.into_iter().partition(|attempt| attempt.lease.cancelled_by().is_some());
+        self.alone = self.alone.saturating_sub(cancelled.len());
+        cancelled.into_iter().for_each(cancel);
+        others
+    }
+
+    /// Of a program that was stopped because its oldest was not answered in time: where that is a job, it alone is to blame,
+    /// and the others are given again.
+    fn without_late_job(
+        &mut self,
+        had: Vec<Attempt>,
+        stopped: Option<Stopped>,
+        death: &Death,
+    ) -> Vec<Attempt> {
+        let late = stopped == Some(Stopped::TimedOut)
+            && had.first().is_some_and(|oldest| oldest.delivery.kind == Kind::Job);
+        if !late {
+            return had;
+        }
+        let mut had = had.into_iter();
+        if let Some(job) = had.next() {
+            self.alone = self.alone.saturating_sub(1);
+            self.fail(job, death.clone().late());
+        }
+        had.rev().for_each(|attempt| self.ready.push_front(attempt));
+        Vec::new()
     }
 
     fn blame(&mut self, had: Vec<Attempt>, death: Death) {
@@ -60,7 +100,8 @@ impl Worker {
             if self.is_proven() {
                 // The one that kills is found: the others go on as before.
                 self.alone = 0;
-                self.fail(attempt, death.clone().guilty());
+                let kind = attempt.delivery.kind;
+                self.fail(attempt, death.clone().guilty(kind));
             } else {
                 self.suspects.push((attempt, death.clone()));
                 // The next one shows whether it is the program itself.
@@ -84,22 +125,30 @@ impl Worker {
         // With a program that answers, or where it is the only one there is, it is the record.
         if self.is_proven() || suspects.len() == 1 {
             self.alone = 0;
-            return suspects.into_iter().for_each(|(attempt, death)| self.fail(attempt, death.guilty()));
+            return suspects.into_iter().for_each(|(attempt, death)| {
+                let kind = attempt.delivery.kind;
+                self.fail(attempt, death.guilty(kind));
+            });
         }
         let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
         let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
         self.is_broken(text, suspects).await;
     }
 
-    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest.
+    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest. Its jobs
+    /// come again later, and say why.
     pub(super) async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
         self.alone = 0;
         had.extend(self.ready.drain(..));
+        had.extend(self.crew.jobs.take_all(false));
         self.crew.health.breaks();
         let app = &self.crew.app.name;
         let text = format!("{app} gets no records for a while: {why}");
         warn!(app = %app, "{text}; it is tried again by itself");
         self.crew.ctx.process.observer.tell(Event::Hindered(text));
+        let (jobs, had): (Vec<_>, Vec<_>) =
+            had.into_iter().partition(|attempt| attempt.delivery.kind == Kind::Job);
+        jobs.into_iter().for_each(|job| later(job, &why));
         self.release(had).await;
     }
 
@@ -114,7 +163,7 @@ impl Worker {
     /// Tells the ledger, and goes on meanwhile.
     fn fail(&self, attempt: Attempt, failed: Failed) {
         let busy = Busy::begin(&self.crew.busy);
-        info!(app = %self.crew.app.name, delivery = attempt.delivery.id.0, "record {}: {}", attempt.delivery.id, failed.error);
+        info!(app = %self.crew.app.name, delivery = attempt.delivery.id.0, "{} {}: {}", attempt.delivery.kind, attempt.delivery.id, failed.error);
         tokio::spawn(async move {
             attempt.settle(Err(failed), Duration::ZERO).await;
             drop(busy);
