@@ -63,7 +63,8 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
-            Error::config(format!("{text:?} is not a scope")).hint("a scope is read, submit, operate or admin")
+            Error::config(format!("{text:?} is not a scope"))
+                .hint("a scope is read, submit, operate or admin")
         })
     }
 }
@@ -116,7 +117,8 @@ pub fn make(wanted: Wanted, now: Timestamp, by: &str) -> Result<NewKey> {
 /// So many random characters.
 pub(crate) fn random(count: usize) -> Result<String> {
     let mut bytes = vec![0; count];
-    getrandom::fill(&mut bytes).map_err(|e| Error::internal("the machine gives no random bytes").because(e.to_string()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::internal("the machine gives no random bytes").because(e.to_string()))?;
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
 }
 
@@ -159,7 +161,8 @@ impl Caller {
         }
         let message = format!("this key may not do that: it needs the scope {}", scope.as_str());
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
-        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message).with(header::WWW_AUTHENTICATE, &challenge))
+        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+            .with(header::WWW_AUTHENTICATE, &challenge))
     }
 
     /// Whether it is for this app.
@@ -198,7 +201,13 @@ struct Known {
 
 impl Keys {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        Self { ledger, clock, known: Mutex::default(), reading: tokio::sync::Mutex::default(), used: Mutex::default() }
+        Self {
+            ledger,
+            clock,
+            known: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            used: Mutex::default(),
+        }
     }
 
     fn fresh(&self) -> Option<Arc<HashMap<String, ApiKey>>> {
@@ -215,9 +224,11 @@ impl Keys {
             return Ok(keys);
         }
         let began = Instant::now();
-        let keys: HashMap<_, _> = self.ledger.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
+        let keys: HashMap<_, _> =
+            self.ledger.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
         let keys = Arc::new(keys);
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known { keys: keys.clone(), read: Some(began) };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Known { keys: keys.clone(), read: Some(began) };
         Ok(keys)
     }
 
@@ -283,16 +294,20 @@ fn shown(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
         },
     };
     match (bearer, one("x-api-key")?) {
-        (Some(_), Some(_)) => {
-            Err(Fault::bad_request("BAD_REQUEST", "a key is shown in Authorization or in X-API-Key, not in both"))
-        }
+        (Some(_), Some(_)) => Err(Fault::bad_request(
+            "BAD_REQUEST",
+            "a key is shown in Authorization or in X-API-Key, not in both",
+        )),
         (bearer, header) => Ok(bearer.or(header)),
     }
 }
 
 fn unauthorized(wrong: Option<&str>) -> Fault {
     let (message, challenge) = match wrong {
-        None => ("show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one", "Bearer realm=\"handover\""),
+        None => (
+            "show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one",
+            "Bearer realm=\"handover\"",
+        ),
         Some(wrong) => (wrong, "Bearer realm=\"handover\", error=\"invalid_token\""),
     };
     Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).with(header::WWW_AUTHENTICATE, challenge)
@@ -319,7 +334,11 @@ mod tests {
 
     #[test]
     fn scopes_hold_what_they_say() {
-        let caller = |scopes: &[Scope]| Caller { name: "x".into(), scopes: scopes.to_vec(), apps: Some(vec!["a".into()]) };
+        let caller = |scopes: &[Scope]| Caller {
+            name: "x".into(),
+            scopes: scopes.to_vec(),
+            apps: Some(vec!["a".into()]),
+        };
         assert!(caller(&[Scope::Operate]).may(Scope::Read) && !caller(&[Scope::Operate]).may(Scope::Submit));
         assert!(Scope::ALL.into_iter().all(|scope| caller(&[Scope::Admin]).may(scope)));
         assert_eq!(caller(&[Scope::Read]).require(Scope::Submit).unwrap_err().status(), 403);

@@ -5,8 +5,8 @@ use crate::model::Detail;
 use crate::state::Api;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use handover_core::units::format_size;
 use handover_core::DeliveryId;
+use handover_core::units::format_size;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -121,11 +121,16 @@ pub(crate) fn understand<T: DeserializeOwned>(value: &Value) -> Result<T, Fault>
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
-        let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown field") || message.starts_with("missing field"));
+        let named = message
+            .split('`')
+            .nth(1)
+            .filter(|_| message.starts_with("unknown field") || message.starts_with("missing field"));
         let field = match (path.as_str(), named) {
             (".", Some(name)) => name.to_owned(),
             (".", None) => String::new(),
-            (path, Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
+            (path, Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
+                format!("{path}.{name}")
+            }
             (path, _) => path.to_owned(),
         };
         Fault::field(field, message)
@@ -143,7 +148,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             Ok(axum::extract::Query(meant)) => Ok(Self(meant)),
             Err(rejected) => {
                 let text = rejected.body_text();
-                let issue = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text).to_owned();
+                let issue =
+                    text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text).to_owned();
                 let (field, issue) = match issue.split_once(": ") {
                     Some((field, issue)) if !field.contains(' ') => (field.to_owned(), issue.to_owned()),
                     _ => (issue.split('`').nth(1).unwrap_or_default().to_owned(), issue),
@@ -164,7 +170,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
         let none = || Fault::not_found("there is no delivery of this number");
-        let params = axum::extract::RawPathParams::from_request_parts(parts, state).await.map_err(|_| none())?;
+        let params =
+            axum::extract::RawPathParams::from_request_parts(parts, state).await.map_err(|_| none())?;
         let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, text)| text.parse::<i64>().ok());
         id.filter(|id| *id > 0).map(|id| Self(DeliveryId(id))).ok_or_else(none)
     }

@@ -33,8 +33,8 @@ pub fn document(config: Option<&Config>) -> Result<Value> {
     let mut made = Base::openapi();
     made.merge(routes::all().into_openapi());
     let text = made.to_json().map_err(|e| Error::internal("the OpenAPI document").because(e.to_string()))?;
-    let mut document: Value =
-        serde_json::from_str(&text).map_err(|e| Error::internal("the OpenAPI document").because(e.to_string()))?;
+    let mut document: Value = serde_json::from_str(&text)
+        .map_err(|e| Error::internal("the OpenAPI document").because(e.to_string()))?;
     document["info"] = json!({
         "title": "Handover",
         "version": env!("CARGO_PKG_VERSION"),
@@ -67,7 +67,8 @@ pub fn document(config: Option<&Config>) -> Result<Value> {
 /// # Errors
 /// As [`document`].
 pub fn bytes(config: &Config) -> Result<Vec<u8>> {
-    serde_json::to_vec(&document(Some(config))?).map_err(|e| Error::internal("the OpenAPI document").because(e))
+    serde_json::to_vec(&document(Some(config))?)
+        .map_err(|e| Error::internal("the OpenAPI document").because(e))
 }
 
 fn complete_paths(document: &mut Value) {
@@ -88,7 +89,9 @@ fn complete_paths(document: &mut Value) {
                 if version.is_some() && !responses.contains_key("503") {
                     responses.insert("503".to_owned(), error_response("Not now: Retry-After says when"));
                 }
-                for (status, response) in responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5'])) {
+                for (status, response) in
+                    responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5']))
+                {
                     complete_error(status, response, is_v2);
                 }
             }
@@ -142,7 +145,8 @@ fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
         }
         let name = app.name.as_str();
         let schema = contracts.schema(name).cloned();
-        let mut schema = schema.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": app.program().is_some() }));
+        let mut schema = schema
+            .unwrap_or_else(|| json!({ "type": "object", "additionalProperties": app.program().is_some() }));
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("$id");
         }
@@ -174,7 +178,8 @@ pub(crate) fn routes() -> Router<Api> {
 
 async fn serve_document(State(api): State<Api>) -> Response {
     let bytes = api.current().document.clone();
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], Body::from(bytes)).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], Body::from(bytes))
+        .into_response()
 }
 
 /// A file of Swagger UI, from within the binary.

@@ -22,7 +22,8 @@ use tracing::{error, info};
 /// The name of the header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Names under which a key must not stand in a query: it would be in every log on its way.
-const KEY_NAMES: [&str; 8] = ["api_key", "apikey", "api-key", "key", "token", "access_token", "authorization", "x-api-key"];
+const KEY_NAMES: [&str; 8] =
+    ["api_key", "apikey", "api-key", "key", "token", "access_token", "authorization", "x-api-key"];
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 
@@ -52,7 +53,9 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
             who = admitted.caller;
             let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
             drop(admitted.room);
-            handled.unwrap_or_else(|panic| Fault::internal(format!("a panic: {}", panic_text(&panic))).into_response())
+            handled.unwrap_or_else(|panic| {
+                Fault::internal(format!("a panic: {}", panic_text(&panic))).into_response()
+            })
         }
         Err(fault) => fault.into_response(),
     };
@@ -80,7 +83,12 @@ struct Admitted {
     room: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
-async fn admit(api: &Api, current: &Current, request: &mut Request, extra: &mut HeaderMap) -> Result<Admitted, Fault> {
+async fn admit(
+    api: &Api,
+    current: &Current,
+    request: &mut Request,
+    extra: &mut HeaderMap,
+) -> Result<Admitted, Fault> {
     fine_path(request.uri())?;
     let address = address(request);
     current.rates.take_address(address)?;
@@ -141,7 +149,8 @@ fn fine_path(uri: &Uri) -> Result<(), Fault> {
 /// In which form a client wants its errors.
 fn form(path: &str, headers: &HeaderMap) -> Form {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let asks = accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == PROBLEM_JSON);
+    let asks =
+        accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == PROBLEM_JSON);
     if asks || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
 }
 
@@ -151,7 +160,9 @@ fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Res
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault.with_all(std::mem::take(response.headers_mut())),
         // Of the router, or of a library: a bare status.
-        None if (status.is_client_error() || status.is_server_error()) && status != StatusCode::RANGE_NOT_SATISFIABLE => {
+        None if (status.is_client_error() || status.is_server_error())
+            && status != StatusCode::RANGE_NOT_SATISFIABLE =>
+        {
             let mut headers = std::mem::take(response.headers_mut());
             [header::CONTENT_TYPE, header::CONTENT_LENGTH].iter().for_each(|name| drop(headers.remove(name)));
             Fault::of_status(status).with_all(headers)

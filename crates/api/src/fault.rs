@@ -133,10 +133,16 @@ impl Fault {
     /// What the router, a limit or a library answered by a status alone.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         let (code, message) = match status {
-            StatusCode::NOT_FOUND => ("NOT_FOUND", "there is nothing under this path; /api/docs shows what there is"),
-            StatusCode::METHOD_NOT_ALLOWED => ("METHOD_NOT_ALLOWED", "this path does not take this method; Allow names those that it takes"),
+            StatusCode::NOT_FOUND => {
+                ("NOT_FOUND", "there is nothing under this path; /api/docs shows what there is")
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("METHOD_NOT_ALLOWED", "this path does not take this method; Allow names those that it takes")
+            }
             StatusCode::PAYLOAD_TOO_LARGE => ("TOO_LARGE", "the body is larger than is taken here"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("UNSUPPORTED_MEDIA_TYPE", "a body of this type is not taken here"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("UNSUPPORTED_MEDIA_TYPE", "a body of this type is not taken here")
+            }
             StatusCode::REQUEST_TIMEOUT => ("TIMEOUT", "the request took too long to come"),
             status if status.is_server_error() => return Self::internal(format!("the answer was {status}")),
             _ => ("BAD_REQUEST", "this request is not understood"),
@@ -149,7 +155,8 @@ impl Fault {
         let Inner { status, code, message, details, headers, .. } = *self.0;
         let (media_type, body) = match form {
             Form::Envelope => {
-                let error = ErrorBody { code: code.to_owned(), message, details, request_id: request_id.to_owned() };
+                let error =
+                    ErrorBody { code: code.to_owned(), message, details, request_id: request_id.to_owned() };
                 ("application/json", serde_json::to_vec(&ErrorEnvelope { error }))
             }
             Form::Problem => {
@@ -206,7 +213,9 @@ impl From<Error> for Fault {
                 fault.0.log = Some(said);
                 return fault;
             }
-            ErrorKind::Denied | ErrorKind::Program | ErrorKind::Timeout | ErrorKind::Internal => return Self::internal(said),
+            ErrorKind::Denied | ErrorKind::Program | ErrorKind::Timeout | ErrorKind::Internal => {
+                return Self::internal(said);
+            }
         };
         Self::new(status, code, said)
     }

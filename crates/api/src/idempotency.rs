@@ -17,8 +17,14 @@ pub(crate) const HEADER: &str = "idempotency-key";
 ///
 /// # Errors
 /// 400 for a key that is none, or for several.
-pub(crate) fn key(headers: &HeaderMap, owner: &str, app: &str, asked: &Value) -> Result<Option<IdempotencyKey>, Fault> {
-    let wrong = |issue: &str| Fault::bad_request("IDEMPOTENCY_KEY_INVALID", format!("Idempotency-Key {issue}"));
+pub(crate) fn key(
+    headers: &HeaderMap,
+    owner: &str,
+    app: &str,
+    asked: &Value,
+) -> Result<Option<IdempotencyKey>, Fault> {
+    let wrong =
+        |issue: &str| Fault::bad_request("IDEMPOTENCY_KEY_INVALID", format!("Idempotency-Key {issue}"));
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -26,7 +32,10 @@ pub(crate) fn key(headers: &HeaderMap, owner: &str, app: &str, asked: &Value) ->
     }
     let text = value.to_str().map_err(|_| wrong("must be of visible ASCII characters"))?.trim();
     let key = match text.strip_prefix('"') {
-        Some(rest) => rest.strip_suffix('"').filter(|_| !rest.is_empty()).ok_or_else(|| wrong("begins with a quote and does not end with one"))?,
+        Some(rest) => rest
+            .strip_suffix('"')
+            .filter(|_| !rest.is_empty())
+            .ok_or_else(|| wrong("begins with a quote and does not end with one"))?,
         None => text,
     };
     if key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX_BYTES {

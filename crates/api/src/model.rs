@@ -209,7 +209,9 @@ impl Job {
             Status::Completed => JobStatus::Completed,
             Status::Failed => JobStatus::Failed,
             // Of what is in the archive: one that failed has the code of its failure, or nothing came of it.
-            Status::Archived if code.is_some() || (result.is_none() && delivery.last_error.is_some()) => JobStatus::Failed,
+            Status::Archived if code.is_some() || (result.is_none() && delivery.last_error.is_some()) => {
+                JobStatus::Failed
+            }
             Status::Archived => JobStatus::Completed,
         };
         let error = match (status, &delivery.last_error) {

@@ -38,12 +38,17 @@ impl<K: Clone + std::hash::Hash + Eq> Limit<K> {
     /// Takes one. The headers say what is left.
     fn take(&self, key: &K) -> Result<HeaderMap, Fault> {
         match self.limiter.check_key(key) {
-            Ok(left) => Ok(self.headers(left.remaining_burst_capacity(), self.refill(left.remaining_burst_capacity()))),
+            Ok(left) => {
+                Ok(self
+                    .headers(left.remaining_burst_capacity(), self.refill(left.remaining_burst_capacity())))
+            }
             Err(not) => {
                 let again = not.wait_time_from(self.limiter.clock().now());
                 let Rate { count, per } = self.rate;
-                let message = format!("too many requests: {count} in {} are taken ({})", seconds(per), self.name);
-                let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).retry_after(again);
+                let message =
+                    format!("too many requests: {count} in {} are taken ({})", seconds(per), self.name);
+                let fault =
+                    Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).retry_after(again);
                 Err(fault.with_all(self.headers(0, again)))
             }
         }
@@ -134,7 +139,8 @@ mod tests {
     #[test]
     fn what_is_left_is_said_and_then_refused() {
         let limit: Limit<String> = Limit::new("default", "3/h".parse().unwrap());
-        let left = |headers: &HeaderMap| headers[&LEFT].to_str().unwrap().split(';').nth(1).unwrap().to_owned();
+        let left =
+            |headers: &HeaderMap| headers[&LEFT].to_str().unwrap().split(';').nth(1).unwrap().to_owned();
         let key = "a".to_owned();
         let said: Vec<_> = (0..3).map(|_| left(&limit.take(&key).unwrap())).collect();
         assert_eq!(said, ["r=2", "r=1", "r=0"]);

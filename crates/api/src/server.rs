@@ -68,7 +68,8 @@ impl Bound {
                         "another process may listen there already: stop it, or choose another port with `api: { listen: … }`",
                     )
                 })?;
-            let address = listener.local_addr().map_err(|e| Error::io("ask for the address of", address, e))?;
+            let address =
+                listener.local_addr().map_err(|e| Error::io("ask for the address of", address, e))?;
             listeners.push((address, listener));
         }
         Ok(Self { listeners })
@@ -88,7 +89,8 @@ impl Bound {
         for (address, listener) in self.listeners {
             let listener = TcpListener::from_std(listener).map_err(|e| Error::io("listen on", address, e))?;
             addresses.push(address);
-            let accept = Accept { router: router.clone(), api: api.clone(), connections: connections.clone() };
+            let accept =
+                Accept { router: router.clone(), api: api.clone(), connections: connections.clone() };
             accepting.push(tokio::spawn(accept.serve(listener)));
         }
         let tasks = vec![
@@ -162,7 +164,9 @@ fn router(api: &Api) -> Router {
         .fallback(routes::nothing_here)
         .layer(middleware::from_fn_with_state(api.clone(), patience))
         .layer(middleware::from_fn_with_state(api.clone(), door::pass))
-        .layer(CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any).expose_headers(Any))
+        .layer(
+            CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any).expose_headers(Any),
+        )
         .with_state(api.clone())
 }
 
@@ -218,7 +222,11 @@ impl Accept {
         open
     }
 
-    fn connection(&self, stream: TcpStream, from: SocketAddr) -> auto::Connection<'static, Io, Service, TokioExecutor> {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        from: SocketAddr,
+    ) -> auto::Connection<'static, Io, Service, TokioExecutor> {
         let idle = self.api.current().config.limits.idle;
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
@@ -253,5 +261,9 @@ impl Accept {
 type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response, std::convert::Infallible>> + Send>>;
 type Service = TowerToHyperService<
-    tower::util::BoxCloneSyncService<hyper::Request<hyper::body::Incoming>, Response, std::convert::Infallible>,
+    tower::util::BoxCloneSyncService<
+        hyper::Request<hyper::body::Incoming>,
+        Response,
+        std::convert::Infallible,
+    >,
 >;

@@ -75,7 +75,8 @@ pub(crate) fn send(headers: &HeaderMap, content: Content) -> Result<Response, Fa
     set(headers, header::ACCEPT_RANGES, "bytes");
     set(headers, header::ETAG, &etag);
     set(headers, REPR_DIGEST, &format!("sha-256=:{}:", STANDARD.encode(content.checksum.0)));
-    let name: String = content.name.chars().filter(|c| c.is_ascii_graphic() && !"\"\\;".contains(*c)).collect();
+    let name: String =
+        content.name.chars().filter(|c| c.is_ascii_graphic() && !"\"\\;".contains(*c)).collect();
     set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
     // Whatever a program wrote is data here, and never a page of this origin.
     set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
@@ -98,7 +99,9 @@ fn hex(checksum: &Checksum) -> String {
 
 fn not_modified(headers: &HeaderMap, etag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    given.flat_map(|value| value.split(',')).any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == etag)
+    given
+        .flat_map(|value| value.split(','))
+        .any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == etag)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -115,7 +118,9 @@ fn wanted_part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
     }
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let Some(range) = range.and_then(|range| range.trim().strip_prefix("bytes=")) else { return Part::Whole };
-    let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else { return Part::Whole };
+    let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else {
+        return Part::Whole;
+    };
     let number = |text: &str| match text.trim() {
         "" => Ok(None),
         text => text.parse::<u64>().map(Some),
@@ -137,7 +142,11 @@ fn wanted_part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
 }
 
 /// A body that is read as the client takes it.
-fn stream(open: Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>, first: u64, length: u64) -> Body {
+fn stream(
+    open: Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>,
+    first: u64,
+    length: u64,
+) -> Body {
     let (blocks, receiver) = mpsc::channel::<io::Result<Bytes>>(BLOCKS_AHEAD);
     tokio::task::spawn_blocking(move || {
         if let Err(e) = read_part(open, first, length, &blocks) {

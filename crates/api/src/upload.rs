@@ -25,7 +25,8 @@ impl Upload {
     /// # Errors
     /// 413 where its length is said and is more. Where it turns out so on the way, reading fails.
     pub(crate) fn begin(headers: &HeaderMap, body: Body, most: u64) -> Result<Self, Fault> {
-        let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let said =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if said.is_some_and(|said| said > most) {
             return Err(too_large(most));
         }
@@ -49,7 +50,12 @@ async fn pump(mut body: Body, most: u64, blocks: mpsc::Sender<io::Result<Bytes>>
             Ok(Ok(block)) => block,
             Ok(Err(_)) => continue,
             Err(e) => {
-                let _ = blocks.send(Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the body did not come whole: {e}")))).await;
+                let _ = blocks
+                    .send(Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("the body did not come whole: {e}"),
+                    )))
+                    .await;
                 return;
             }
         };

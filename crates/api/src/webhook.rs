@@ -132,13 +132,16 @@ async fn tell(current: &Current, http: Http, delivery: &Delivery) -> Result<Stat
         .map_err(|e| (Error::internal("a webhook's request").because(e), Verdict::Final))?;
     let failed = |why: String| (Error::new(ErrorKind::Io, why), Verdict::Retry);
     let answer = tokio::time::timeout(TIMEOUT, http.request(request)).await;
-    let answer = answer.map_err(|_| failed("it took longer than 15 s".into()))?.map_err(|e| failed(e.to_string()))?;
+    let answer =
+        answer.map_err(|_| failed("it took longer than 15 s".into()))?.map_err(|e| failed(e.to_string()))?;
     let status = answer.status();
     // Read, so that the connection can serve again.
     let _ = tokio::time::timeout(TIMEOUT, Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect()).await;
     match status {
         status if status.is_success() => Ok(status),
-        StatusCode::GONE => Err((Error::new(ErrorKind::Io, "the receiver wants no more of them (410)"), Verdict::Final)),
+        StatusCode::GONE => {
+            Err((Error::new(ErrorKind::Io, "the receiver wants no more of them (410)"), Verdict::Final))
+        }
         status => Err(failed(format!("the answer was {status}"))),
     }
 }
@@ -163,7 +166,8 @@ async fn message(current: &Current, delivery: &Delivery) -> Result<(Uri, String)
 fn sign(secret: &str, id: &str, at: i64, body: &str) -> Result<String> {
     let key = secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
     let key = key.ok_or_else(|| Error::config("the secret of webhooks is not base64 behind `whsec_`"))?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|e| Error::internal("a webhook's key").because(e))?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(&key).map_err(|e| Error::internal("a webhook's key").because(e))?;
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
@@ -176,7 +180,8 @@ mod tests {
     fn a_message_is_signed_as_the_standard_has_it() {
         // The example of the Standard Webhooks specification's reference libraries.
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let signature = sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}").unwrap();
+        let signature =
+            sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}").unwrap();
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert!(sign("whsec_%", "a", 0, "").is_err());
     }

@@ -74,10 +74,14 @@ pub(crate) enum Command {
     Archive(commands::archive::Args),
     /// Compare files with their manifests, in any folder
     Verify(commands::verify::Args),
+    /// Who may ask over the network: API keys
+    Keys(commands::keys::Args),
     /// Move the history to another ledger
     Ledger(commands::ledger::Args),
     /// Run a built-in app by itself, as an ordinary console program
     App(commands::app::AppArgs),
+    /// The OpenAPI document of the API
+    Openapi(commands::openapi::Args),
     /// The JSON Schema of handover.yaml, for editors
     Schema(commands::schema::Args),
     /// What a shell needs to complete commands

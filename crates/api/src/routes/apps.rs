@@ -14,7 +14,10 @@ use handover_runtime::config::{App, BuiltIn, Mode, Runs};
     (status = 200, body = AppList),
     (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)
 ))]
-pub(crate) async fn list(State(api): State<Api>, Extension(caller): Extension<Caller>) -> Result<Json<AppList>, Fault> {
+pub(crate) async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<AppList>, Fault> {
     if !caller.may(Scope::Submit) {
         caller.require(Scope::Read)?;
     }

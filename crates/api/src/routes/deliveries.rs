@@ -26,7 +26,8 @@ async fn visible(api: &Api, caller: &Caller, id: DeliveryId) -> Result<Delivery,
 
 /// What goes to an app of the caller's, or came from one.
 fn sees(caller: &Caller, delivery: &Delivery) -> bool {
-    delivery.target_app.as_deref().is_some_and(|app| caller.is_for(app)) || caller.is_for(&delivery.source_app)
+    delivery.target_app.as_deref().is_some_and(|app| caller.is_for(app))
+        || caller.is_for(&delivery.source_app)
 }
 
 /// What may be changed by who may operate: what goes to an app of the caller's.

@@ -53,9 +53,17 @@ pub(crate) async fn follow(
 ) -> Result<Response, Fault> {
     visible(&api, &caller, id).await?;
     let room = api.streams.clone().try_acquire_owned().map_err(|_| {
-        Fault::unavailable("TOO_MANY_STREAMS", "there are as many streams of events as this server takes", Duration::from_secs(5))
+        Fault::unavailable(
+            "TOO_MANY_STREAMS",
+            "there are as many streams of events as this server takes",
+            Duration::from_secs(5),
+        )
     })?;
-    let at = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Cursor::read).unwrap_or_default();
+    let at = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(Cursor::read)
+        .unwrap_or_default();
     let ledger = api.current().project.ledger.clone();
     let stream = Stream {
         follow: api.hub.follow(id),
@@ -134,7 +142,11 @@ impl Stream {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => return Some(text),
                 Err(e) => {
-                    tracing::warn!(delivery = self.id.0, "cannot follow job {}: {e}; its stream ends", self.id);
+                    tracing::warn!(
+                        delivery = self.id.0,
+                        "cannot follow job {}: {e}; its stream ends",
+                        self.id
+                    );
                     return None;
                 }
             }
@@ -151,7 +163,8 @@ impl Stream {
             let whole = lines.len() < LINES;
             for line in lines {
                 self.at.lines = line.seq;
-                let said: Value = serde_json::from_str(&line.line).ok().filter(Value::is_object).unwrap_or(Value::Null);
+                let said: Value =
+                    serde_json::from_str(&line.line).ok().filter(Value::is_object).unwrap_or(Value::Null);
                 let mut data = json!({ "seq": line.seq, "at": line.at, "line": line.line });
                 if !said.is_null() {
                     data["json"] = said;
@@ -189,7 +202,10 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
         let at = Cursor { moves: 3, lines: 12 };
-        assert_eq!(at.event("state", &json!({"a": "x\ny"})), "id: 3.12\nevent: state\ndata: {\"a\":\"x\\ny\"}\n\n");
+        assert_eq!(
+            at.event("state", &json!({"a": "x\ny"})),
+            "id: 3.12\nevent: state\ndata: {\"a\":\"x\\ny\"}\n\n"
+        );
         assert_eq!(Cursor::read("3.12"), Some(at));
         assert_eq!(Cursor::read("3"), None);
         assert_eq!(Cursor::read("-1.x"), None);

@@ -142,7 +142,9 @@ pub(crate) async fn put(
         Ok(done) => Ok(created(done, version)),
         Err(e) if e.kind() == ErrorKind::Exists => {
             let (data, wanted) = (current.project.data.clone(), path.clone());
-            let there = tokio::task::spawn_blocking(move || read::retained(&data, &wanted).map(|found| found.checksum()));
+            let there = tokio::task::spawn_blocking(move || {
+                read::retained(&data, &wanted).map(|found| found.checksum())
+            });
             match there.await {
                 Ok(Ok(same)) if same == checksum => Ok(StatusCode::NO_CONTENT.into_response()),
                 _ => Err(e.into()),
@@ -211,7 +213,10 @@ fn digest(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Fault> {
         let bytes = encoded.strip_suffix(':').and_then(|encoded| STANDARD.decode(encoded).ok());
         return match bytes.filter(|bytes| bytes.len() == 32) {
             Some(bytes) => Ok(Some(bytes)),
-            None => Err(Fault::bad_request("BAD_DIGEST", "Content-Digest holds no SHA-256: write sha-256=:BASE64:")),
+            None => Err(Fault::bad_request(
+                "BAD_DIGEST",
+                "Content-Digest holds no SHA-256: write sha-256=:BASE64:",
+            )),
         };
     }
     Ok(None)

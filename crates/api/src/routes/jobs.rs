@@ -53,7 +53,9 @@ pub(crate) async fn submit(
 ) -> Result<Response, Fault> {
     let asked = body.meant;
     let input = match (asked.input, asked.input_file) {
-        (Some(_), Some(_)) => return Err(Fault::field("input_file", "stands beside `input`: give one of them")),
+        (Some(_), Some(_)) => {
+            return Err(Fault::field("input_file", "stands beside `input`: give one of them"));
+        }
         (Some(Value::String(text)), None) => Some(JobInput::Text { text, media_type: asked.input_type }),
         (Some(value), None) => Some(JobInput::Json(value)),
         (None, Some(path)) => Some(JobInput::File(path)),
@@ -68,7 +70,9 @@ pub(crate) async fn submit(
         run_at: asked.run_at,
         trace: trace(&headers),
     };
-    Submitting { api: &api, caller: &caller, version, headers: &headers }.submit(submission, &body.value).await
+    Submitting { api: &api, caller: &caller, version, headers: &headers }
+        .submit(submission, &body.value)
+        .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,13 +99,17 @@ pub(crate) async fn submit_typed(
         run_at: None,
         trace: trace(&headers),
     };
-    Submitting { api: &api, caller: &caller, version: "v2", headers: &headers }.submit(submission, &body.value).await
+    Submitting { api: &api, caller: &caller, version: "v2", headers: &headers }
+        .submit(submission, &body.value)
+        .await
 }
 
 /// The trace context that a request brings (W3C), where it is one.
 fn trace(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
-    let fine = |part: &str, length: usize| part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fine = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     let parts: Vec<&str> = text.split('-').collect();
     let [version, trace, parent, flags] = parts[..] else { return None };
     let all = fine(version, 2) && fine(trace, 32) && fine(parent, 16) && fine(flags, 2);
@@ -127,7 +135,9 @@ impl Submitting<'_> {
         let key = idempotency::key(self.headers, &self.caller.name, &app, asked)?;
         let required = current.project.config.app(&app).is_some_and(|app| app.job.key_required);
         if key.is_none() && required {
-            let message = format!("jobs of {app} are submitted with an Idempotency-Key, so that asking twice is one job");
+            let message = format!(
+                "jobs of {app} are submitted with an Idempotency-Key, so that asking twice is one job"
+            );
             return Err(Fault::bad_request("IDEMPOTENCY_KEY_REQUIRED", message));
         }
         let limits = &current.config.limits;
@@ -153,7 +163,9 @@ impl Submitting<'_> {
                 return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", message));
             }
             Submitted::CallerHas(count) => {
-                let message = format!("{count} jobs of this key have not ended, and more are not taken: wait for some of them");
+                let message = format!(
+                    "{count} jobs of this key have not ended, and more are not taken: wait for some of them"
+                );
                 let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "QUOTA_EXCEEDED", message);
                 return Err(fault.retry_after(Duration::from_secs(5)));
             }
@@ -219,16 +231,19 @@ fn refused(refused: Refused) -> Fault {
     match refused {
         Refused::NoSuchApp(error) => error.into(),
         Refused::Failed(error) => error.into(),
-        Refused::Invalid(details) => {
-            Fault::invalid(details.into_iter().map(|one| Detail { field: one.field, issue: one.issue }).collect())
-        }
+        Refused::Invalid(details) => Fault::invalid(
+            details.into_iter().map(|one| Detail { field: one.field, issue: one.issue }).collect(),
+        ),
     }
 }
 
 fn allow_webhook(current: &Current, webhook: Option<&str>) -> Result<(), Fault> {
     let Some(url) = webhook else { return Ok(()) };
     let Some(webhooks) = &current.config.webhooks else {
-        return Err(Fault::field("webhook", "is not taken here: `api.webhooks` says who may be told, and there is none"));
+        return Err(Fault::field(
+            "webhook",
+            "is not taken here: `api.webhooks` says who may be told, and there is none",
+        ));
     };
     if webhooks.to.iter().any(|prefix| url.starts_with(prefix.as_str())) {
         return Ok(());
@@ -239,7 +254,9 @@ fn allow_webhook(current: &Current, webhook: Option<&str>) -> Result<(), Fault> 
 /// A job that this caller may see.
 pub(crate) async fn visible(api: &Api, caller: &Caller, id: DeliveryId) -> Result<Delivery, Fault> {
     let delivery = api.current().ledger().get(id).await?;
-    let job = delivery.filter(|delivery| delivery.kind == Kind::Job && delivery.target_app.as_deref() != Some(handover_core::WEBHOOK_APP));
+    let job = delivery.filter(|delivery| {
+        delivery.kind == Kind::Job && delivery.target_app.as_deref() != Some(handover_core::WEBHOOK_APP)
+    });
     // What a caller may not see is not there for it.
     let seen = job.filter(|job| {
         let own = caller.may(Scope::Submit) && job.created_by.as_deref() == Some(&caller.name);
@@ -250,7 +267,8 @@ pub(crate) async fn visible(api: &Api, caller: &Caller, id: DeliveryId) -> Resul
 
 async fn load(current: &Current, id: DeliveryId, version: &str) -> Result<Job, Fault> {
     let delivery = current.ledger().get(id).await?;
-    let delivery = delivery.ok_or_else(|| Fault::internal(format!("job {id} is not there, which was just submitted")))?;
+    let delivery = delivery
+        .ok_or_else(|| Fault::internal(format!("job {id} is not there, which was just submitted")))?;
     view(current, &delivery, version).await
 }
 

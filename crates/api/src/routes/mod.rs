@@ -13,8 +13,8 @@ pub(crate) mod system;
 
 use crate::fault::Fault;
 use crate::state::Api;
-use axum::extract::OriginalUri;
 use axum::extract::FromRequestParts;
+use axum::extract::OriginalUri;
 use handover_runtime::config::API_VERSIONS;
 use http::request::Parts;
 use utoipa_axum::router::OpenApiRouter;
@@ -60,8 +60,15 @@ fn versioned() -> OpenApiRouter<Api> {
 pub(crate) async fn nothing_here(OriginalUri(uri): OriginalUri) -> Fault {
     let version = uri.path().strip_prefix("/api/").and_then(|rest| rest.split('/').next());
     match version {
-        Some(version) if version.starts_with('v') && version[1..].bytes().all(|b| b.is_ascii_digit()) && !API_VERSIONS.contains(&version) => {
-            Fault::not_found(format!("there is no version {version} of the API: there are {}", API_VERSIONS.join(" and ")))
+        Some(version)
+            if version.starts_with('v')
+                && version[1..].bytes().all(|b| b.is_ascii_digit())
+                && !API_VERSIONS.contains(&version) =>
+        {
+            Fault::not_found(format!(
+                "there is no version {version} of the API: there are {}",
+                API_VERSIONS.join(" and ")
+            ))
         }
         _ => Fault::not_found("there is nothing under this path; /api/docs shows what there is"),
     }

@@ -99,8 +99,10 @@ pub(crate) async fn fetch(
     {
         return send(&headers, kept.content(format!("job-{id}"))?);
     }
-    let outputs = result.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let path = outputs.into_iter().find(|path| path.rsplit('/').next() == Some(&name)).ok_or_else(none)?.to_owned();
+    let outputs =
+        result.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let path =
+        outputs.into_iter().find(|path| path.rsplit('/').next() == Some(&name)).ok_or_else(none)?.to_owned();
     send(&headers, file_content(&current, &path).await?)
 }
 
@@ -116,7 +118,10 @@ fn still_kept(current: &Current, job: &Delivery) -> Result<Timestamp, Fault> {
         return Err(Fault::conflict("NOT_ENDED", message).retry_after(Duration::from_secs(1)));
     }
     if let Some(error) = view.error {
-        return Err(Fault::conflict("JOB_FAILED", format!("job {id} failed ({}): {}", error.code, error.message)));
+        return Err(Fault::conflict(
+            "JOB_FAILED",
+            format!("job {id} failed ({}): {}", error.code, error.message),
+        ));
     }
     let kept = current.config.results;
     let ended = job.processed_at.unwrap_or(job.updated_at);
@@ -175,7 +180,9 @@ impl<'a> Kept<'a> {
     fn content(&self, name: String) -> Result<Content, Fault> {
         let bytes = match (self.text, self.base64) {
             (Some(text), _) => text.as_bytes().to_vec(),
-            (None, Some(base64)) => STANDARD.decode(base64).map_err(|e| Fault::internal(format!("a kept output: {e}")))?,
+            (None, Some(base64)) => {
+                STANDARD.decode(base64).map_err(|e| Fault::internal(format!("a kept output: {e}")))?
+            }
             (None, None) => Vec::new(),
         };
         Ok(Content {
@@ -197,9 +204,9 @@ async fn find(current: &Current, path: &str) -> Result<Retained, Fault> {
     });
     match found.await.map_err(|e| Fault::internal(e.to_string()))? {
         Ok(found) => Ok(found),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(gone(format!("the file {path} is not there any more: it was removed by hand, or with the archive")))
-        }
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(gone(format!(
+            "the file {path} is not there any more: it was removed by hand, or with the archive"
+        ))),
         Err(e) => Err(e.into()),
     }
 }
@@ -234,7 +241,8 @@ pub(crate) async fn file_content(current: &Current, path: &str) -> Result<Conten
 
 /// Its size as it was published, which in the archive may be another.
 fn size_of(found: &Retained) -> u64 {
-    handover_file::archive::original_of(found.manifest()).map_or(found.manifest().file_size, |was| was.file_size)
+    handover_file::archive::original_of(found.manifest())
+        .map_or(found.manifest().file_size, |was| was.file_size)
 }
 
 fn media_type_of(name: &str) -> &'static str {

@@ -3,7 +3,9 @@
 use crate::auth::{Caller, Scope};
 use crate::body::{JsonBody, OptionalJson, Query, cut, media_type, too_large};
 use crate::fault::Fault;
-use crate::model::{AckOutcome, AckRequest, Acked, Detail, ErrorEnvelope, PullRequest, Pulled, PulledRecord, PushDone};
+use crate::model::{
+    AckOutcome, AckRequest, Acked, Detail, ErrorEnvelope, PullRequest, Pulled, PulledRecord, PushDone,
+};
 use crate::state::{Api, Current};
 use crate::upload::{Upload, is_too_large};
 use axum::body::Body;
@@ -96,7 +98,8 @@ pub(crate) async fn push(
 
 fn require_app(current: &Current, caller: &Caller, app: &str) -> Result<(), Fault> {
     app.parse::<AppName>().map_err(|e| Fault::not_found(format!("there is no app {app:?}: {e}")))?;
-    records::require_target(&current.project, app, false).map_err(|e| Fault::from(e.with_kind(ErrorKind::NotFound)))?;
+    records::require_target(&current.project, app, false)
+        .map_err(|e| Fault::from(e.with_kind(ErrorKind::NotFound)))?;
     caller.require_app(app)
 }
 
@@ -105,9 +108,15 @@ fn plan(current: &Current, app: &str, query: PushQuery) -> Result<Push, Fault> {
     from.parse::<AppName>().map_err(|e| Fault::field("from", e.to_string()).as_bad_request())?;
     let whole = query.whole.unwrap_or(false);
     if whole && query.load.is_none() {
-        return Err(Fault::field("load", "is missing: what is to appear all at once needs a name").as_bad_request());
+        return Err(
+            Fault::field("load", "is missing: what is to appear all at once needs a name").as_bad_request()
+        );
     }
-    if query.load.as_ref().is_some_and(|load| load.is_empty() || load.len() > 255 || load.chars().any(char::is_control)) {
+    if query
+        .load
+        .as_ref()
+        .is_some_and(|load| load.is_empty() || load.len() > 255 || load.chars().any(char::is_control))
+    {
         return Err(Fault::field("load", "must have 1 to 255 characters").as_bad_request());
     }
     if let Some(flow) = query.flow.as_deref().filter(|flow| current.project.config.flow(flow).is_none()) {
@@ -137,7 +146,9 @@ fn format(headers: &HeaderMap) -> Result<Format, Fault> {
         "application/json" => Ok(Format::Json),
         "text/csv" => Ok(Format::Csv),
         _ => {
-            let message = format!("records of the type {given:?} are not taken: application/x-ndjson, application/json and text/csv are");
+            let message = format!(
+                "records of the type {given:?} are not taken: application/x-ndjson, application/json and text/csv are"
+            );
             let fault = Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message);
             Err(fault.with(header::ACCEPT, "application/x-ndjson, application/json, text/csv"))
         }
@@ -149,8 +160,12 @@ fn was_cut(pushed: Cut, most: u64) -> Fault {
     let Cut { error, done } = pushed;
     let is_in = match (&done.key, done.records) {
         (_, 0) => "nothing of it is in the ledger".to_owned(),
-        (Some(_), count) => format!("{count} records are in the ledger: push the same again with the same `load` to go on"),
-        (None, count) => format!("{count} records are in the ledger; with `load` a push could go on where it was cut"),
+        (Some(_), count) => {
+            format!("{count} records are in the ledger: push the same again with the same `load` to go on")
+        }
+        (None, count) => {
+            format!("{count} records are in the ledger; with `load` a push could go on where it was cut")
+        }
     };
     if is_too_large(&error) {
         return too_large(most);
@@ -186,10 +201,11 @@ pub(crate) async fn pull(
     caller.require(Scope::Submit)?;
     let current = api.current();
     require_app(&current, &caller, &app)?;
-    let within = |field: &str, value: Option<u64>, usual: u64, from: u64, to: u64| match value.unwrap_or(usual) {
-        value if (from..=to).contains(&value) => Ok(value),
-        _ => Err(Fault::field(field, format!("must be {from} to {to}"))),
-    };
+    let within =
+        |field: &str, value: Option<u64>, usual: u64, from: u64, to: u64| match value.unwrap_or(usual) {
+            value if (from..=to).contains(&value) => Ok(value),
+            _ => Err(Fault::field(field, format!("must be {from} to {to}"))),
+        };
     let max = within("max", asked.max.map(|max| max as u64), 1, 1, PULL_MAX as u64)?;
     let wait = within("wait_seconds", asked.wait_seconds, 0, 0, 60)?;
     let lease = within("lease_seconds", asked.lease_seconds, PULL_LEASE_DEFAULT_MS / 1_000, 1, 86_400)?;
@@ -207,7 +223,8 @@ pub(crate) async fn pull(
         _ = draining.wait_for(|drains| *drains) => Vec::new(),
     };
     let first = claimed.first();
-    let (token, lease_until) = (first.and_then(|one| one.lease_token.clone()), first.and_then(|one| one.lease_until));
+    let (token, lease_until) =
+        (first.and_then(|one| one.lease_token.clone()), first.and_then(|one| one.lease_until));
     let records = claimed
         .into_iter()
         .map(|one| PulledRecord { id: one.id, attempt: one.attempts, data: one.data })
@@ -262,7 +279,11 @@ pub(crate) async fn ack(
 }
 
 /// A token opens what it holds, but only under the app that this is.
-async fn belongs(ledger: &dyn handover_ledger::Ledger, claim: &handover_core::LeaseToken, app: &str) -> Result<(), Fault> {
+async fn belongs(
+    ledger: &dyn handover_ledger::Ledger,
+    claim: &handover_core::LeaseToken,
+    app: &str,
+) -> Result<(), Fault> {
     let held = token::holds(ledger, claim, &[]).await?;
     let Some(first) = held.first() else { return Ok(()) };
     match ledger.get(first.id).await? {

@@ -11,8 +11,10 @@ pub(crate) mod demo;
 pub(crate) mod extend;
 pub(crate) mod fail;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod list;
+pub(crate) mod openapi;
 pub(crate) mod plan;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -66,8 +68,10 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Resume(args) => by_hand::resume(&start, &args),
         Command::Archive(args) => archive::run(&start, &args),
         Command::Verify(args) => verify::run(&start, &args),
+        Command::Keys(args) => keys::run(&start, args),
         Command::Ledger(args) => ledger::run(&start, args),
         Command::App(args) => Ok(app::run(&args).map(ExitCode::from)?),
+        Command::Openapi(args) => openapi::run(&start, &args),
         Command::Schema(args) => schema::run(&start, args),
         Command::Completions(args) => completions::run(&start, args),
         Command::Reference => reference::run(&start),
