@@ -73,8 +73,10 @@ pub fn bytes(config: &Config) -> Result<Vec<u8>> {
 
 fn complete_paths(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
-    let renamed = std::mem::take(paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item));
-    *paths = renamed.collect();
+    let all = std::mem::take(paths).into_iter();
+    *paths = all
+        .map(|(path, item)| if path.contains("{*path}") { file_path(&path, item) } else { (path, item) })
+        .collect();
     for (path, item) in paths.iter_mut() {
         let version = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next()).map(str::to_owned);
         let resource = path.split('/').nth(3).unwrap_or_default().to_owned();
@@ -97,6 +99,24 @@ fn complete_paths(document: &mut Value) {
             }
         }
     }
+}
+
+/// The path of a file in pieces: a document has no parameter with slashes in it.
+fn file_path(path: &str, mut item: Value) -> (String, Value) {
+    let piece = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema });
+    let text = json!({ "type": "string" });
+    let pieces = [
+        piece("folder", "The app's folder", text.clone()),
+        piece("date", "The date in its name", json!({ "type": "string", "format": "date" })),
+        piece("name", "Its name, such as file-importer_sales_2025-11-24_001.csv", text),
+    ];
+    for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
+        if let Some(parameters) = operation["parameters"].as_array_mut() {
+            parameters.retain(|parameter| parameter["in"] != "path");
+            parameters.splice(0..0, pieces.clone());
+        }
+    }
+    (path.replace("{*path}", "{folder}/{date}/{name}"), item)
 }
 
 fn error_response(description: &str) -> Value {

@@ -12,6 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The target of what is said whatever the level: a daemon's beginning and end.
 pub(crate) const ALWAYS: &str = "handover::always";
+/// The target of the API's access log, which is kept whatever the level.
+const ACCESS: &str = "handover::access";
 /// Where deliveries end; a command that sums up its run says their failures itself.
 const ENDS: &str = "handover_runtime::delivery::settle";
 
@@ -34,7 +36,7 @@ pub(crate) fn start(quiet: Quiet, verbose: u8) {
     };
     let wanted = filter_fn(move |event| {
         let said_at_the_end = verbose == 0 && quiet == Quiet::Failures && event.target() == ENDS;
-        event.target() == ALWAYS || (*event.level() <= level && !said_at_the_end)
+        event.target() == ALWAYS || event.target() == ACCESS || (*event.level() <= level && !said_at_the_end)
     });
     let plain = std::io::stderr().is_terminal();
     // A second start, as in tests, changes nothing.

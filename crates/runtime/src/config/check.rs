@@ -226,7 +226,13 @@ fn tell_circle(report: &mut Report<'_>, flows: &[ReadFlow], circle: &[Station<'_
 /// Built-in apps that are declared and stand in no flow.
 fn unused(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
     // A program in no flow is run by `work`: `check` says how.
-    let works_alone = |app: &App| !matches!(app.runs, Runs::BuiltIn(_));
+    // With an API any app but an importer gets jobs.
+    let has_api = report.document.node(&["api"]).is_some();
+    let works_alone = |app: &App| match &app.runs {
+        Runs::BuiltIn(BuiltIn::Importer(_)) => false,
+        Runs::BuiltIn(_) => has_api,
+        Runs::Program(_) | Runs::Service { .. } => true,
+    };
     for app in apps.iter().filter(|app| !works_alone(app)) {
         if !flows.iter().any(|read| read.flow.apps().contains(&app.name)) {
             let message = format!("the app `{}` stands in no flow", app.name);

@@ -31,7 +31,8 @@ impl Config {
                     if let Err((message, hint)) = find(word, &self.base, path) {
                         report.word(&[at[0], at[1], "run"], word, 0, message).help(hint).warning();
                     }
-                    if app.schedule.is_none()
+                    if self.api.is_none()
+                        && app.schedule.is_none()
                         && !self.flows.iter().any(|flow| flow.apps().contains(&app.name))
                     {
                         let message = format!("the app `{}` stands in no flow and has no schedule", app.name);
