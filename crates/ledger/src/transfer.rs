@@ -65,6 +65,14 @@ pub enum Part {
     Aside,
     /// How much each source handed over, and how much of it was deleted.
     Sources,
+    /// Idempotency keys.
+    Idempotency,
+    /// Ends that were asked for and have not come.
+    Cancellations,
+    /// What programs said while they worked.
+    Progress,
+    /// API keys.
+    Keys,
 }
 
 use Holds::{Json, Plain, Time};
@@ -103,7 +111,7 @@ const DELIVERY: &[(&str, Holds)] = &[
 
 impl Part {
     /// All parts, in the order in which they are copied.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Deliveries,
         Self::Records,
         Self::Archive,
@@ -114,6 +122,10 @@ impl Part {
         Self::Loads,
         Self::Aside,
         Self::Sources,
+        Self::Idempotency,
+        Self::Cancellations,
+        Self::Progress,
+        Self::Keys,
         Self::Audit,
     ];
 
@@ -131,6 +143,10 @@ impl Part {
             Self::Loads => "loads",
             Self::Aside => "rows put aside",
             Self::Sources => "sources",
+            Self::Idempotency => "idempotency keys",
+            Self::Cancellations => "cancellations",
+            Self::Progress => "lines of progress",
+            Self::Keys => "API keys",
         }
     }
 
@@ -148,18 +164,27 @@ impl Part {
             Self::Loads => "loads",
             Self::Aside => "load_rows",
             Self::Sources => "sources",
+            Self::Idempotency => "idempotency_keys",
+            Self::Cancellations => "cancellations",
+            Self::Progress => "progress",
+            Self::Keys => "api_keys",
         }
     }
 
     /// The columns that order its rows and tell them apart.
     pub(crate) fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals | Self::Audit => &["id"],
+            Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals | Self::Audit | Self::Keys => {
+                &["id"]
+            }
             Self::Names => &["folder", "stem"],
             Self::Schedules | Self::Paused => &["app"],
             Self::Loads => &["key"],
             Self::Aside => &["load_key", "at"],
             Self::Sources => &["source", "kind"],
+            Self::Idempotency => &["owner", "key"],
+            Self::Cancellations => &["delivery_id"],
+            Self::Progress => &["delivery_id", "seq"],
         }
     }
 
@@ -221,6 +246,20 @@ impl Part {
                 [before, vec![("data", Json), ("run_at", Time)], after].concat()
             }
             Self::Sources => plain(&["source", "kind", "pushed", "deleted"]),
+            Self::Idempotency => {
+                let columns = plain(&["owner", "key", "fingerprint", "delivery_id"]);
+                [columns, vec![("created_at", Time)]].concat()
+            }
+            Self::Cancellations => vec![("delivery_id", Plain), ("at", Time), ("by", Plain)],
+            Self::Progress => {
+                vec![("delivery_id", Plain), ("seq", Plain), ("at", Time), ("line", Plain)]
+            }
+            Self::Keys => {
+                let who = plain(&["id", "name", "digest", "created_by", "replaced_by"]);
+                let times =
+                    ["created_at", "expires_at", "revoked_at", "last_used_at"].map(|name| (name, Time));
+                [who, vec![("scopes", Json), ("apps", Json)], times.to_vec()].concat()
+            }
         }
     }
 }
@@ -243,7 +282,7 @@ pub struct State {
     pub last_id: i64,
     /// The last entry of its audit log.
     pub last_entry: i64,
-    /// How many loads there are, and how many rows they took.
+    /// How many loads there are, how many rows they took, and how many API keys there are.
     pub loaded: i64,
 }
 

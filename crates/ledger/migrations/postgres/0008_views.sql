@@ -90,13 +90,13 @@ CREATE VIEW integration.v_conservation AS
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA integration FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION integration._path(json) TO PUBLIC;
 
--- Reads everything, changes nothing.
+-- Reads everything but keys (of APIs, and of jobs asked for), changes nothing.
 CREATE FUNCTION integration.grant_reader(role name) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
     EXECUTE format('GRANT SELECT ON integration.data_staging, integration.deliveries, integration.data_archive,
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
-        integration.loads, integration.lane_apps, integration.lanes, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
+        integration.loads, integration.lane_apps, integration.lanes, integration.cancellations, integration.progress, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
         integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
         integration.v_conservation TO %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);

@@ -49,13 +49,14 @@ CREATE TABLE integration.api_keys (
     replaced_by  text
 );
 
--- A page of all jobs, or of one caller's, newest first; and how many of a caller's have not ended.
+-- A page of all jobs, or of one caller's, newest first; and how many of a caller's have not ended. `id + 0`: the index of all jobs
+-- does not give that order, or a caller's page would be looked for among everybody's jobs.
 CREATE INDEX idx_deliveries_jobs ON integration.deliveries (id) WHERE kind = 'job';
-CREATE INDEX idx_deliveries_by ON integration.deliveries (created_by, id) WHERE kind = 'job';
+CREATE INDEX idx_deliveries_by ON integration.deliveries (created_by, (id + 0)) WHERE kind = 'job';
 CREATE INDEX idx_deliveries_unended ON integration.deliveries (created_by)
     WHERE kind = 'job' AND status IN ('pending', 'processing');
 CREATE INDEX idx_archive_jobs ON integration.data_archive (id) WHERE kind = 'job';
-CREATE INDEX idx_archive_by ON integration.data_archive (created_by, id) WHERE kind = 'job';
+CREATE INDEX idx_archive_by ON integration.data_archive (created_by, (id + 0)) WHERE kind = 'job';
 
 -- What came of a delivery that was ended because somebody asked for it.
 CREATE FUNCTION integration._cancelled(p_result json) RETURNS json LANGUAGE sql IMMUTABLE AS $$

@@ -63,13 +63,19 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
         tables.push(ARCHIVE);
     }
     // Each table gives its own newest first, by its own index; only those few are merged.
+    let id = number_of(filter);
     let newest = |(table, seen): &(&str, &str)| {
         format!(
-            "(SELECT {COLUMNS} FROM integration.{table} WHERE {seen}{conditions} ORDER BY id DESC LIMIT {limit})"
+            "(SELECT {COLUMNS} FROM integration.{table} WHERE {seen}{conditions} ORDER BY {id} DESC LIMIT {limit})"
         )
     };
     let all = tables.iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ");
     (format!("SELECT * FROM ({all}) AS listed ORDER BY id DESC LIMIT {limit}"), values)
+}
+
+/// The number as a list is ordered by it: in the form of the index of one caller's jobs, or as it is.
+fn number_of(filter: &Filter) -> &'static str {
+    if filter.by.is_some() && filter.kind == Some(Kind::Job) { "id + 0" } else { "id" }
 }
 
 /// The filter as further conditions of SQL, with numbered parameters, which all tables of a union share.
@@ -83,7 +89,7 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
         ("flow = ", words(&filter.flow)),
         ("created_at >= ", at(filter.since)),
         ("processed_at < ", at(filter.ended_before)),
-        ("id < ", id(filter.before)),
+        (if number_of(filter) == "id" { "id < " } else { "id + 0 < " }, id(filter.before)),
         ("parent_id = ", id(filter.parent)),
         ("replay_of = ", id(filter.replay_of)),
         ("kind = 'file' AND integration._path(data) = ", words(&filter.path)),

@@ -45,7 +45,11 @@ fn table(part: Part) -> String {
     let field = |(name, _): (&str, Holds)| format!("'{name}', \"{name}\"");
     let fields = part.columns().into_iter().map(field).collect::<Vec<_>>().join(", ");
     let key = part.key().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let kind = |name: &str| if ["id", "at"].contains(&name) { "bigint" } else { "text" };
+    let kind = |name: &str| match name {
+        "id" if part == Part::Keys => "text",
+        "id" | "at" | "delivery_id" | "seq" => "bigint",
+        _ => "text",
+    };
     let places = part.key().iter().enumerate();
     let places: Vec<String> =
         places.map(|(place, name)| format!("($1::json ->> {place})::{}", kind(name))).collect();
@@ -99,7 +103,8 @@ pub(super) async fn state(ledger: &PostgresLedger) -> Result<State> {
     let query = "SELECT (SELECT identity FROM integration.ledger), \
                  (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids), \
                  (SELECT coalesce(max(id), 0) FROM integration.audit_log), \
-                 (SELECT count(*) + coalesce(sum(rows), 0)::bigint FROM integration.loads)";
+                 (SELECT count(*) + coalesce(sum(rows), 0)::bigint FROM integration.loads) \
+                 + (SELECT count(*) FROM integration.api_keys)";
     let rows = ledger.read("read the ledger's state", query, &[]).await?;
     let read: Vec<State> = each(&rows, |row| {
         Ok(State {

@@ -1,7 +1,7 @@
 //! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
 //! not depend on what is in the tables, because nothing here runs ANALYZE.
 
-use super::{archive, claim, migrate, query};
+use super::{archive, claim, jobs, migrate, query};
 use crate::api::{Filter, Queue};
 use handover_core::{DeliveryId, Kind, Status};
 use rusqlite::Connection;
@@ -101,7 +101,9 @@ fn assert_list(connection: &Connection, filter: Filter, index: &str) {
     let (text, _) = query::list_query(&Filter { limit: 50, ..filter });
     let steps = plan(connection, &text);
     let all = steps.join("\n");
-    for (table, prefix) in [("deliveries", "idx_deliveries_"), ("data_staging", "idx_")] {
+    let tables = [("deliveries", "idx_deliveries_"), ("data_staging", "idx_")];
+    let asked = tables.iter().filter(|(table, _)| text.contains(&format!(" FROM {table} ")));
+    for (table, prefix) in asked {
         let by =
             steps.iter().find(|step| step.contains(&format!(" {table}"))).unwrap_or_else(|| panic!("{all}"));
         match index {
@@ -149,6 +151,40 @@ fn a_list_goes_by_the_index_of_what_it_asks_for() {
     assert_list(&connection, Filter { ended_before: now, before: Some(DeliveryId(9)), ..all() }, "ROWID");
     let archived = Filter { parent: Some(DeliveryId(1)), archived: true, limit: 9, ..all() };
     assert!(plan(&connection, &query::list_query(&archived).0).join("\n").contains("idx_archive_parent"));
+}
+
+#[test]
+fn a_page_of_jobs_reads_jobs_alone() {
+    let connection = ledger();
+    let jobs = || Filter { kind: Some(Kind::Job), limit: 50, archived: true, ..Filter::default() };
+    let by = || Filter { by: Some("ann".into()), ..jobs() };
+    for (filter, index) in [
+        (jobs(), "jobs"),
+        (Filter { before: Some(DeliveryId(9)), ..jobs() }, "jobs"),
+        (Filter { status: Some(Status::Completed), ..jobs() }, "jobs"),
+        (by(), "by"),
+        (Filter { before: Some(DeliveryId(9)), ..by() }, "by"),
+        (Filter { app: Some("a".into()), status: Some(Status::Failed), ..by() }, "by"),
+    ] {
+        let (text, _) = query::list_query(&filter);
+        assert!(!text.contains("data_staging"), "{text}");
+        let (live, archived) = (format!("idx_deliveries_{index}"), format!("idx_archive_{index}"));
+        let all = assert_by(&connection, &text, &[&live, &archived]);
+        // Only the tables' few are sorted, to be merged.
+        let steps = plan(&connection, &text);
+        let sorted = |pair: &[String]| pair[0].starts_with("SEARCH") && pair[1].contains("TEMP B-TREE");
+        assert!(!steps.windows(2).any(sorted), "sorted:\n{all}");
+    }
+}
+
+#[test]
+fn what_belongs_to_jobs_goes_by_index() {
+    let connection = ledger();
+    assert_in_order(&connection, jobs::UNENDED, &["idx_deliveries_unended"]);
+    assert_in_order(&connection, jobs::OLD_KEYS, &["idx_idempotency_age"]);
+    assert_in_order(&connection, jobs::OLD_LINES, &["idx_progress_age"]);
+    let standing = assert_by(&connection, &jobs::standing_query(), &[]);
+    assert_eq!(standing.matches("SEARCH d USING INTEGER PRIMARY KEY").count(), 3, "{standing}");
 }
 
 #[test]

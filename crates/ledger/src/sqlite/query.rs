@@ -6,7 +6,7 @@ use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
 use handover_core::clock::rfc3339;
-use handover_core::{Delivery, DeliveryId, Result, Status};
+use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
@@ -41,7 +41,8 @@ pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     };
     let mut tables: Vec<String> = queues.into_iter().map(|queue| from(queue, filter)).collect();
     if filter.archived || filter.status == Some(Status::Archived) {
-        tables.push("data_archive".to_owned());
+        let by = of_jobs(filter).map(|index| format!(" INDEXED BY idx_archive_{index}"));
+        tables.push(format!("data_archive{}", by.unwrap_or_default()));
     }
     // Each table gives its own newest first, by its own index; only those few are merged.
     let text = tables
@@ -63,12 +64,29 @@ fn from(queue: Queue, filter: &Filter) -> String {
         || filter.replay_of.is_some()
         || filter.path.is_some()
         || filter.before.is_some();
+    if let Some(index) = of_jobs(filter).filter(|_| queue == Queue::Deliveries) {
+        return format!("{} INDEXED BY {}{index}", queue.table(), queue.index());
+    }
     match (filter.ended_before, filter.status) {
         (Some(_), _) if !narrow => format!("{} INDEXED BY {}ended", queue.table(), queue.index()),
         (None, Some(Status::Processing)) if !narrow => {
             format!("{} INDEXED BY {}leases", queue.table(), queue.index())
         }
         _ => queue.table().to_owned(),
+    }
+}
+
+/// The end of the name of the index that gives jobs, or one caller's, newest first; none where another is narrower.
+fn of_jobs(filter: &Filter) -> Option<&'static str> {
+    let narrower = filter.parent.is_some() || filter.replay_of.is_some() || filter.path.is_some();
+    if filter.kind != Some(Kind::Job) || narrower || filter.ended_before.is_some() {
+        return None;
+    }
+    let few = matches!(filter.status, Some(Status::Pending | Status::Processing | Status::Failed));
+    match (&filter.by, &filter.app) {
+        (Some(_), _) => Some("by"),
+        (None, None) if !few => Some("jobs"),
+        (None, _) => None,
     }
 }
 

@@ -59,8 +59,8 @@ pub(super) fn write(write: &Write<'_>, part: Part, rows: &[String]) -> Result<()
         (.., Holds::Time) => {
             (format!("\"{name}\""), format!("strftime('%Y-%m-%dT%H:%M:%fZ', ?1 ->> '$.{name}')"))
         }
-        // A result may be missing; data never is, and may be null itself.
-        (_, "result", _) => ("result".to_owned(), "nullif(?1 -> '$.result', 'null')".to_owned()),
+        // These may be missing; data never is, and may be null itself.
+        (_, "result" | "apps", _) => (name.to_owned(), format!("nullif(?1 -> '$.{name}', 'null')")),
         (.., Holds::Json) => (format!("\"{name}\""), format!("?1 -> '$.{name}'")),
     };
     let (names, values): (Vec<String>, Vec<String>) = part.columns().into_iter().map(column).unzip();
@@ -117,7 +117,11 @@ pub(super) fn state(connection: &Connection) -> Result<State> {
         .query_row("SELECT coalesce(max(id), 0) FROM audit_log", [], |row| row.get(0))
         .map_err(sql("read the audit log"))?;
     let loaded = connection
-        .query_row("SELECT count(*) + coalesce(sum(rows), 0) FROM loads", [], |row| row.get(0))
+        .query_row(
+            "SELECT count(*) + coalesce(sum(rows), 0) + (SELECT count(*) FROM api_keys) FROM loads",
+            [],
+            |row| row.get(0),
+        )
         .map_err(sql("read the loads"))?;
     Ok(State { identity, last_id: last_id.flatten().unwrap_or(0), last_entry, loaded })
 }

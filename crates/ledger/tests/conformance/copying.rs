@@ -1,11 +1,13 @@
 //! `ledger copy`: the whole history of one ledger in another, whatever the two are made of.
 
 use super::arrivals::seen;
+use super::jobs::{job, keyed};
+use super::keys::key;
 use super::names::wish;
 use super::*;
 use handover_core::ErrorKind;
 use handover_ledger::transfer::{Part, copy};
-use handover_ledger::{Filter, Ledger, ScheduleMark};
+use handover_ledger::{ApiKey, Filter, Ledger, ScheduleMark, Submitted};
 
 /// A ledger with something of everything in it.
 pub(crate) async fn lived_in<B: Backend>() -> World<B> {
@@ -40,7 +42,41 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
     w.ledger.pause("ann", "a").await.unwrap();
     let mark = ScheduleMark { app: "nightly".into(), last_due: "2025-11-24T06:00:00Z".parse().unwrap() };
     w.ledger.schedule_due("schedule", mark, None).await.unwrap();
+    jobs_and_keys(&w).await;
     w
+}
+
+/// Jobs with keys and progress, more than a page of each, and API keys.
+async fn jobs_and_keys<B: Backend>(w: &World<B>) {
+    for n in 0..3 {
+        let batch = (0..300).map(|m| keyed(job("jobs", "ann"), "ann", &format!("{n}/{m}"), "x")).collect();
+        let submitted = w.ledger.submit(batch).await.unwrap();
+        let Submitted::New { id, .. } = submitted[0] else { panic!("{submitted:?}") };
+        w.ledger.add_progress(id, vec![(w.now(), "said \"so\"".into()); 300]).await.unwrap();
+    }
+    // As what a process that was killed had: nobody has it now, and its end was asked for.
+    let left = "INSERT INTO cancellations SELECT max(id), '2025-11-24T10:30:00.000Z', 'bob' FROM deliveries";
+    w.backend.sql(left).await.unwrap();
+    w.ledger.add_key(key(w, "one")).await.unwrap();
+    w.ledger.add_key(ApiKey { apps: None, expires_at: None, ..key(w, "two") }).await.unwrap();
+    w.ledger.revoke_key("one", w.now(), Some("two".into())).await.unwrap();
+}
+
+/// Whoever asks again under a key is told of the same job, and what was said and asked for is there.
+async fn jobs_go_on<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
+    assert_eq!(to.ledger.keys().await.unwrap(), from.ledger.keys().await.unwrap());
+    assert_eq!(to.ledger.cancellations().await.unwrap(), from.ledger.cancellations().await.unwrap());
+    let first = |n: u32, fingerprint| keyed(job("jobs", "ann"), "ann", &format!("{n}/0"), fingerprint);
+    for n in 0..3 {
+        let came_to = from.submit(first(n, "x")).await;
+        let Submitted::Known { id, .. } = came_to else { panic!("{came_to:?}") };
+        assert_eq!(to.submit(first(n, "x")).await, came_to);
+        assert_eq!(to.submit(first(n, "y")).await, Submitted::Differs(id));
+        let said = to.ledger.progress(id, 0, 1_000).await.unwrap();
+        assert_eq!((said.len(), &said), (300, &from.ledger.progress(id, 0, 1_000).await.unwrap()));
+    }
+    assert_eq!(to.number("SELECT count(*) FROM idempotency_keys").await, 900);
+    assert_eq!(to.ledger.end_cancelled("duty").await.unwrap(), 1);
 }
 
 /// Rows of a load, each with its number in it.
@@ -117,6 +153,7 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
     let pushed = to.ledger.push("test", vec![keyed]).await.unwrap();
     assert!(matches!(pushed[0], handover_ledger::Pushed::Duplicate(_)));
     a_cut_load_goes_on(to).await;
+    jobs_go_on(from, to).await;
 }
 
 pub(crate) async fn everything_is_in_the_copy<B: Backend>() {

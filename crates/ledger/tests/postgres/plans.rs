@@ -4,7 +4,7 @@
 use crate::conformance::ask;
 use handover_core::{Kind, NewDelivery};
 use handover_ledger::postgres::PostgresLedger;
-use handover_ledger::{Answer, Answers, Ledger, Outcome};
+use handover_ledger::{Answer, Answers, Filter, Jobs as _, Ledger, Outcome};
 use handover_testkit::TemporaryPostgres;
 use serde_json::json;
 
@@ -53,6 +53,53 @@ async fn statistics_of_another_hour_mislead_nobody() {
     );
     let leases = read(&client, "data_staging_live_lease_until_idx").await;
     assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
+}
+
+/// A page of one caller's jobs, and of all jobs, reads little more than the page; so does the count of those that have not ended.
+/// Among other jobs, files and ended ones, and with the statistics of before there were any.
+#[tokio::test]
+async fn a_page_of_jobs_reads_the_page() {
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    for caller in ["ann", "bob"] {
+        let rows = format!(
+            "INSERT INTO integration.deliveries_live (source_app, target_app, data, kind, status, created_by, processed_at) \
+             SELECT 's', 'app', '{{}}', CASE n % 10 WHEN 0 THEN 'job' ELSE 'file' END, 'completed', '{caller}', now() \
+             FROM generate_series(1, 20000) AS n"
+        );
+        client.batch_execute(&rows).await.unwrap();
+    }
+    for analyzed in [false, true] {
+        if analyzed {
+            client.batch_execute("VACUUM ANALYZE integration.deliveries_live").await.unwrap();
+        }
+        let jobs = || Filter { kind: Some(Kind::Job), limit: 50, archived: true, ..Filter::default() };
+        let by = Filter { by: Some("ann".into()), ..jobs() };
+        // More often than the server plans a statement for its values.
+        for _ in 0..8 {
+            assert_eq!(ledger.list(by.clone()).await.unwrap().len(), 50);
+            assert_eq!(ledger.list(jobs()).await.unwrap().len(), 50);
+            let page = ledger.list(by.clone()).await.unwrap();
+            let next = Filter { before: page.last().map(|job| job.id), ..by.clone() };
+            assert_eq!(ledger.list(next).await.unwrap().len(), 50);
+            let mut job = crate::conformance::jobs::job("app", "ann");
+            (job.caller_max, job.queue_max) = (Some(100), Some(100));
+            ledger.submit(vec![job]).await.unwrap();
+        }
+    }
+    // A connection's figures are there for others when it is gone.
+    drop(ledger);
+    settled(&client, "deliveries_live_created_by_expr_idx").await;
+    let all = "SELECT sum(idx_tup_read)::bigint, (SELECT sum(seq_tup_read)::bigint FROM pg_stat_all_tables \
+               WHERE schemaname = 'integration' AND relname LIKE 'deliveries_live') \
+               FROM pg_stat_all_indexes WHERE schemaname = 'integration' AND relname = 'deliveries_live'";
+    let row = client.query_one(all, &[]).await.unwrap();
+    let (by_index, scanned): (i64, i64) = (row.get(0), row.get(1));
+    // 16 rounds of four pages of 50, and the counts of up to 16 jobs.
+    assert!(by_index < 16 * 4 * 50 * 2, "{by_index} entries of indexes were read");
+    assert_eq!(scanned, 0, "rows were read without an index");
 }
 
 /// The figure once it does not change any more.
