@@ -6,6 +6,7 @@
 use super::{Start, actor, block_on, parsed};
 use crate::printer::Outcome;
 use handover_core::{Delivery, DeliveryId, Error, Result, Status};
+use handover_ledger::Cancelled;
 use handover_runtime::Project;
 use handover_runtime::operations::running::running;
 use handover_runtime::operations::times;
@@ -20,8 +21,8 @@ Example:
   handover retry 17 18";
 
 const CANCEL: &str = "\
-A delivery that waits is never begun; one that runs is stopped with all that its program started. It counts as failed, \
-so that `handover retry` brings it back. Nothing is deleted.
+A delivery that waits is never begun; one that runs is stopped, and ends when all that its program started is gone. It \
+counts as failed, so that `handover retry` brings it back. Nothing is deleted.
 
 Example:
   handover cancel 17";
@@ -162,19 +163,21 @@ pub(crate) fn retry(start: &Start, args: &RetryArgs) -> Outcome {
 /// `handover cancel`.
 pub(crate) fn cancel(start: &Start, args: &CancelArgs) -> Outcome {
     each(start, &args.ids, |project, delivery| async move {
-        project.ledger.cancel(&actor(), delivery.id).await?;
-        let what = match delivery.status {
-            Status::Processing => "is cancelled: its program is stopped, and what it made is dropped",
-            _ => "is cancelled: it is not begun",
-        };
-        Ok((
-            format!(
-                "delivery {0} for {1} {what}; `handover retry {0}` brings it back",
-                delivery.id,
-                app_of(&delivery)
+        let (id, app) = (delivery.id, app_of(&delivery));
+        let text = match project.ledger.ask_to_cancel(&actor(), id).await? {
+            Cancelled::Asked => {
+                format!("delivery {id} for {app} is cancelling: it ends when what works on it has stopped")
+            }
+            Cancelled::Ended if delivery.status == Status::Processing => format!(
+                "delivery {id} for {app} is cancelled: what works on it is stopped; `handover retry {id}` brings it back"
             ),
-            false,
-        ))
+            Cancelled::Ended => {
+                format!(
+                    "delivery {id} for {app} is cancelled: it is not begun; `handover retry {id}` brings it back"
+                )
+            }
+        };
+        Ok((text, false))
     })
 }
 

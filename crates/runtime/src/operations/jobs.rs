@@ -248,7 +248,7 @@ fn check_webhook(webhook: &str, faults: &mut Faults) {
 /// The input as it is kept; none where something is wrong with it.
 async fn taken(project: &Project, app: &App, input: JobInput, faults: &mut Faults) -> Result<Option<Takes>> {
     let before = faults.0.len();
-    if let Some(why) = takes_no_input(app) {
+    if let Some(why) = takes_no_input(app, &input) {
         faults.add("input", why);
         return Ok(None);
     }
@@ -281,9 +281,16 @@ fn too_large() -> String {
     format!("is larger than {} MiB: put it in as a file, and name that", RECORD_MAX_BYTES / (1024 * 1024))
 }
 
-fn takes_no_input(app: &App) -> Option<String> {
-    let name = &app.name;
+/// Why an app cannot be given this sort of input.
+fn takes_no_input(app: &App, input: &JobInput) -> Option<String> {
+    let (name, is_file) = (&app.name, matches!(input, JobInput::File(_)));
     match &app.runs {
+        Runs::BuiltIn(BuiltIn::Exporter(_)) if !is_file => {
+            Some(format!("`{name}` exports files: put it in as a file, and name that"))
+        }
+        Runs::Program(program) if program.mode == Mode::Stream && is_file => Some(format!(
+            "`{name}` is a stream program, which is given a text or JSON: put the file in for it instead"
+        )),
         Runs::Program(program) if program.input == Input::None => {
             Some(format!("`{name}` runs by its schedule and has no input"))
         }
@@ -332,16 +339,6 @@ async fn file_at(
     path: &str,
     faults: &mut Faults,
 ) -> Result<Option<FilePayload>> {
-    if app.program().is_some_and(|program| program.mode == Mode::Stream) {
-        faults.add(
-            "input",
-            format!(
-                "`{}` is a stream program, which is given a text or JSON: put the file in for it instead",
-                app.name
-            ),
-        );
-        return Ok(None);
-    }
     let filter = Filter { path: Some(path.to_owned()), archived: true, limit: 1, ..Filter::default() };
     let found = project.ledger.list(filter).await?.first().and_then(FilePayload::in_delivery);
     let Some(payload) = found.filter(|payload| payload.outside().is_none()) else {
