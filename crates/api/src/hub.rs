@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tracing::warn;
 
 /// Looks are at least so far apart, and at least ten times as far as one takes.
-const LOOK_APART: Duration = Duration::from_millis(20);
+const LOOK_APART: Duration = Duration::from_millis(2);
 /// A look is made at least so often: progress is not announced.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// So many deliveries are asked for in one query.

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use handover_core::limits::{API_HEADERS_MAX, API_HEADERS_MAX_BYTES};
-use handover_core::{Error, HolderId, Result};
+use handover_core::{Error, ErrorKind, HolderId, Result};
 use handover_runtime::Project;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -36,12 +36,28 @@ use tracing::{info, warn};
 const DRAIN: Duration = Duration::from_secs(10);
 /// Who has not asked for a while is forgotten so often.
 const TIDY: Duration = Duration::from_secs(60);
+/// So many keys and lines of old jobs are forgotten at once.
+const FORGOTTEN_AT_ONCE: usize = 5_000;
 /// A pause after a connection could not be accepted: the machine is short of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Addresses that are bound, and not served yet.
 pub struct Bound {
     listeners: Vec<(SocketAddr, std::net::TcpListener)>,
+}
+
+fn cannot_listen(address: SocketAddr, source: std::io::Error) -> Error {
+    let (kind, hint) = match source.kind() {
+        std::io::ErrorKind::AddrInUse => (
+            ErrorKind::Exists,
+            "another process listens there: stop it, or choose another port with `api: { listen: … }`",
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            (ErrorKind::Denied, "ports below 1024 are for root: choose another with `api: { listen: … }`")
+        }
+        _ => (ErrorKind::Config, "is it an address of this machine? 0.0.0.0 is all of them"),
+    };
+    Error::new(kind, "cannot listen").on(address).because(source).hint(hint)
 }
 
 /// A server that serves.
@@ -57,17 +73,14 @@ impl Bound {
     /// Binds the addresses of a configuration.
     ///
     /// # Errors
-    /// [`handover_core::ErrorKind::Config`] where one is taken or is none of this machine's.
+    /// [`handover_core::ErrorKind::Exists`] where one is taken, [`handover_core::ErrorKind::Config`] where it is none of this
+    /// machine's.
     pub fn bind(addresses: &[SocketAddr]) -> Result<Self> {
         let mut listeners = Vec::new();
         for address in addresses {
             let listener = std::net::TcpListener::bind(address)
                 .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-                .map_err(|e| {
-                    Error::config("cannot listen").on(address).because(e).hint(
-                        "another process may listen there already: stop it, or choose another port with `api: { listen: … }`",
-                    )
-                })?;
+                .map_err(|e| cannot_listen(*address, e))?;
             let address =
                 listener.local_addr().map_err(|e| Error::io("ask for the address of", address, e))?;
             listeners.push((address, listener));
@@ -144,10 +157,18 @@ impl Server {
     }
 }
 
+/// Forgets what is not needed any more: who has not asked for a while, and the idempotency keys and progress of jobs whose
+/// results are not kept any more.
 async fn tidy(api: Api) {
     loop {
         tokio::time::sleep(TIDY).await;
-        api.current().rates.tidy();
+        let current = api.current();
+        current.rates.tidy();
+        let Ok(before) = current.project.clock.now().checked_sub(current.config.results) else { continue };
+        match current.ledger().forget_jobs(before, FORGOTTEN_AT_ONCE).await {
+            Ok(_) => {}
+            Err(e) => warn!("cannot forget the keys of old jobs: {e}; it is tried again"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! it gets to the printer.
 
 pub(crate) mod ack;
+pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod archive;
 pub(crate) mod by_hand;

@@ -1,9 +1,9 @@
 //! `handover run`: the daemon, one run for cron, or what a run would do.
 
+use super::api::{Api, Doorkeeper};
 use super::{Start, block_on, plan};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Column, Table};
-use handover_api::{Bound, Server};
 use handover_core::units::format_size;
 use handover_core::{Error, Result, path_text};
 use handover_file::probe::probe;
@@ -86,23 +86,15 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     let summary = OnceSummary::listen(&observer);
     let once = options.once;
     let (stop, reloads) = signals(start.config_file()?, reread, once)?;
-    // Bound before anything starts: an address that is taken is said at once.
-    let api = project.config.api.clone().filter(|_| !once && options.only.is_none());
-    let bound = api.as_ref().map(|api| Bound::bind(&api.listen)).transpose()?;
+    let api = if once || options.only.is_some() { None } else { Api::bind(start.printer, &project)? };
     let greeting = greeting(&project, &options);
     let (looked_at, only) = (project.clone(), options.only.clone());
     let engine = Engine::start(project, options, observer).await?;
     if !once {
         greeting.say(start.printer);
-        let server =
-            bound.map(|bound| bound.serve(looked_at.clone(), engine.holder().clone())).transpose()?;
-        if let Some(server) = &server {
-            let addresses: Vec<_> =
-                server.addresses().iter().map(|at| format!("http://{at}/api/docs/")).collect();
-            say_always(start.printer, &format!("the API listens: {}", addresses.join(", ")));
-        }
+        let doorkeeper = Doorkeeper::new(start.printer, looked_at, engine.holder().clone(), api)?;
         let (forward, reload) = mpsc::channel(1);
-        let serving = serve_api(server, looked_at, stop.clone(), reloads, forward);
+        let serving = doorkeeper.serve(stop.clone(), reloads, forward);
         let (ran, ()) = tokio::join!(engine.run(stop, reload), serving);
         ran?;
         say_always(start.printer, "stopped");
@@ -117,32 +109,6 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Serves the API until the process is to stop, then drains it; a configuration that is loaded anew is for it too.
-async fn serve_api(
-    server: Option<Server>,
-    project: Project,
-    mut stop: watch::Receiver<bool>,
-    mut reloads: mpsc::Receiver<Config>,
-    forward: mpsc::Sender<Config>,
-) {
-    loop {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            Some(config) = reloads.recv() => {
-                if let Some(server) = &server
-                    && let Err(e) = server.reload(project.with_config(config.clone()))
-                {
-                    error!("the API goes on as before: {e}");
-                }
-                let _ = forward.send(config).await;
-            }
-        }
-    }
-    if let Some(server) = server {
-        server.shut_down().await;
-    }
 }
 
 /// What a daemon says when it has begun.
@@ -211,7 +177,7 @@ impl Greeting {
 }
 
 /// A line of the daemon's own: plain on a terminal, else a line of the log, whatever the log's level.
-fn say_always(printer: Printer, line: &str) {
+pub(super) fn say_always(printer: Printer, line: &str) {
     if std::io::stderr().is_terminal() {
         printer.talk(line);
     } else {
