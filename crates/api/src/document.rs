@@ -87,14 +87,20 @@ fn complete_paths(document: &mut Value) {
                 operation["operationId"] = json!(format!("{version}_{resource}_{id}"));
             }
             let is_v2 = version.as_deref() == Some("v2");
+            if let Some(body) = operation.get_mut("requestBody") {
+                binary_body(body);
+            }
             if let Some(responses) = operation["responses"].as_object_mut() {
-                if version.is_some() && !responses.contains_key("503") {
-                    responses.insert("503".to_owned(), error_response("Not now: Retry-After says when"));
+                // What the door may answer to any request.
+                for status in ["400", "401", "403", "429", "503"].into_iter().filter(|_| version.is_some()) {
+                    responses.entry(status).or_insert_with(|| error_response(""));
                 }
-                for (status, response) in
-                    responses.iter_mut().filter(|(status, _)| status.starts_with(['4', '5']))
-                {
-                    complete_error(status, response, is_v2);
+                for (status, response) in responses.iter_mut() {
+                    binary_body(response);
+                    describe(status, response);
+                    if status.starts_with(['4', '5']) {
+                        complete_error(response, is_v2);
+                    }
                 }
             }
         }
@@ -123,25 +129,42 @@ fn error_response(description: &str) -> Value {
     json!({ "description": description, "content": { "application/json": { "schema": { "$ref": "#/components/schemas/ErrorEnvelope" } } } })
 }
 
-/// An error has two forms: v2 gives problem details, v1 gives them to who accepts them.
-fn complete_error(status: &str, response: &mut Value, is_v2: bool) {
-    if response["description"].as_str().unwrap_or_default().is_empty() {
-        response["description"] = json!(match status {
-            "400" => "The request is not one",
-            "401" => "Show an API key",
-            "403" => "This key may not do that",
-            "404" => "It is not there",
-            "408" => "The body did not come in time",
-            "409" => "It does not stand so that this could be done",
-            "413" => "The body is too large",
-            "415" => "A body of this type is not taken",
-            "416" => "The part is not there",
-            "422" => "A field will not do",
-            "429" => "Too many requests: Retry-After says when",
-            "503" => "Not now: Retry-After says when",
-            _ => "An error",
-        });
+/// A body of bytes is no array of numbers, which a vector of them is otherwise.
+fn binary_body(holder: &mut Value) {
+    if let Some(content) =
+        holder.get_mut("content").and_then(|content| content.get_mut("application/octet-stream"))
+    {
+        content["schema"] = json!({ "type": "string", "format": "binary" });
     }
+}
+
+/// What a status means, where the operation does not say it better.
+fn describe(status: &str, response: &mut Value) {
+    if response["description"].as_str().is_some_and(|said| !said.is_empty()) {
+        return;
+    }
+    response["description"] = json!(match status {
+        "200" => "It is done",
+        "201" => "It was made",
+        "202" => "It is in the ledger",
+        "400" => "The request is not one",
+        "401" => "Show an API key",
+        "403" => "This key may not do that",
+        "404" => "It is not there",
+        "408" => "The body did not come in time",
+        "409" => "It does not stand so that this could be done",
+        "413" => "The body is too large",
+        "415" => "A body of this type is not taken",
+        "416" => "The part is not there",
+        "422" => "A field will not do",
+        "429" => "Too many requests: Retry-After says when",
+        "503" => "Not now: Retry-After says when",
+        _ => "An error",
+    });
+}
+
+/// An error has two forms: v2 gives problem details, v1 gives them to who accepts them.
+fn complete_error(response: &mut Value, is_v2: bool) {
     let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
     let content = response["content"].as_object_mut();
     let mut content = content.map(std::mem::take).unwrap_or_else(Map::new);

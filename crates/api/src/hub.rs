@@ -1,6 +1,6 @@
 //! Who follows a delivery hears when there is something new to tell of it.
 //!
-//! One task looks for all followers at once: when the ledger says that somebody committed, and now and then, it asks how far
+//! One task looks for all followers at once: when the ledger calls for work, and every few milliseconds, it asks how far
 //! the followed deliveries are, in one query, and wakes the followers of those that changed. However many follow, the ledger is
 //! asked once a look. Nothing is kept here that cannot be asked again: after a crash a follower comes back and goes on.
 
@@ -14,8 +14,12 @@ use tracing::warn;
 
 /// Looks are at least so far apart, and at least ten times as far as one takes.
 const LOOK_APART: Duration = Duration::from_millis(2);
-/// A look is made at least so often: progress is not announced.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A look is made at least so often, because neither ends nor progress are announced: with few followers soon, with many at
+/// most so late.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
+/// So many followers count as few.
+const FEW: usize = 10;
 /// So many deliveries are asked for in one query.
 const ASKED_AT_ONCE: usize = 5_000;
 
@@ -74,24 +78,27 @@ async fn look(ledger: Arc<dyn Ledger>, hub: std::sync::Weak<Inner>) {
     loop {
         let Some(inner) = hub.upgrade() else { return };
         let began = Instant::now();
-        let any = match look_once(ledger.as_ref(), &inner).await {
-            Ok(any) => any,
+        let again = match look_once(ledger.as_ref(), &inner).await {
+            Ok(0) => LOOK_AGAIN_MAX,
+            Ok(followed) => {
+                (LOOK_AGAIN * u32::try_from(followed.div_ceil(FEW)).unwrap_or(u32::MAX)).min(LOOK_AGAIN_MAX)
+            }
             Err(e) => {
                 warn!("cannot look how far the followed jobs are: {e}; it is tried again");
-                true
+                LOOK_AGAIN_MAX
             }
         };
         tokio::time::sleep(LOOK_APART.max(began.elapsed() * 10)).await;
         tokio::select! {
-            _ = wake.changed(), if any => {}
+            _ = wake.changed() => {}
             () = inner.came.notified() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = tokio::time::sleep(again) => {}
         }
     }
 }
 
-/// One look. Whether anything is followed.
-async fn look_once(ledger: &dyn Ledger, inner: &Inner) -> handover_core::Result<bool> {
+/// One look. How many are followed.
+async fn look_once(ledger: &dyn Ledger, inner: &Inner) -> handover_core::Result<usize> {
     let ids: Vec<DeliveryId> = {
         let mut followed = inner.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.retain(|_, sender| sender.receiver_count() > 0);
@@ -112,5 +119,5 @@ async fn look_once(ledger: &dyn Ledger, inner: &Inner) -> handover_core::Result<
             }
         }
     }
-    Ok(!ids.is_empty())
+    Ok(ids.len())
 }
