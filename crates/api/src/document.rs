@@ -175,9 +175,27 @@ fn complete_error(response: &mut Value, is_v2: bool) {
     response["content"] = Value::Object(content);
 }
 
+/// Where an app is named, the apps of this configuration are.
+fn name_apps(document: &mut Value, config: &Config) {
+    let names: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
+    document["components"]["schemas"]["JobRequest"]["properties"]["app"]["enum"] = json!(names);
+    if names.iter().all(|name| *name != "scorer") {
+        document["components"]["schemas"]["JobRequest"]["properties"]["app"]["example"] =
+            json!(names.first());
+    }
+    let items = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = items.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
+    for parameter in operations.filter_map(|one| one["parameters"].as_array_mut()).flatten() {
+        if parameter["name"] == "app" && parameter["in"] == "path" {
+            parameter["schema"]["enum"] = json!(names);
+        }
+    }
+}
+
 /// One operation for each app that takes jobs: its body is the app's own schema.
 fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
     let contracts = Contracts::new(config)?;
+    name_apps(document, config);
     let mut responses = document["paths"]["/api/v2/jobs"]["post"]["responses"].clone();
     if let Some(responses) = responses.as_object_mut() {
         responses.remove("404");

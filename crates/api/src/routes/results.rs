@@ -26,7 +26,7 @@ use std::time::Duration;
 const INLINE: &str = "output";
 
 /// What came of a job that has completed.
-#[utoipa::path(get, path = "/jobs/{id}/results", tag = "jobs", params(("id" = i64, Path, description = "The job's number")),
+#[utoipa::path(get, path = "/jobs/{id}/results", operation_id = "results", tag = "jobs", params(("id" = i64, Path, description = "The job's number")),
     responses(
         (status = 200, body = JobResults), (status = 400, body = ErrorEnvelope), (status = 401, body = ErrorEnvelope),
         (status = 403, body = ErrorEnvelope), (status = 404, body = ErrorEnvelope),
