@@ -24,7 +24,8 @@ pub struct NewJob {
     pub caller: String,
     /// What makes asking twice one job.
     pub key: Option<IdempotencyKey>,
-    /// So many jobs of this caller may be unended (pending or processing), this one among them; none is no limit.
+    /// So many jobs of this caller may be unended (pending or processing), this one among them; none is no limit. They are
+    /// counted for each batch, which takes some 50 nanoseconds for each that there is: a limit is for thousands, not millions.
     pub caller_max: Option<u64>,
     /// So many deliveries, files and jobs, may be pending for its app, this one among them; none is no limit.
     pub queue_max: Option<u64>,

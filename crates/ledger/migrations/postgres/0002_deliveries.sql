@@ -3,7 +3,7 @@
 -- data_staging and deliveries each are one table with one part (a partitioned table, whose part is data_staging_live or
 -- deliveries_live). Programs with plain SQL name the table: its statement triggers check, complete and audit what they do
 -- (0005), once a statement. Handover's own functions name the part, where no trigger costs them anything, and do all that
--- themselves (0003 and later). Rights are granted on the table alone, so nobody else gets round the triggers.
+-- themselves (0003 and later); but what belongs to the end of a file or job is done by triggers of its part (0011). Rights are granted on the table alone, so nobody else gets round the triggers.
 --
 -- `data` is json, not jsonb: what was handed over comes out as it went in, with the order of its keys, its numbers to the
 -- last digit, and characters that jsonb refuses. `data::jsonb` is one cast away.

@@ -1,7 +1,7 @@
 //! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
 //! not depend on what is in the tables, because nothing here runs ANALYZE.
 
-use super::{archive, claim, jobs, migrate, query};
+use super::{archive, claim, jobs, migrate, query, submit};
 use crate::api::{Filter, Queue};
 use handover_core::{DeliveryId, Kind, Status};
 use rusqlite::Connection;
@@ -180,7 +180,7 @@ fn a_page_of_jobs_reads_jobs_alone() {
 #[test]
 fn what_belongs_to_jobs_goes_by_index() {
     let connection = ledger();
-    assert_in_order(&connection, jobs::UNENDED, &["idx_deliveries_unended"]);
+    assert_in_order(&connection, submit::UNENDED, &["idx_deliveries_unended"]);
     assert_in_order(&connection, jobs::OLD_KEYS, &["idx_idempotency_age"]);
     assert_in_order(&connection, jobs::OLD_LINES, &["idx_progress_age"]);
     let standing = assert_by(&connection, &jobs::standing_query(), &[]);

@@ -1,14 +1,9 @@
-//! Jobs: asking twice is one job, an end that was asked for comes, a webhook is told of every end, progress is bounded.
+//! Jobs: asking twice is one job, limits hold, progress is bounded, what belongs to ended jobs is forgotten.
 
 use super::*;
-use handover_core::limits::{PROGRESS_LINES_MAX, RESCUES_MAX, WEBHOOK_ATTEMPTS};
-use handover_core::{Kind, WEBHOOK_APP};
-use handover_ledger::{
-    Answer, Answers, CANCELLED, Cancelled, Filter, IdempotencyKey, NewJob, Outcome, Submitted,
-};
+use handover_core::limits::PROGRESS_LINES_MAX;
+use handover_ledger::{Cancelled, Filter, IdempotencyKey, NewJob, Submitted};
 use tokio::task::JoinSet;
-
-const HOOK: &str = "https://example.org/ended?a=\u{1}";
 
 pub(crate) fn job(app: &str, caller: &str) -> NewJob {
     let delivery = NewDelivery::new(Kind::Job, "api", Some(app.to_owned()), json!({"config": {"n": 1}}));
@@ -18,12 +13,6 @@ pub(crate) fn job(app: &str, caller: &str) -> NewJob {
 pub(crate) fn keyed(job: NewJob, owner: &str, key: &str, fingerprint: &str) -> NewJob {
     let key = IdempotencyKey { owner: owner.into(), key: key.into(), fingerprint: fingerprint.into() };
     NewJob { key: Some(key), ..job }
-}
-
-fn hooked(app: &str) -> NewJob {
-    let mut job = job(app, "ann");
-    job.delivery.data = json!({"config": {"text": "a\u{0}b"}, "webhook": HOOK});
-    job
 }
 
 fn number(submitted: &Submitted) -> DeliveryId {
@@ -46,7 +35,7 @@ impl<B: Backend> World<B> {
     }
 
     /// Submits a job and claims it.
-    async fn works_on(&self, job: NewJob) -> (DeliveryId, Held) {
+    pub(crate) async fn works_on(&self, job: NewJob) -> (DeliveryId, Held) {
         let app = job.delivery.target_app.clone().unwrap();
         let id = self.submitted(job).await;
         let claimed = self.claim(Kind::Job, &app, 1).await;
@@ -55,46 +44,11 @@ impl<B: Backend> World<B> {
     }
 
     /// Submits a job, claims it, and asks for its end.
-    async fn asked(&self, job: NewJob) -> (DeliveryId, Held) {
+    pub(crate) async fn asked(&self, job: NewJob) -> (DeliveryId, Held) {
         let (id, held) = self.works_on(job).await;
         assert_eq!(self.ledger.ask_to_cancel("bob", id).await.unwrap(), Cancelled::Asked);
         (id, held)
     }
-
-    /// Fails where this has not been ended because `bob` asked for it, for good and in the audit.
-    async fn check_cancelled(&self, id: DeliveryId) {
-        let now = self.get(id).await;
-        assert_eq!((now.status, now.last_error.as_deref()), (Status::Failed, Some("cancelled by bob")));
-        assert_eq!(now.result.unwrap()["code"], CANCELLED);
-        assert_eq!((now.processed_at, now.lease_token, now.lease_until), (Some(self.now()), None, None));
-        let last = self.ledger.audit(id).await.unwrap().pop().unwrap();
-        assert_eq!((last.to, last.note.as_deref()), (Status::Failed, Some("cancelled by bob")));
-        assert_eq!(self.ledger.cancellations().await.unwrap(), []);
-        assert!(self.claim(Kind::Job, "a", 9).await.is_empty());
-        self.check_counts().await;
-        conservation::check(self).await;
-    }
-
-    /// Takes what is to be told of ended jobs.
-    async fn told(&self) -> Vec<serde_json::Value> {
-        let told = self.claim(Kind::Job, WEBHOOK_APP, 99).await;
-        for one in &told {
-            assert_eq!(
-                (one.kind, one.max_attempts, one.flow.as_deref()),
-                (Kind::Job, WEBHOOK_ATTEMPTS, None)
-            );
-            assert_eq!(Some(&json!(one.parent_id.unwrap())), one.data.get("job"));
-            assert_eq!(one.source_app, "a");
-            self.complete(&held(one)).await.unwrap();
-        }
-        self.check_counts().await;
-        conservation::check(self).await;
-        told.into_iter().map(|one| one.data).collect()
-    }
-}
-
-fn tells(id: DeliveryId, status: &str) -> serde_json::Value {
-    json!({"job": id, "status": status, "url": HOOK})
 }
 
 pub(crate) async fn a_submission_is_a_job<B: Backend>() {
@@ -102,16 +56,13 @@ pub(crate) async fn a_submission_is_a_job<B: Backend>() {
     let came_to = w.ledger.submit(vec![job("a", "ann"), job("b", "bob"), job("a", "ann")]).await.unwrap();
     let ids: Vec<DeliveryId> = came_to.iter().map(number).collect();
     assert!(ids.is_sorted() && ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
-    for (id, caller) in ids.iter().zip(["ann", "bob", "ann"]) {
+    for ((id, came_to), caller) in ids.iter().zip(&came_to).zip(["ann", "bob", "ann"]) {
         let now = w.get(*id).await;
         assert_eq!(
             (now.kind, now.status, now.created_by.as_deref()),
             (Kind::Job, Status::Pending, Some(caller))
         );
-        assert_eq!(
-            came_to[usize::from(*id != ids[0])..][0],
-            Submitted::New { id: number(&came_to[usize::from(*id != ids[0])]), at: now.created_at }
-        );
+        assert_eq!(came_to, &Submitted::New { id: *id, at: now.created_at });
         let audit = w.ledger.audit(*id).await.unwrap();
         assert_eq!((audit.len(), audit[0].actor.as_str(), audit[0].to), (1, caller, Status::Pending));
     }
@@ -266,254 +217,6 @@ pub(crate) async fn many_at_once_keep_to_the_limit<B: Backend>() {
         let query = format!("SELECT count(*) FROM deliveries WHERE created_by = '{caller}'");
         assert_eq!(w.number(&query).await, 10);
     }
-}
-
-pub(crate) async fn what_nobody_has_is_cancelled_at_once<B: Backend>() {
-    let w = World::<B>::new().await;
-    let id = w.submitted(job("a", "ann")).await;
-    assert_eq!(w.ledger.ask_to_cancel("bob", id).await.unwrap(), Cancelled::Ended);
-    w.check_cancelled(id).await;
-    // Records, whoever has them.
-    let (record, held) = w.held(Kind::Record, "a").await;
-    assert_eq!(w.ledger.ask_to_cancel("bob", record).await.unwrap(), Cancelled::Ended);
-    assert_eq!(w.get(record).await.last_error.as_deref(), Some("cancelled by bob"));
-    stale(w.complete(&held).await);
-    // Not what has ended, or is not there.
-    for status in [Status::Completed, Status::Failed, Status::Archived] {
-        let ended = w.in_status(Kind::File, "a", status).await;
-        assert_eq!(refused(w.ledger.ask_to_cancel("bob", ended).await), ErrorKind::IllegalTransition);
-        assert_eq!(w.status(ended).await, status);
-    }
-    let unknown = w.ledger.ask_to_cancel("bob", DeliveryId(999_999)).await;
-    assert_eq!(refused(unknown), ErrorKind::NotFound);
-    assert_eq!(w.ledger.cancellations().await.unwrap(), []);
-}
-
-pub(crate) async fn whoever_works_on_it_is_asked<B: Backend>() {
-    let w = World::<B>::new().await;
-    let (id, held) = w.works_on(job("a", "ann")).await;
-    let before = w.get(id).await;
-    w.advance(1);
-    let mut wake = w.ledger.wake();
-    wake.mark_unchanged();
-    assert_eq!(w.ledger.ask_to_cancel("bob", id).await.unwrap(), Cancelled::Asked);
-    assert!(wake.has_changed().unwrap(), "its holder is to look");
-    let at = w.now();
-    w.advance(1);
-    assert_eq!(w.ledger.ask_to_cancel("eve", id).await.unwrap(), Cancelled::Asked);
-    assert_eq!(w.get(id).await, before);
-    let asked = w.ledger.cancellations().await.unwrap();
-    assert_eq!((asked.len(), asked[0].id, asked[0].by.as_str()), (1, id, "bob"));
-    assert_eq!(handover_core::clock::rfc3339(asked[0].at), handover_core::clock::rfc3339(at));
-    assert!(w.ledger.standing(vec![id]).await.unwrap()[0].cancelling);
-    // The lease goes on, and whoever was sooner has completed it.
-    assert_eq!(w.ledger.renew(vec![held.clone()], LEASE).await.unwrap(), []);
-    assert_eq!(w.ledger.end_cancelled("duty").await.unwrap(), 0);
-    assert_eq!(w.ledger.cancellations().await.unwrap().len(), 1);
-    w.complete(&held).await.unwrap();
-    assert_eq!((w.status(id).await, w.ledger.cancellations().await.unwrap()), (Status::Completed, vec![]));
-    assert_eq!(refused(w.ledger.ask_to_cancel("bob", id).await), ErrorKind::IllegalTransition);
-}
-
-pub(crate) async fn what_is_given_back_has_ended<B: Backend>() {
-    let w = World::<B>::new().await;
-    // Given back.
-    let (id, held) = w.asked(job("a", "ann")).await;
-    assert_eq!(w.ledger.release(vec![held]).await.unwrap(), 1);
-    w.check_cancelled(id).await;
-    // To be tried again, sooner or later, or with the attempts used up.
-    for (verdict, max_attempts) in [(Verdict::Retry, 4), (Verdict::Later, 4), (Verdict::Retry, 1)] {
-        let mut once = job("a", "ann");
-        once.delivery.max_attempts = max_attempts;
-        let (id, held) = w.asked(once).await;
-        let failure = Failure { result: Some(json!({"stderr": "x"})), ..failure(&held, verdict) };
-        let failed = w.ledger.fail(failure).await.unwrap();
-        assert_eq!((failed.status, failed.run_at), (Status::Failed, None));
-        assert_eq!(w.get(id).await.result.unwrap()["stderr"], "x");
-        w.check_cancelled(id).await;
-    }
-    // Its holder was lost, or its lease ran out.
-    let (id, _) = w.asked(job("a", "ann")).await;
-    let rescued = w.ledger.rescue("duty", vec![HolderId("1-worker".into())]).await.unwrap();
-    assert_eq!((rescued.len(), rescued[0].id, rescued[0].status), (1, id, Status::Failed));
-    w.check_cancelled(id).await;
-    let (id, _) = w.asked(job("a", "ann")).await;
-    w.advance(LEASE.as_secs() + 1);
-    w.ledger.rescue("duty", vec![]).await.unwrap();
-    w.check_cancelled(id).await;
-    // Once too often.
-    let (id, _) = w.works_on(job("a", "ann")).await;
-    for _ in 0..RESCUES_MAX {
-        w.ledger.rescue("duty", vec![HolderId("1-worker".into())]).await.unwrap();
-        assert_eq!(w.claim(Kind::Job, "a", 1).await.len(), 1);
-    }
-    w.ledger.ask_to_cancel("bob", id).await.unwrap();
-    w.ledger.rescue("duty", vec![HolderId("1-worker".into())]).await.unwrap();
-    w.check_cancelled(id).await;
-    // By an answer of a batch.
-    let (id, held) = w.asked(job("a", "ann")).await;
-    let outcome = Outcome::Failed { error: "killed".into(), verdict: Verdict::Retry, result: None };
-    let answers =
-        Answers { queue: held.queue, token: held.token, answers: vec![Answer { id, outcome }], whole: true };
-    w.ledger.answer(answers).await.unwrap();
-    w.check_cancelled(id).await;
-}
-
-pub(crate) async fn every_end_forgets_that_it_was_asked_for<B: Backend>() {
-    let w = World::<B>::new().await;
-    let none_asked = async |what: &str| {
-        assert_eq!(w.ledger.cancellations().await.unwrap(), [], "{what}");
-        w.check_counts().await;
-    };
-    let (id, failing) = w.asked(job("a", "ann")).await;
-    w.fail(&failing, Verdict::Final).await.unwrap();
-    // It failed by itself: that is said.
-    assert_eq!(w.get(id).await.last_error.as_deref(), Some("it broke"));
-    none_asked("failed").await;
-    let (id, answering) = w.asked(job("a", "ann")).await;
-    let outcome = Outcome::Completed { result: None, next: vec![] };
-    let answers = Answers {
-        queue: answering.queue,
-        token: answering.token,
-        answers: vec![Answer { id, outcome }],
-        whole: true,
-    };
-    w.ledger.answer(answers).await.unwrap();
-    none_asked("answered").await;
-    let (id, _) = w.asked(job("a", "ann")).await;
-    w.ledger.cancel("ann", id).await.unwrap();
-    none_asked("cancelled at once").await;
-    let (_, file) = w.held(Kind::File, "a").await;
-    w.ledger.ask_to_cancel("bob", file.id).await.unwrap();
-    w.complete(&file).await.unwrap();
-    none_asked("a file").await;
-    // By a program with plain SQL, which claimed it so, too.
-    for end in [
-        "UPDATE deliveries SET status = 'completed' WHERE id = ",
-        "UPDATE deliveries SET status = 'failed' WHERE id = ",
-        "UPDATE deliveries SET status = 'pending' WHERE id = ",
-        "DELETE FROM deliveries WHERE id = ",
-    ] {
-        let id = w.submitted(job("a", "ann")).await;
-        w.backend.sql(&format!("UPDATE deliveries SET status = 'processing' WHERE id = {id}")).await.unwrap();
-        assert_eq!(w.ledger.ask_to_cancel("bob", id).await.unwrap(), Cancelled::Asked);
-        let given_back = end.contains("pending");
-        match w.backend.sql(&format!("{end}{id}")).await {
-            Err(refused) => {
-                assert!(given_back && refused.contains("was asked for"), "{refused}");
-                assert_eq!(
-                    (w.status(id).await, w.ledger.cancellations().await.unwrap().len()),
-                    (Status::Processing, 1)
-                );
-                // And so it has failed when its lease runs out.
-                w.advance(3_700);
-                w.ledger.rescue("duty", vec![]).await.unwrap();
-            }
-            Ok(changed) => assert_eq!(changed, 1),
-        }
-        none_asked(end).await;
-        if given_back {
-            let now = w.get(id).await;
-            assert_eq!((now.status, now.last_error.as_deref()), (Status::Failed, Some("cancelled by bob")));
-            assert_eq!(now.result.unwrap()["code"], CANCELLED);
-            assert!(now.processed_at.is_some() && now.lease_until.is_none(), "{:?}", now.processed_at);
-        }
-        conservation::check(&w).await;
-    }
-}
-
-pub(crate) async fn a_sweep_ends_what_was_left<B: Backend>() {
-    let w = World::<B>::new().await;
-    let (id, gone) = (w.submitted(job("a", "ann")).await, w.submitted(job("b", "ann")).await);
-    // As a crash of an older version might have left it.
-    for id in [id.0, 999_999] {
-        let left = format!("INSERT INTO cancellations VALUES ({id}, '2025-11-24T10:30:00.000Z', 'bob')");
-        w.backend.sql(&left).await.unwrap();
-    }
-    assert_eq!(w.ledger.end_cancelled("duty").await.unwrap(), 1);
-    w.check_cancelled(id).await;
-    assert_eq!(w.ledger.audit(id).await.unwrap().pop().unwrap().actor, "duty");
-    assert_eq!(w.ledger.end_cancelled("duty").await.unwrap(), 0);
-    assert_eq!(w.status(gone).await, Status::Pending);
-}
-
-pub(crate) async fn a_retry_starts_clean<B: Backend>() {
-    let w = World::<B>::new().await;
-    let (id, held) = w.asked(job("a", "ann")).await;
-    w.ledger.release(vec![held]).await.unwrap();
-    w.advance(1);
-    w.ledger.retry("ann", id).await.unwrap();
-    assert_eq!((w.status(id).await, w.get(id).await.result), (Status::Pending, None));
-    let claimed = w.claim(Kind::Job, "a", 1).await;
-    w.fail(&super::held(&claimed[0]), Verdict::Final).await.unwrap();
-    let now = w.get(id).await;
-    assert_eq!((now.last_error.as_deref(), now.result), (Some("it broke"), None));
-    // What a failure of its own left stays.
-    let (id, held) = w.works_on(job("b", "ann")).await;
-    let result = Some(json!({"stderr": "x", "note": "CANCELLED"}));
-    w.ledger.fail(Failure { result: result.clone(), ..failure(&held, Verdict::Final) }).await.unwrap();
-    w.ledger.retry("ann", id).await.unwrap();
-    assert_eq!(w.get(id).await.result, result);
-}
-
-pub(crate) async fn a_webhook_is_told_of_every_end<B: Backend>() {
-    let w = World::<B>::new().await;
-    let told = async || w.told().await;
-    let (id, held) = w.works_on(hooked("a")).await;
-    assert_eq!(told().await, Vec::<serde_json::Value>::new());
-    w.complete(&held).await.unwrap();
-    assert_eq!(told().await, [tells(id, "completed")]);
-    // Not of an attempt that goes on.
-    let (id, held) = w.works_on(hooked("a")).await;
-    w.fail(&held, Verdict::Retry).await.unwrap();
-    assert_eq!(told().await, Vec::<serde_json::Value>::new());
-    w.advance(60);
-    let claimed = w.claim(Kind::Job, "a", 1).await;
-    w.fail(&super::held(&claimed[0]), Verdict::Final).await.unwrap();
-    assert_eq!(told().await, [tells(id, "failed")]);
-    // Tried again by hand, and ended again.
-    w.ledger.retry("ann", id).await.unwrap();
-    let claimed = w.claim(Kind::Job, "a", 1).await;
-    w.complete(&super::held(&claimed[0])).await.unwrap();
-    assert_eq!(told().await, [tells(id, "completed")]);
-    // Cancelled: while it waits, while it runs, at once.
-    let id = w.submitted(hooked("a")).await;
-    w.ledger.ask_to_cancel("bob", id).await.unwrap();
-    assert_eq!(told().await, [tells(id, "failed")]);
-    let (id, held) = w.asked(hooked("a")).await;
-    w.ledger.release(vec![held]).await.unwrap();
-    assert_eq!(told().await, [tells(id, "failed")]);
-    let (id, _) = w.works_on(hooked("a")).await;
-    w.ledger.cancel("bob", id).await.unwrap();
-    assert_eq!(told().await, [tells(id, "failed")]);
-    // By plain SQL, which cannot be told the time.
-    let id = w.submitted(hooked("a")).await;
-    w.backend.sql(&format!("UPDATE deliveries SET status = 'completed' WHERE id = {id}")).await.unwrap();
-    w.advance(60);
-    assert_eq!(told().await, [tells(id, "completed")]);
-    // A replay is a job of its own, and archiving is no end.
-    let again = w.ledger.replay("ann", id).await.unwrap();
-    assert_eq!(w.ledger.archive("test", vec![id]).await.unwrap(), 1);
-    let claimed = w.claim(Kind::Job, "a", 1).await;
-    w.complete(&super::held(&claimed[0])).await.unwrap();
-    assert_eq!(told().await, [tells(again, "completed")]);
-}
-
-pub(crate) async fn nobody_else_is_told<B: Backend>() {
-    let w = World::<B>::new().await;
-    for data in
-        [json!({"webhook": 7}), json!({"config": {"webhook": "x"}}), json!(["webhook"]), json!("webhook")]
-    {
-        let mut job = job("a", "ann");
-        job.delivery.data = data;
-        let (_, held) = w.works_on(job).await;
-        w.complete(&held).await.unwrap();
-    }
-    let file = NewDelivery { data: json!({"webhook": "x", "path": "x"}), ..new(Kind::File, "a") };
-    w.push(file).await;
-    let claimed = w.claim(Kind::File, "a", 1).await;
-    w.complete(&held(&claimed[0])).await.unwrap();
-    assert_eq!(w.told().await, Vec::<serde_json::Value>::new());
 }
 
 pub(crate) async fn progress_is_bounded_and_has_no_gaps<B: Backend>() {

@@ -7,6 +7,7 @@
 pub(crate) mod answers;
 pub(crate) mod arrivals;
 pub(crate) mod by_hand;
+pub(crate) mod cancelling;
 pub(crate) mod claiming;
 pub(crate) mod conservation;
 pub(crate) mod copying;
@@ -24,6 +25,7 @@ pub(crate) mod schedules;
 pub(crate) mod states;
 pub(crate) mod storm;
 pub(crate) mod waking;
+pub(crate) mod webhooks;
 
 use async_trait::async_trait;
 use handover_core::{Delivery, DeliveryId, ErrorKind, HolderId, Kind, NewDelivery, Result, Status};
@@ -286,11 +288,13 @@ macro_rules! conformance {
             jobs {
                 a_submission_is_a_job, an_equal_key_is_one_job, fifty_at_once_are_one_job, a_dedup_key_makes_no_second_job,
                 a_caller_has_so_many_and_no_more, a_queue_has_so_many_and_no_more, many_at_once_keep_to_the_limit,
+                progress_is_bounded_and_has_no_gaps, standing_tells_how_far_each_is, what_belongs_to_ended_jobs_is_forgotten, jobs_are_listed_by_caller,
+            }
+            cancelling {
                 what_nobody_has_is_cancelled_at_once, whoever_works_on_it_is_asked, what_is_given_back_has_ended,
                 every_end_forgets_that_it_was_asked_for, a_sweep_ends_what_was_left, a_retry_starts_clean,
-                a_webhook_is_told_of_every_end, nobody_else_is_told, progress_is_bounded_and_has_no_gaps,
-                standing_tells_how_far_each_is, what_belongs_to_ended_jobs_is_forgotten, jobs_are_listed_by_caller,
             }
+            webhooks { a_webhook_is_told_of_every_end, nobody_else_is_told }
             keys { a_key_is_kept_as_it_was_given, a_key_is_rotated_and_revoked, the_last_use_is_noted }
             copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }

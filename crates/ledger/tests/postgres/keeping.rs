@@ -74,3 +74,30 @@ async fn an_open_transaction_and_a_table_without_autovacuum_are_seen() {
         health.tables.iter().filter(|table| !table.autovacuum).map(|table| table.table.as_str()).collect();
     assert_eq!(off, ["audit_log"]);
 }
+
+/// Keys are nobody's but the ledger's: of APIs, and of jobs asked for. Nor may anybody call Handover's own functions.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_granted_to_nobody() {
+    let w = World::<Postgres>::new().await;
+    let client = w.backend.foreign().await;
+    // Roles are the server's: what makes them is rolled back.
+    let grants = "BEGIN; CREATE ROLE kept_reader; CREATE ROLE kept_producer; CREATE ROLE kept_consumer; \
+         SELECT integration.grant_reader('kept_reader'), integration.grant_producer('kept_producer'), \
+         integration.grant_consumer('kept_consumer')";
+    client.batch_execute(grants).await.unwrap();
+    let readers = |table: &str| {
+        format!(
+            "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kept_%' AND \
+             has_any_column_privilege(rolname, 'integration.{table}', 'SELECT, INSERT, UPDATE, REFERENCES')"
+        )
+    };
+    for (table, roles) in [("api_keys", 0), ("idempotency_keys", 0), ("progress", 1), ("cancellations", 1)] {
+        let found: i64 = client.query_one(&readers(table), &[]).await.unwrap().get(0);
+        assert_eq!(found, roles, "{table}");
+    }
+    let callable = "SELECT string_agg(DISTINCT proname, ' ') FROM pg_proc, pg_roles WHERE rolname LIKE 'kept_%' \
+         AND pronamespace = 'integration'::regnamespace AND proname LIKE '\\_%' AND has_function_privilege(rolname, pg_proc.oid, 'EXECUTE')";
+    let callable: String = client.query_one(callable, &[]).await.unwrap().get(0);
+    assert_eq!(callable, "_path");
+    client.batch_execute("ROLLBACK").await.unwrap();
+}
