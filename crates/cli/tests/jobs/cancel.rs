@@ -122,3 +122,33 @@ fn what_was_to_end_and_lost_its_process_ends_when_that_is_seen() {
     jobs.once();
     is_cancelled(&jobs.get(id));
 }
+
+#[test]
+fn why_tells_what_a_job_waits_for_and_that_it_is_to_end() {
+    let jobs = Jobs::new("apps: { wait: { run: \"sh -c 'echo $$ > pid; sleep 300'\", workers: 1 } }\n", &[]);
+    let why = |id: handover_core::DeliveryId| jobs.json(&["--json", "why", &id.to_string()]);
+    let first = jobs.submit("wait", Value::Null, None);
+    let said = why(first).to_string();
+    assert!(said.contains("nothing runs that would work on it"), "{said}");
+    let mut run = jobs.run();
+    jobs.file("pid");
+    let second = jobs.submit("wait", Value::Null, None);
+    let said = why(second);
+    let sentences = said["sentences"].to_string();
+    assert!(
+        sentences.contains("job (delivery") && sentences.contains("1 worker, of its deliveries 1 is being"),
+        "{said}"
+    );
+    let busy = format!("wait works on delivery {first} since ");
+    assert!(sentences.contains(&busy) && sentences.contains(&format!("process {}", run.pid())), "{said}");
+    run.signal(Signal::STOP);
+    jobs.cancel(first);
+    let said = why(first);
+    assert_eq!(said["state"], "cancelling", "{said}");
+    assert!(said["sentences"][0].as_str().unwrap().starts_with("It was asked to stop at "), "{said}");
+    assert!(said["release"].as_str().unwrap().contains("when its programs are gone"), "{said}");
+    run.signal(Signal::CONT);
+    is_cancelled(&jobs.ended(first));
+    assert_eq!(why(first)["state"], "cancelled");
+    jobs.cancel(second);
+}

@@ -67,6 +67,9 @@ impl Facts {
             let path = Some(original.to_owned());
             return Self { role: Role::Arrival, path, name: last_part(original), rows: None, size };
         }
+        if delivery.data.get("submitted") == Some(&Value::Bool(true)) {
+            return Self { role: Role::Job, path: None, name: "job".to_owned(), rows: None, size: None };
+        }
         let named = delivery.data.get("type").and_then(Value::as_str).unwrap_or("job");
         let date = delivery.data.get("date").and_then(Value::as_str);
         let name = date.map_or_else(|| named.to_owned(), |date| format!("{named} {date}"));

@@ -23,6 +23,10 @@ impl Asking<'_> {
             Status::Archived => self.archived(delivery, subject, &history).await?,
         }
         .of(id);
+        if let Some(asked) = self.cancellation(delivery).await? {
+            let works = delivery.leased_by.as_ref().is_some_and(|holder| self.lives(holder));
+            answer = self.cancelling(answer, &asked, works);
+        }
         answer.tried = tried(&history, |time| self.at(time));
         if delivery.rescues > 0 {
             let times = times::count(u64::from(delivery.rescues), "time");
@@ -97,25 +101,7 @@ impl Asking<'_> {
                 .release("It is worked on as soon as handover runs.")
                 .todo("handover run --once"));
         }
-        let filter = Filter {
-            app: Some(app.to_owned()),
-            status: Some(Status::Processing),
-            limit: 1_000,
-            ..Filter::default()
-        };
-        let busy = self.project.ledger.list(filter).await?.len() as u64;
-        let workers = self.project.config.app(app).map_or(1, |app| app.workers as u64);
-        let before = match busy {
-            0 => "none is being worked on: it should begin at once".to_owned(),
-            _ => format!("{} {} being worked on", times::number(busy), if busy == 1 { "is" } else { "are" }),
-        };
-        Ok(waits
-            .say(format!(
-                "{what} waits for a free worker of {app} ({}, of its deliveries {before}).",
-                times::count(workers, "worker")
-            ))
-            .release("It is worked on when those before it are done.")
-            .todo(format!("handover list --app {app} --status processing")))
+        self.busy(app, &what, waits).await
     }
 
     /// Whether an app of ours takes records; others are taken by whoever asks for them.
@@ -301,6 +287,14 @@ impl Asking<'_> {
                 }
                 _ => format!("{app} has completed it"),
             };
+        }
+        if let Some(output) = result("output") {
+            let size = output.get("size").and_then(Value::as_u64).unwrap_or(0);
+            let media_type = output.get("media_type").and_then(Value::as_str).unwrap_or_default();
+            return format!(
+                "{app} answered with {} of {media_type}, which are kept with it{counted}",
+                times::count(size, "byte")
+            );
         }
         let outputs = result("outputs").and_then(Value::as_array);
         match outputs.and_then(|outputs| outputs.first()).and_then(Value::as_str) {

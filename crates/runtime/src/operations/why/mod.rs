@@ -1,9 +1,10 @@
 //! `why`: one explanation for any delivery and any file. What it waits for or what became of it, since when, what
 //! was tried, what would release it, and what to do.
 //!
-//! It only looks. [`why`] finds out what is meant and asks the module that knows: `delivery` (a row of the ledger),
-//! `inside` (a file of the data directory), `outside` (an original, an export, a file in a watched folder).
+//! It only looks. [`why`] finds out what is meant and asks the module that knows: `delivery` (a row of the ledger; `busy`,
+//! why it is not begun), `inside` (a file of the data directory), `outside` (an original, an export, a file in a watched folder).
 
+mod busy;
 mod delivery;
 mod inside;
 mod outside;
@@ -14,7 +15,7 @@ use super::running::{Running, running};
 use super::times;
 use crate::project::Project;
 use handover_core::name::MANIFEST_SUFFIX;
-use handover_core::{Delivery, DeliveryId, Error, FileName, Result, Status, path_text};
+use handover_core::{Delivery, DeliveryId, Error, FileName, HolderId, Result, Status, path_text};
 use handover_file::layout::{ARCHIVE_FOLDER, ERRORS_FOLDER, REPORTS_FOLDER};
 use handover_file::read;
 use handover_ledger::Filter;
@@ -44,6 +45,8 @@ pub enum State {
     Failed,
     /// It was refused as it stands; it comes again when it is changed.
     Refused,
+    /// Somebody asked for its end, which has not come yet.
+    Cancelling,
     /// It was cancelled.
     Cancelled,
     /// It was deleted; it can be restored.
@@ -76,6 +79,7 @@ impl State {
             Self::Skipped => "skipped",
             Self::Failed => "failed",
             Self::Refused => "refused",
+            Self::Cancelling => "is being cancelled",
             Self::Cancelled => "cancelled",
             Self::Deleted => "deleted",
             Self::Quarantined => "in quarantine",
@@ -304,6 +308,11 @@ impl Asking<'_> {
     /// Whether a process runs that works on deliveries.
     fn worked(&self) -> bool {
         self.running.iter().any(|process| process.works)
+    }
+
+    /// Whether a holder is a process that is known to live.
+    fn lives(&self, holder: &HolderId) -> bool {
+        self.running.iter().any(|process| process.holder == *holder)
     }
 
     /// A path as it is shown: relative to where it was asked from, where it lies below.
