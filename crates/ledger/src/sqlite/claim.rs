@@ -50,6 +50,14 @@ pub(super) fn next_priority(queue: Queue) -> String {
 
 /// Whether a claim would find anything: asked before, so that an idle process does not write.
 pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<bool> {
+    // Of a paused app the query would look at all that waits, and find nothing.
+    let paused = connection
+        .prepare_cached("SELECT 1 FROM paused_apps WHERE app = ?1")
+        .and_then(|mut statement| statement.exists([&claim.app]))
+        .map_err(sql("look for paused apps"))?;
+    if paused {
+        return Ok(false);
+    }
     connection
         .prepare_cached(&candidates(claim.queue))
         .and_then(|mut statement| statement.exists(params![claim.app, now, 1]))
