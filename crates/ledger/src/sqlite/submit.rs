@@ -81,6 +81,7 @@ fn known_key(write: &Write<'_>, job: &NewJob) -> Result<Option<Submitted>> {
 /// How many unended jobs the callers of a batch have, and how many deliveries are pending for its apps, this batch among them.
 #[derive(Default)]
 struct Limits<'a> {
+    of_all: Option<u64>,
     of_caller: HashMap<&'a str, u64>,
     of_app: HashMap<&'a str, u64>,
     /// Those of this batch, of whoever has not been counted.
@@ -90,6 +91,9 @@ struct Limits<'a> {
 /// A caller's jobs that have not ended.
 pub(super) const UNENDED: &str = "SELECT count(*) FROM deliveries INDEXED BY idx_deliveries_unended \
      WHERE created_by = ?1 AND kind = 'job' AND (status = 'pending' OR status = 'processing')";
+/// All callers' jobs that have not ended; these are counted anyway.
+const ALL_UNENDED: &str =
+    "SELECT coalesce(sum(n), 0) FROM tally WHERE kind = 'job' AND status IN ('pending', 'processing')";
 /// An app's pending files and jobs; these are counted anyway.
 const QUEUE: &str =
     "SELECT coalesce(sum(n), 0) FROM tally WHERE app = ?1 AND kind IN ('file', 'job') AND status = 'pending'";
@@ -98,7 +102,9 @@ impl<'a> Limits<'a> {
     /// Why a job is one too many; where it is not, it counts from now on.
     fn beyond(&mut self, write: &Write<'_>, job: &'a NewJob) -> Result<Option<Submitted>> {
         let (caller, app) = (job.caller.as_str(), job.delivery.target_app.as_deref().unwrap_or_default());
-        if let Some(max) = job.caller_max {
+        if let Some(max) = job.caller_max
+            && self.may_have(write, max)?
+        {
             let has = Self::count(write, &mut self.of_caller, UNENDED, caller)?
                 + self.taken.get(&(true, caller)).copied().unwrap_or(0);
             if has >= max {
@@ -115,6 +121,21 @@ impl<'a> Limits<'a> {
         *self.taken.entry((true, caller)).or_default() += 1;
         *self.taken.entry((false, app)).or_default() += 1;
         Ok(None)
+    }
+
+    /// Whether a caller may have so many unended jobs at all: where all callers together have fewer, none is counted by itself.
+    fn may_have(&mut self, write: &Write<'_>, max: u64) -> Result<bool> {
+        let all = match self.of_all {
+            Some(all) => all,
+            None => {
+                let counted: Vec<i64> = read(write.sql, ALL_UNENDED, params![], |row| row.get(0))?;
+                counted.first().map_or(0, |count| count.max(&0).unsigned_abs())
+            }
+        };
+        self.of_all = Some(all);
+        let taken: u64 =
+            self.taken.iter().filter(|((of_caller, _), _)| *of_caller).map(|(_, count)| count).sum();
+        Ok(all + taken >= max)
     }
 
     /// What the ledger has of one, read once for a batch.
