@@ -5,7 +5,7 @@
 //! - [`auth`]: API keys and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
 //! - [`fault`]: the one error of this door, as an envelope or as problem details.
-//! - [`submitter`]: submissions, gathered into transactions. [`hub`]: who follows a delivery hears what becomes of it.
+//! - [`submitter`]: submissions, gathered into transactions. [`house`]: whether a limit is near. [`hub`]: who follows a delivery hears what becomes of it.
 //! - [`routes`]: one module a resource. [`document`]: the OpenAPI document, made from them.
 //! - [`webhook`]: others are told of ended jobs.
 //!
@@ -23,6 +23,7 @@ mod body;
 pub mod document;
 mod door;
 mod fault;
+mod house;
 mod hub;
 mod idempotency;
 mod model;

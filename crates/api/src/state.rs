@@ -1,6 +1,7 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
 use crate::auth::Keys;
+use crate::house::House;
 use crate::hub::Hub;
 use crate::rates::Rates;
 use crate::submitter::Submitter;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) holder: HolderId,
     pub(crate) keys: Arc<Keys>,
     pub(crate) hub: Hub,
+    pub(crate) house: House,
     pub(crate) submitter: Submitter,
     /// Requests that are worked on.
     pub(crate) requests: Arc<Semaphore>,
@@ -74,6 +76,7 @@ impl Api {
             holder,
             keys: Arc::new(Keys::new(ledger.clone(), clock)),
             hub: Hub::start(ledger.clone()),
+            house: House::default(),
             submitter: Submitter::start(ledger),
             requests: Arc::new(requests),
             streams: Arc::new(streams),

@@ -141,13 +141,10 @@ impl Submitting<'_> {
             return Err(Fault::bad_request("IDEMPOTENCY_KEY_REQUIRED", message));
         }
         let limits = &current.config.limits;
-        let job = NewJob {
-            delivery,
-            caller: self.caller.name.clone(),
-            key,
-            caller_max: Some(limits.caller_jobs),
-            queue_max: Some(limits.queue),
-        };
+        let house = &self.api.house;
+        let (caller_max, queue_max) =
+            house.near(current.ledger(), &app, limits.caller_jobs, limits.queue).await?;
+        let job = NewJob { delivery, caller: self.caller.name.clone(), key, caller_max, queue_max };
         let mut accepted = Job::submitted(&job, self.version);
         let known = match self.api.submitter.submit(job).await? {
             Submitted::New { id, at } => {
