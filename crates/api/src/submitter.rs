@@ -6,12 +6,10 @@
 use handover_core::{Error, Result};
 use handover_ledger::{Ledger, NewJob, Submitted};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// So many at most go into one transaction.
 const GROUP_MAX: usize = 256;
-/// So many transactions at most are under way at the same time.
-const UNDER_WAY: usize = 2;
 /// So many wait at most; more are held back, and with them their clients.
 const WAITING: usize = 4_096;
 
@@ -42,18 +40,10 @@ impl Submitter {
 }
 
 async fn gather(ledger: Arc<dyn Ledger>, mut waiting: mpsc::Receiver<Waiting>) {
-    let slots = Arc::new(Semaphore::new(UNDER_WAY));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let mut group = Vec::new();
-        if waiting.recv_many(&mut group, GROUP_MAX).await == 0 {
-            return;
-        }
-        let ledger = ledger.clone();
-        tokio::spawn(async move {
-            submit_all(ledger.as_ref(), group).await;
-            drop(slot);
-        });
+    let mut group = Vec::new();
+    // One transaction at a time: two at once would each wait for the other's sync, and be half as large.
+    while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+        submit_all(ledger.as_ref(), std::mem::take(&mut group)).await;
     }
 }
 
