@@ -21,6 +21,9 @@ use std::sync::Arc;
 use utoipa::OpenApi as _;
 use utoipa_swagger_ui::Config as SwaggerConfig;
 
+/// The media type of bytes.
+const OCTETS: &str = "application/octet-stream";
+
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(Problem, ErrorEnvelope, Job)))]
 struct Base;
@@ -88,7 +91,10 @@ fn complete_paths(document: &mut Value) {
             }
             let is_v2 = version.as_deref() == Some("v2");
             if let Some(body) = operation.get_mut("requestBody") {
-                binary_body(body);
+                binary_body(body, OCTETS);
+                if path.ends_with("/pull") {
+                    body["required"] = json!(false);
+                }
             }
             if let Some(responses) = operation["responses"].as_object_mut() {
                 // What the door may answer to any request.
@@ -96,7 +102,8 @@ fn complete_paths(document: &mut Value) {
                     responses.entry(status).or_insert_with(|| error_response(""));
                 }
                 for (status, response) in responses.iter_mut() {
-                    binary_body(response);
+                    // What is downloaded has the type that it was made with.
+                    binary_body(response, "*/*");
                     describe(status, response);
                     if status.starts_with(['4', '5']) {
                         complete_error(response, is_v2);
@@ -117,7 +124,7 @@ fn file_path(path: &str, mut item: Value) -> (String, Value) {
         piece("name", "Its name, such as file-importer_sales_2025-11-24_001.csv", text),
     ];
     for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
-        if let Some(parameters) = operation["parameters"].as_array_mut() {
+        if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
             parameters.retain(|parameter| parameter["in"] != "path");
             parameters.splice(0..0, pieces.clone());
         }
@@ -130,11 +137,11 @@ fn error_response(description: &str) -> Value {
 }
 
 /// A body of bytes is no array of numbers, which a vector of them is otherwise.
-fn binary_body(holder: &mut Value) {
-    if let Some(content) =
-        holder.get_mut("content").and_then(|content| content.get_mut("application/octet-stream"))
-    {
-        content["schema"] = json!({ "type": "string", "format": "binary" });
+fn binary_body(holder: &mut Value, media_type: &str) {
+    let content = holder.get_mut("content").and_then(Value::as_object_mut);
+    if let Some(content) = content.filter(|content| content.contains_key(OCTETS)) {
+        content.remove(OCTETS);
+        content.insert(media_type.to_owned(), json!({ "schema": { "type": "string", "format": "binary" } }));
     }
 }
 
@@ -185,7 +192,7 @@ fn name_apps(document: &mut Value, config: &Config) {
     }
     let items = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let operations = items.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
-    for parameter in operations.filter_map(|one| one["parameters"].as_array_mut()).flatten() {
+    for parameter in operations.filter_map(|one| one.get_mut("parameters")?.as_array_mut()).flatten() {
         if parameter["name"] == "app" && parameter["in"] == "path" {
             parameter["schema"]["enum"] = json!(names);
         }
