@@ -136,7 +136,8 @@ fn why_tells_what_a_job_waits_for_and_that_it_is_to_end() {
     let said = why(second);
     let sentences = said["sentences"].to_string();
     assert!(
-        sentences.contains("job (delivery") && sentences.contains("1 worker, of its deliveries 1 is being"),
+        sentences.contains("It waits for a free worker")
+            && sentences.contains("1 worker, of its deliveries 1 is being"),
         "{said}"
     );
     let busy = format!("wait works on delivery {first} since ");
