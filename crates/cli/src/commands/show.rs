@@ -85,8 +85,11 @@ impl Page<'_> {
             self.fact("", &size.join(", "));
             self.fact("manifest", &manifest(input, delivery));
         }
-        if delivery.kind == Kind::Record {
-            self.record(delivery);
+        match delivery.kind {
+            Kind::Record => self.record(delivery),
+            // What a schedule gives its program is the app's own `with:`, which may hold secrets.
+            Kind::Job if delivery.data.get("submitted") == Some(&Value::Bool(true)) => self.job(delivery),
+            Kind::Job | Kind::File => {}
         }
         let to = delivery.target_app.as_deref().unwrap_or("nobody: here its flow ends");
         self.fact("from, to", &format!("{} -> {to}", delivery.source_app));
@@ -111,12 +114,28 @@ impl Page<'_> {
         }
     }
 
+    /// What a job asks for, and what was answered where that is kept with it.
+    fn job(&self, delivery: &Delivery) {
+        for (key, name) in [("config", "asks for"), ("input", "of")] {
+            if let Some(value) = delivery.data.get(key) {
+                self.fact(name, &short(value.to_string()));
+            }
+        }
+        let answers = [("output", "answered"), ("rejected", "rejected")];
+        for (key, name) in answers {
+            let Some(kept) = delivery.result.as_ref().and_then(|result| result.get(key)) else { continue };
+            let size = format_size(kept.get("size").and_then(Value::as_u64).unwrap_or_default());
+            self.fact(name, &format!("{size} of {}", text(kept, "media_type").unwrap_or_default()));
+            if let Some(kept) = text(kept, "text").filter(|text| !text.trim().is_empty()) {
+                let shown: String =
+                    kept.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+                self.fact("", &short(shown));
+            }
+        }
+    }
+
     /// A record, what was made of it where nobody else has it, and the file that it went into.
     fn record(&self, delivery: &Delivery) {
-        let short = |text: String| {
-            let end = text.floor_char_boundary(RECORD_SHOWN_BYTES);
-            if text.len() > end { format!("{}… (--json has all)", &text[..end]) } else { text }
-        };
         self.fact("record", &short(delivery.data.to_string()));
         let result = delivery.result.as_ref();
         let made = result.and_then(|result| result.get("data")).and_then(Value::as_array);
@@ -279,6 +298,12 @@ impl Page<'_> {
             self.printer.data(format_args!("  it was run again as delivery {}", ids.join(", ")));
         }
     }
+}
+
+/// A value as it is shown, cut where it is long.
+fn short(text: String) -> String {
+    let end = text.floor_char_boundary(RECORD_SHOWN_BYTES);
+    if text.len() > end { format!("{}… (--json has all)", &text[..end]) } else { text }
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {

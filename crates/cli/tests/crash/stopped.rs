@@ -253,16 +253,41 @@ fn a_late_one_publishes_nothing_of_what_was_given_up() {
     }
 }
 
-/// The delivery is cancelled by hand.
+impl Flow {
+    /// Cancels by hand what the program's app works on.
+    #[track_caller]
+    fn cancel_it(&self) {
+        let held = "SELECT id FROM deliveries WHERE target_app = 'twice' AND status = 'processing'";
+        let id = self.rows(held).pop().unwrap();
+        let mut cancel = self.project.start(&["cancel", &id]);
+        assert!(cancel.end_within(LONG).success(), "{}", cancel.stderr());
+        assert!(cancel.stdout().contains("cancelling"), "{}", cancel.stdout());
+    }
+}
+
+/// The delivery is cancelled by hand, and its lease runs out: whoever sees that ends it.
 #[test]
-fn a_cancelled_one_publishes_nothing() {
+fn a_cancelled_one_that_is_late_publishes_nothing() {
     for point in ["publish.linked:stop@5", "publish.done:stop@5"] {
         Flow::leaves_nothing(point, |flow| {
-            let held = "SELECT id FROM deliveries WHERE target_app = 'twice' AND status = 'processing'";
-            let id = flow.rows(held).pop().unwrap();
-            let mut cancel = flow.project.start(&["cancel", &id]);
-            assert!(cancel.end_within(LONG).success(), "{}", cancel.stderr());
-            None
+            flow.cancel_it();
+            Some(flow.project.start(&["run"]))
         });
     }
+}
+
+/// The delivery is cancelled by hand when its program has ended well and its output is on its way: it completes.
+#[test]
+fn one_that_was_done_when_it_was_cancelled_completes() {
+    let mut flow = Flow::new(&Setting { program: ONCE_GOOD.to_owned(), ..Setting::default() });
+    flow.arrive("2025-11-24.csv", 20);
+    let mut runtime = flow.project.start_with_fault(&["run"], "publish.done:stop@5");
+    runtime.stopped_within(LONG);
+    flow.cancel_it();
+    runtime.signal(Signal::CONT);
+    let completed = "SELECT count(*) FROM deliveries WHERE target_app = 'twice' AND status = 'completed'";
+    wait_for(LONG, "its delivery has completed", || (flow.rows(completed) == ["1"]).then_some(()));
+    runtime.signal(Signal::TERM);
+    assert!(runtime.end_within(LONG).success(), "{}", runtime.stderr());
+    assert_eq!(flow.published_by_the_program().len(), 2, "its output and the manifest");
 }

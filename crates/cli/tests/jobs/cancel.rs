@@ -136,7 +136,8 @@ fn why_tells_what_a_job_waits_for_and_that_it_is_to_end() {
     let said = why(second);
     let sentences = said["sentences"].to_string();
     assert!(
-        sentences.contains("job (delivery") && sentences.contains("1 worker, of its deliveries 1 is being"),
+        sentences.contains("It waits for a free worker")
+            && sentences.contains("1 worker, of its deliveries 1 is being"),
         "{said}"
     );
     let busy = format!("wait works on delivery {first} since ");
@@ -151,4 +152,44 @@ fn why_tells_what_a_job_waits_for_and_that_it_is_to_end() {
     is_cancelled(&jobs.ended(first));
     assert_eq!(why(first)["state"], "cancelled");
     jobs.cancel(second);
+}
+
+#[test]
+fn a_file_that_is_worked_on_is_cancelled_the_same_way() {
+    let jobs = Jobs::new(
+        "apps: { in: { run: cat }, work: { run: \"sh -c 'sleep 300 & echo $! > child; wait'\" } }\n",
+        &[("x.csv", "a\n1\n")],
+    );
+    let _run = jobs.run();
+    let put = jobs.json(&["--json", "put", "x.csv", "--app", "in", "--type", "sales", "--next", "work"]);
+    let id = put["delivery_id"].to_string().trim_matches('"').parse().unwrap();
+    let child = jobs.file("child");
+    jobs.cancel(id);
+    is_cancelled(&jobs.ended(id));
+    assert!(!is_there(&child));
+    assert_eq!(handover_testkit::files_below(&jobs.project.join("data/work")).len(), 0);
+}
+
+#[test]
+fn on_a_server_jobs_end_and_are_cancelled_too() {
+    let server = handover_testkit::TemporaryPostgres::new();
+    let configuration = format!(
+        "ledger: '{}'\napps:\n  up: {{ run: tr a-z A-Z }}\n  wait: {{ run: \"sh -c 'echo $$ > pid; echo on >&2; sleep 300'\" }}\n  slow: {{ run: python3 slow.py, mode: stream, workers: 1 }}\n",
+        server.url()
+    );
+    let jobs = Jobs::new(&configuration, &[("slow.py", SLOW)]);
+    let _run = jobs.run();
+    let (up, wait) =
+        (jobs.submit("up", Value::Null, text("x", "text/plain")), jobs.submit("wait", Value::Null, None));
+    let slow = jobs.submit("slow", json!({ "sleep": 300 }), None);
+    assert_eq!(jobs.output(up), "X");
+    let (pid, _) = (jobs.file("pid"), jobs.file("pids"));
+    for id in [wait, slow] {
+        assert!(jobs.cancel(id).contains("cancelling"));
+        is_cancelled(&jobs.ended(id));
+    }
+    assert!(!is_there(&pid));
+    assert_eq!(jobs.lines(wait), ["on"]);
+    let quick = jobs.submit("slow", json!({}), None);
+    assert_eq!(jobs.ended(quick).status, Status::Completed);
 }

@@ -39,9 +39,18 @@ flows: { f: in -> check -> out }
         ]
     );
     assert_eq!(jobs.refused("scorer", json!([1]), None), ["config must be an object"]);
+    for (config, input) in [
+        (json!({ "threshold": 1, "region": "a\0b" }), csv()),
+        (json!({ "threshold": 1 }), text("a\0", "text/csv")),
+        (json!({ "threshold": 1 }), Some(JobInput::Json(json!([{ "a\0": 1 }])))),
+    ] {
+        let why = jobs.refused("scorer", config, input);
+        assert!(why.len() == 1 && why[0].contains("holds a NUL character"), "{why:?}");
+    }
+    let long = json!({ "threshold": 1, "region": "x".repeat(128 * 1024) });
     assert_eq!(
-        jobs.refused("scorer", json!({ "threshold": 1, "region": "a\0b" }), None),
-        ["config.region holds a NUL character, which no command line can"]
+        jobs.refused("scorer", long, None),
+        ["config.region is longer than an argument may be (128 KiB)"]
     );
     assert_eq!(
         jobs.refused("path", Value::Null, None),

@@ -53,3 +53,44 @@ pub(super) fn filled(field: &str, fields: &Map<String, Value>) -> OsString {
         Some(value) => text_of(value).into_owned().into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn words(fields: Value) -> Vec<String> {
+        let argument = |field: &str, how| Argument { field: field.to_owned(), how };
+        let arguments = [
+            argument("a", How::Flag("--a".into())),
+            argument("b", How::Joined("--b=".into())),
+            argument("c", How::Fill("c".into())),
+        ];
+        let Value::Object(fields) = fields else { panic!() };
+        flags(&arguments, &fields).into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn each_sort_of_value_has_its_words() {
+        assert_eq!(words(json!({})), [""; 0]);
+        assert_eq!(words(json!({ "a": null, "b": null, "c": "x" })), [""; 0]);
+        assert_eq!(words(json!({ "a": true, "b": true })), ["--a", "--b=true"]);
+        assert_eq!(words(json!({ "a": false, "b": false })), [""; 0]);
+        assert_eq!(words(json!({ "b": 1.5, "a": "--x y" })), ["--a", "--x y", "--b=1.5"]);
+        assert_eq!(words(json!({ "a": ["p", 2, null], "b": [] })), ["--a", "p", "--a", "2"]);
+        assert_eq!(
+            words(json!({ "b": ["p", "q"], "a": { "k": 1 } })),
+            ["--a", "{\"k\":1}", "--b=p", "--b=q"]
+        );
+    }
+
+    #[test]
+    fn what_is_filled_in_is_empty_where_there_is_nothing() {
+        let Value::Object(fields) = json!({ "a": null, "b": false, "c": "x", "d": [1] }) else { panic!() };
+        let filled = |field| filled(field, &fields).into_string().unwrap();
+        assert_eq!(
+            [filled("a"), filled("z"), filled("b"), filled("c"), filled("d")],
+            ["", "", "false", "x", "[1]"]
+        );
+    }
+}

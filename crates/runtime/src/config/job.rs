@@ -2,7 +2,7 @@
 //!
 //! Nothing here runs anything, so a crash loses nothing.
 
-use super::command::{Mode, Program};
+use super::command::{Mode, Placeholder, Program};
 use super::decode::decode;
 use super::report::Report;
 use crate::program::{Meaning, Verdict};
@@ -172,6 +172,14 @@ pub(crate) fn read(report: &mut Report<'_>, path: &[&str], raw: RawJob) -> JobCo
 
 fn argument(report: &mut Report<'_>, path: &[&str], field: String, how: String) -> Option<Argument> {
     let filled = how.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let taken = filled.filter(|word| Placeholder::ALL.into_iter().any(|one| one.word() == *word));
+    if let Some(word) = taken {
+        let key: Vec<&str> = path.iter().copied().chain([field.as_str()]).collect();
+        report
+            .value(&key, format!("`{{{word}}}` stands for something else"))
+            .help("choose another word, such as the field's own name with something before it");
+        return None;
+    }
     let how = match filled {
         Some(word) if is_word(word) => How::Fill(word.to_owned()),
         None if how.len() > 1 && !how.contains(char::is_whitespace) && !how.contains(['{', '}', '\0']) => {
@@ -259,5 +267,65 @@ pub(crate) fn check_other(report: &mut Report<'_>, path: &[&str], job: &JobContr
         report
             .key(&key, format!("`{}` is for a program", key.last().copied().unwrap_or_default()))
             .help("remove it: a built-in app is configured by its `with:` alone");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{gallery, good, snapshot};
+    use super::*;
+
+    #[test]
+    fn a_contract_is_read() {
+        let config = good(
+            "apps:
+  scorer:
+    run: python3 score.py {region}
+    job:
+      config: schemas/score.json
+      arguments: { threshold: --threshold, tags: '--tag=', region: '{region}' }
+      input: [text/csv, application/json]
+      output: application/json
+      exit_codes: { 3: the model is missing, 4: { means: busy, then: later } }
+      idempotency_key: required
+  plain: { run: cat }
+",
+        );
+        let job = &config.app("scorer").unwrap().job;
+        let hows: Vec<&How> = job.arguments.iter().map(|argument| &argument.how).collect();
+        assert_eq!(
+            hows,
+            [&How::Flag("--threshold".into()), &How::Joined("--tag=".into()), &How::Fill("region".into())]
+        );
+        assert_eq!((job.input.len(), job.output.as_deref()), (2, Some("application/json")));
+        assert_eq!(job.exit_codes[&3], ExitCode { means: "the model is missing".into(), then: None });
+        assert_eq!(job.exit_codes[&4].then, Some(Then::Later));
+        assert!(job.key_required && matches!(job.config, Some(SchemaSource::Path(_))));
+        let plain = &config.app("plain").unwrap().job;
+        assert!(!plain.key_required && plain.arguments.is_empty() && plain.config.is_none());
+    }
+
+    #[test]
+    fn contracts_that_cannot_be_are_explained() {
+        let app = |job: &str| format!("apps:\n  a:\n    run: cat {{region}}\n    job:\n      {job}\n");
+        let cases: Vec<(&str, String)> = vec![
+            ("unknown key", app("argument: { a: --a }")),
+            ("no way", app("arguments: { a: 'two words' }")),
+            ("not in run", app("arguments: { a: '{regoin}' }")),
+            ("taken", app("arguments: { a: '{date}' }")),
+            ("no media type", app("input: [csv]")),
+            ("no exit code", app("exit_codes: { 0: fine, x: odd }")),
+            ("no fate", app("exit_codes: { 3: { means: busy, then: sleep } }")),
+            ("no key", app("idempotency_key: always")),
+            ("stream", "apps: { a: { run: cat, mode: stream, job: { arguments: { a: --a } } } }\n".into()),
+            ("script", "apps: { a: { run: cat, shell: true, job: { arguments: { a: --a } } } }\n".into()),
+            (
+                "built-in",
+                "apps: { a: { uses: file-exporter, with: { to: x }, job: { config: {} } } }\n".into(),
+            ),
+            ("reserved", "apps: { handover-webhook: { run: cat } }\n".into()),
+        ];
+        let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        snapshot("jobs_that_cannot_be", &gallery(&cases));
     }
 }

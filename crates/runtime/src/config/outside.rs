@@ -7,6 +7,7 @@ use super::builtin::{BuiltIn, refuse};
 use super::error::Problem;
 use super::report::Report;
 use super::settings::LedgerAddress;
+use handover_apps::validator::JsonSchema;
 use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use rustix::fs::{Access, access};
 use std::ffi::OsStr;
@@ -25,6 +26,12 @@ impl Config {
         let mut report = Report::new(&self.document);
         for app in &self.apps {
             let at = ["apps", app.name.as_str()];
+            if let Some(Err(error)) =
+                app.job.config.as_ref().map(|schema| JsonSchema::new(schema, &self.base))
+            {
+                let problem = report.value(&[at[0], at[1], "job", "config"], error.to_string());
+                problem.maybe_help(error.hint_text().map(|hint| hint.replace("`schema:`", "`config:`")));
+            }
             match &app.runs {
                 Runs::Program(program) => {
                     let Some(word) = program.name() else { continue };

@@ -22,7 +22,7 @@ fn read(text: &str) -> Result<Config, ConfigError> {
     Config::from_text(text, Path::new("/p/handover.yaml"), &environment)
 }
 
-fn good(text: &str) -> Config {
+pub(super) fn good(text: &str) -> Config {
     read(text).unwrap()
 }
 
@@ -34,11 +34,11 @@ fn shown(text: &str) -> String {
     }
 }
 
-fn gallery(cases: &[(&str, &str)]) -> String {
+pub(super) fn gallery(cases: &[(&str, &str)]) -> String {
     cases.iter().map(|(name, text)| format!("## {name}\n{}\n", shown(text))).collect()
 }
 
-fn snapshot(name: &str, text: &str) {
+pub(super) fn snapshot(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);

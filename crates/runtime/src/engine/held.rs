@@ -282,3 +282,24 @@ pub(crate) async fn renewing(project: Project, process: Arc<Process>, mut end: w
         tokio::time::sleep(LOOK_APART).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use handover_ledger::Queue;
+
+    #[tokio::test]
+    async fn what_is_held_after_its_end_was_asked_for_is_looked_for_at_once() {
+        let leases = HeldLeases::default();
+        leases.asked().insert(DeliveryId(7));
+        let held = |id| Held { queue: Queue::Deliveries, id: DeliveryId(id), token: LeaseToken("t".into()) };
+        let is_to_look = || async {
+            let look = leases.0.look.notified();
+            tokio::time::timeout(Duration::from_millis(1), look).await.is_ok()
+        };
+        let _other = leases.keep(&held(6));
+        assert!(!is_to_look().await);
+        let _asked = leases.keep(&held(7));
+        assert!(is_to_look().await && !is_to_look().await);
+    }
+}

@@ -203,6 +203,9 @@ fn check_config(app: &App, contracts: &Contracts, config: &Value, faults: &mut F
         }
         return;
     };
+    if has_nul(config) {
+        faults.add("config", NUL);
+    }
     if let Some(schema) = contracts.schemas.get(&app.name) {
         let given = if config.is_null() { &Value::Object(empty.clone()) } else { config };
         for fault in schema.faults(given, FAULTS_TOLD_MAX) {
@@ -222,9 +225,7 @@ fn check_arguments(program: &Program, fields: &Map<String, Value>, faults: &mut 
         };
         for word in crate::config::words_of(value) {
             let field = dotted("config", std::slice::from_ref(&argument.field));
-            if word.contains('\0') {
-                faults.add(field, "holds a NUL character, which no command line can");
-            } else if flag + word.len() > ARGUMENT_MAX_BYTES {
+            if flag + word.len() > ARGUMENT_MAX_BYTES {
                 faults.add(
                     field,
                     format!("is longer than an argument may be ({} KiB)", (ARGUMENT_MAX_BYTES + 1) / 1024),
@@ -262,11 +263,16 @@ async fn taken(project: &Project, app: &App, input: JobInput, faults: &mut Fault
             }
             if text.len() > RECORD_MAX_BYTES {
                 faults.add("input", too_large());
+            } else if text.contains('\0') {
+                faults.add("input", NUL);
             }
             Takes::Text { text, media_type }
         }
         JobInput::Json(value) => {
             check_media_type(app, Some("application/json"), faults);
+            if has_nul(&value) {
+                faults.add("input", NUL);
+            }
             Takes::Json(value)
         }
         JobInput::File(path) => match file_at(project, app, &path, faults).await? {
@@ -275,6 +281,19 @@ async fn taken(project: &Project, app: &App, input: JobInput, faults: &mut Fault
         },
     };
     Ok((faults.0.len() == before).then_some(taken))
+}
+
+/// What is said of a text that no ledger keeps.
+const NUL: &str =
+    "holds a NUL character, which a ledger on PostgreSQL cannot keep: hand such data over as a file";
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn too_large() -> String {

@@ -206,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn a_job_is_its_input_or_its_configuration_or_both() {
+        let given = |data: Value| {
+            let (data, config) = of_job(&data);
+            (data.clone(), config.cloned())
+        };
+        assert_eq!(given(json!({ "type": "t", "config": { "a": 1 } })), (json!({ "a": 1 }), None));
+        assert_eq!(given(json!({ "input": { "text": { "text": "x" } } })), (json!("x"), None));
+        assert_eq!(given(json!({ "config": {}, "input": { "json": [1] } })), (json!([1]), Some(json!({}))));
+        assert_eq!(given(json!({ "type": "t" })), (Value::Null, None));
+    }
+
+    #[test]
     fn what_is_no_answer_is_shown_and_changes_nothing() {
         for line in [
             "hello\n",

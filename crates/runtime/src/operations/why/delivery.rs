@@ -291,8 +291,9 @@ impl Asking<'_> {
         if let Some(output) = result("output") {
             let size = output.get("size").and_then(Value::as_u64).unwrap_or(0);
             let media_type = output.get("media_type").and_then(Value::as_str).unwrap_or_default();
+            let counted = if counted.is_empty() { counted } else { format!(";{counted}") };
             return format!(
-                "{app} answered with {} of {media_type}, which are kept with it{counted}",
+                "{app} answered with {} of {media_type}, kept with it{counted}",
                 times::count(size, "byte")
             );
         }
@@ -411,7 +412,10 @@ impl Asking<'_> {
     /// The same below a heading: what stands there already is "it".
     fn it(&self, delivery: &Delivery, subject: &str) -> String {
         let what = self.what(delivery);
-        if what == subject { "It".to_owned() } else { what }
+        // Of a job nothing is known but its number.
+        let is_subject = what == subject
+            || (Facts::of(delivery).role == Role::Job && subject == format!("delivery {}", delivery.id));
+        if is_subject { "It".to_owned() } else { what }
     }
 
     pub(super) fn config_name(&self) -> String {
