@@ -1,7 +1,11 @@
 //! Files that are handed over by database.
 
-use crate::kit::Records;
+use crate::kit::{LONG, Records, all_but};
+use handover_testkit::Running;
+use handover_testkit::process::wait_for;
+use rustix::process::Signal;
 use serde_json::json;
+use std::time::Duration;
 
 fn passes_on() -> Records {
     Records::stream("", "for r, d in records(): answer(r, data=d)\n")
@@ -130,9 +134,65 @@ fn a_large_file_enters_in_batches_and_each_row_once() {
     let place = passes_on();
     place.numbers(1_700);
     let mut run = place.project.start_with_fault(&["run", "--once"], "split.loaded:kill@2");
-    run.end_within(crate::kit::LONG);
+    run.end_within(LONG);
     let before = place.rows("SELECT count(*) FROM data_staging WHERE target_app = 'work'").concat();
     assert_eq!(before, "1000", "two batches were in");
     place.well();
-    assert_eq!(place.exported_numbers(), crate::kit::all_but(1_700, &[]));
+    assert_eq!(place.exported_numbers(), all_but(1_700, &[]));
+}
+
+/// A split of 1,700 rows that is stopped, as by a debugger, behind its first batch.
+#[track_caller]
+fn stopped_behind_a_batch(more: &str) -> (Records, Running) {
+    let place = Records::stream(more, "for r, d in records(): answer(r, data=d)\n");
+    place.numbers(1_700);
+    let mut run = place.project.start_with_fault(&["run", "--once"], "split.loaded:stop@1");
+    run.stopped_within(LONG);
+    (place, run)
+}
+
+/// The file's delivery: its number and its last error.
+#[track_caller]
+fn split_that_ended(place: &Records) -> (String, String) {
+    let file = "FROM deliveries WHERE target_app = 'work' AND status <> 'completed'";
+    let records = "SELECT count(*) FROM v_deliveries WHERE source_app = 'in' AND kind = 'record'";
+    assert_eq!(place.rows(records), ["500"], "more entered");
+    (
+        place.rows(&format!("SELECT id {file}")).concat(),
+        place.rows(&format!("SELECT last_error {file}")).concat(),
+    )
+}
+
+#[test]
+fn a_split_that_takes_too_long_is_cut_off_between_two_batches() {
+    let (place, mut run) = stopped_behind_a_batch(", timeout: 1s");
+    std::thread::sleep(Duration::from_millis(1_100));
+    run.signal(Signal::CONT);
+    run.end_within(LONG);
+    let (_, error) = split_that_ended(&place);
+    assert!(error.contains("longer than its timeout of 1s"), "{error}");
+    let attempts = "SELECT attempts FROM deliveries WHERE target_app = 'work'";
+    assert_eq!(place.rows(attempts), ["1"], "an attempt is used up, so that it ends at last");
+    let configuration = std::fs::read_to_string(place.project.join("handover.yaml")).unwrap();
+    place.project.write("handover.yaml", configuration.replace("timeout: 1s", "timeout: 1h"));
+    let mut run = place.project.start(&["run"]);
+    wait_for(LONG, "all rows are exported", || (place.exported().len() >= 1_700).then_some(()));
+    run.signal(Signal::TERM);
+    run.end_within(LONG);
+    assert_eq!(place.exported_numbers(), all_but(1_700, &[]));
+}
+
+#[test]
+fn a_split_that_is_cancelled_ends_between_two_batches() {
+    let (place, mut run) = stopped_behind_a_batch("");
+    let id = place.rows("SELECT id FROM deliveries WHERE target_app = 'work'").concat();
+    let cancel = place.project.command(&["cancel", &id]).output().unwrap();
+    assert!(cancel.status.success(), "{cancel:?}");
+    run.signal(Signal::CONT);
+    run.end_within(LONG);
+    let (id, error) = split_that_ended(&place);
+    assert!(error.contains("cancelled"), "{error}");
+    assert!(place.project.command(&["retry", &id]).status().unwrap().success());
+    place.well();
+    assert_eq!(place.exported_numbers(), all_but(1_700, &[]));
 }

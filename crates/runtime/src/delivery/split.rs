@@ -6,24 +6,24 @@
 //!
 //! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
 //! batches, each once, however often the file is begun anew ([`Entering`]); rows in = records + rows rejected; the file's
-//! delivery completes after its last row is in.
+//! delivery completes after its last row is in. Once the delivery is cancelled or its lease lost, or the app's `timeout` is
+//! over, no further batch enters; what is in stays, and another attempt goes on behind it.
 //!
 //! On a crash the rows that are in stay, and may be worked on already; the file is split again, and those are known.
 
 use super::payload::FilePayload;
-use super::rows::{blocking, checked_input, flows_of, rows_of};
+use super::rows::{Bounds, blocking, checked_input, flows_of, rows_of};
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use handover_apps::exporter::{Config, Exporter, Verify};
 use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
 use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
 use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
 use handover_file::draft::{Draft, Written};
-use handover_ledger::{Ledger, Load};
+use handover_ledger::{Held, Ledger, Load};
 use handover_records::{Compression, FileKind, Format};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What splitting a file came to.
 struct Split {
@@ -71,8 +71,8 @@ impl Attempt {
     async fn split_rows(&self, payload: FilePayload) -> Result<Split> {
         let ext = payload.name()?.ext;
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let (lease, timeout) = (self.lease.clone(), self.app.timeout);
-        let mut rows = self.entering(&payload);
+        let bounds = Arc::new(Bounds::new(self.lease.clone(), self.app.timeout));
+        let mut rows = self.entering(&payload, bounds.clone());
         let splitter = self.splitter(&ext)?;
         blocking(move || {
             let (_kept, mut file) = checked_input(&data, &holder, &payload)?;
@@ -82,21 +82,21 @@ impl Attempt {
                 make: || Ok(data.draft(&holder, rejected_ext)?.counting(rows_of(rejected_ext))),
                 draft: None,
             };
-            let began = Instant::now();
             let ran = splitter.run(AppIo {
                 input: &mut file,
                 output: &mut rows,
                 rejected: &mut rejected,
                 input_ext: &ext,
                 progress: None,
-                cancelled: &|| lease.is_stopped() || began.elapsed() > timeout,
+                cancelled: &|| bounds.are_over(),
                 // A limit, so that it goes row by row and looks at each.
                 options: RunOptions { limit: Some(u64::MAX), ..RunOptions::default() },
                 scratch: &|| data.scratch(),
             });
             // Why the rows could not enter says more than that the app could not write them.
-            let outcome = ran.map_err(|error| rows.failed.take().unwrap_or(error))?;
-            let records = rows.rest()?;
+            let ran = ran.map_err(|error| rows.failed.take().unwrap_or(error));
+            let entered = ran.and_then(|outcome| Ok((outcome, rows.rest()?)));
+            let (outcome, records) = entered.map_err(|error| bounds.told(error))?;
             fault::point("program.ended")?;
             if outcome.refuse.is_none() {
                 conserved(&payload, &outcome, records)?;
@@ -120,7 +120,7 @@ impl Attempt {
     }
 
     /// Where the rows go.
-    fn entering(&self, payload: &FilePayload) -> Rows {
+    fn entering(&self, payload: &FilePayload, bounds: Arc<Bounds>) -> Rows {
         let flows = flows_of(&[], &payload.manifest.flows);
         let like = NewDelivery {
             flow: flows.first().cloned(),
@@ -139,6 +139,8 @@ impl Attempt {
         Rows {
             entering: Entering {
                 ledger: self.ctx.project.ledger.clone(),
+                held: self.held.clone(),
+                bounds,
                 actor: self.ctx.process.holder.0.clone(),
                 key: format!("split:{}", self.delivery.id),
                 load: None,
@@ -175,6 +177,9 @@ fn conserved(payload: &FilePayload, outcome: &Outcome, records: u64) -> Result<(
 /// How rows of a file enter the ledger, each once: a load, named after the file's delivery, knows how far it has come.
 struct Entering {
     ledger: Arc<dyn Ledger>,
+    /// The file's delivery: once it is no longer ours, nothing of it enters.
+    held: Held,
+    bounds: Arc<Bounds>,
     actor: String,
     /// The load's name.
     key: String,
@@ -186,6 +191,7 @@ struct Entering {
 impl Entering {
     /// Puts the next rows in, in one transaction, less those that an earlier attempt put in.
     async fn enter(&mut self, mut rows: Vec<NewDelivery>) -> Result<()> {
+        self.may_go_on().await?;
         let load = match self.load.take() {
             Some(load) => load,
             None => self.ledger.begin_load(&self.actor, &self.key, false).await?,
@@ -201,6 +207,19 @@ impl Entering {
         self.rows += seen;
         tracing::debug!(load = self.key, known, rows = self.rows, "rows entered");
         fault::point("split.loaded")
+    }
+
+    /// Whether the file is still ours to split, and its time not over. The app asks at each read of the input; but what it
+    /// has read may be many batches.
+    async fn may_go_on(&self) -> Result<()> {
+        if self.bounds.are_over() {
+            return Err(Error::new(ErrorKind::Cancelled, "the work was cancelled"));
+        }
+        if self.ledger.lost(vec![self.held.clone()]).await?.is_empty() {
+            return Ok(());
+        }
+        let lost = "the lease was lost or the delivery was cancelled meanwhile";
+        Err(Error::new(ErrorKind::Stale, lost))
     }
 
     /// All rows are in.
