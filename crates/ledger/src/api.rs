@@ -198,6 +198,8 @@ pub struct Load {
     pub duplicates: u64,
     /// Whether it has ended: then nothing more is taken under this name.
     pub ended: bool,
+    /// By what its rows are made of their source, where that was said ([`Ledger::load_is_made_by`]).
+    pub made_by: Option<String>,
 }
 
 /// A delivery that was taken from a lost holder.
@@ -480,6 +482,10 @@ pub trait Ledger: Send + Sync {
     /// Begins a bulk load, or finds how far one of this name has come.
     /// Fails with a configuration error where one of this name is `whole` and this one is not, or the other way round.
     async fn begin_load(&self, actor: &str, key: &str, whole: bool) -> Result<Load>;
+
+    /// Says by what the rows of a load are made, for whoever goes on with it: made otherwise, others of the source's might be
+    /// its rows. Where some are in, or it has ended, what was said first stands: compare what comes back.
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load>;
 
     /// Takes the next rows of a load, in one transaction; the first of them is row `at`, counted from 0. Fails with
     /// `Stale` where the load has not come just so far (another process loads it too), or has ended.

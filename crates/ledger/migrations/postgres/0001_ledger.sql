@@ -107,6 +107,7 @@ CREATE TABLE integration.loads (
     rows       bigint NOT NULL DEFAULT 0,
     duplicates bigint NOT NULL DEFAULT 0,
     actor      text NOT NULL,
+    made_by    text,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     ended_at   timestamptz

@@ -57,6 +57,7 @@ CREATE TABLE loads (
     duplicates INTEGER NOT NULL DEFAULT 0,
     ended      INTEGER NOT NULL DEFAULT 0,
     actor      TEXT NOT NULL,
+    made_by    TEXT,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;

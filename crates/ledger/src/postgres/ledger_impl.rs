@@ -57,6 +57,10 @@ impl Ledger for PostgresLedger {
         in_transaction!(self, |tx| loads::begin(tx, actor, key, whole))
     }
 
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load> {
+        in_transaction!(self, |tx| loads::is_made_by(tx, key, made_by))
+    }
+
     async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
         in_transaction!(self, |tx| loads::load(tx, actor, key, at, &rows))
     }

@@ -50,6 +50,11 @@ impl Ledger for SqliteLedger {
         self.writer.run(Step::Quiet, move |w| loads::begin(w, &by, &key, whole)).await
     }
 
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load> {
+        let (key, made_by) = (key.to_owned(), made_by.map(str::to_owned));
+        self.writer.run(Step::Quiet, move |w| loads::is_made_by(w, &key, made_by)).await
+    }
+
     async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
         let (by, key) = (actor.to_owned(), key.to_owned());
         self.writer.run(Step::Other, move |w| loads::load(w, &by, &key, at, &rows)).await

@@ -241,7 +241,7 @@ macro_rules! conformance {
                 what_waits_is_measured,
             }
             loads {
-                a_load_goes_on_where_it_stopped, a_whole_load_is_unseen_until_its_end,
+                a_load_goes_on_where_it_stopped, by_what_a_load_is_made_stands_once_rows_are_in, a_whole_load_is_unseen_until_its_end,
                 a_whole_load_that_is_given_up_leaves_nothing, a_load_counts_what_was_known, a_load_is_whole_or_it_is_not,
                 a_bad_row_takes_its_batch_with_it,
             }

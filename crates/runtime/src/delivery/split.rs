@@ -5,7 +5,7 @@
 //! record is rejected with its reason, as at a validator.
 //!
 //! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
-//! batches, each once, however often the file is begun anew ([`Entering`]); rows in = records + rows rejected; the file's
+//! batches, each once, however often the file is begun anew ([`Entering`]), all of one file by one schema; rows in = records + rows rejected; the file's
 //! delivery completes after its last row is in. Once the delivery is cancelled or its lease lost, or the app's `timeout` is
 //! over, no further batch enters; what is in stays, and another attempt goes on behind it.
 //!
@@ -72,8 +72,8 @@ impl Attempt {
         let ext = payload.name()?.ext;
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let bounds = Arc::new(Bounds::new(self.lease.clone(), self.app.timeout));
-        let mut rows = self.entering(&payload, bounds.clone());
-        let splitter = self.splitter(&ext)?;
+        let (splitter, made_by) = self.splitter(&ext)?;
+        let mut rows = self.entering(&payload, made_by, bounds.clone());
         blocking(move || {
             let (_kept, mut file) = checked_input(&data, &holder, &payload)?;
             fault::point("program.before_start")?;
@@ -109,18 +109,19 @@ impl Attempt {
         .await
     }
 
-    /// The app that makes lines of JSON of any table, or of any records; of a table by the schema that the link names.
-    fn splitter(&self, ext: &str) -> Result<Arc<dyn RowApp>> {
+    /// The app that makes lines of JSON of any table, or of any records; of a table by the schema that the link names, which
+    /// its checksum tells from what it may become.
+    fn splitter(&self, ext: &str) -> Result<(Arc<dyn RowApp>, Option<String>)> {
         let is_table = FileKind::of_ext(ext).is_some_and(|kind| kind.format == Format::Csv);
         let schema = self.ctx.doors.cast(&self.delivery.source_app, &self.app.name).filter(|_| is_table);
         match schema.and_then(|schema| self.ctx.built.casts.get(schema)) {
-            Some(cast) => Ok(cast.clone()),
-            None => lines_of_json(),
+            Some(cast) => Ok((cast.app.clone(), Some(format!("cast:{}", cast.checksum)))),
+            None => Ok((lines_of_json()?, None)),
         }
     }
 
     /// Where the rows go.
-    fn entering(&self, payload: &FilePayload, bounds: Arc<Bounds>) -> Rows {
+    fn entering(&self, payload: &FilePayload, made_by: Option<String>, bounds: Arc<Bounds>) -> Rows {
         let flows = flows_of(&[], &payload.manifest.flows);
         let like = NewDelivery {
             flow: flows.first().cloned(),
@@ -143,6 +144,7 @@ impl Attempt {
                 bounds,
                 actor: self.ctx.process.holder.0.clone(),
                 key: format!("split:{}", self.delivery.id),
+                made_by,
                 load: None,
                 rows: 0,
             },
@@ -183,18 +185,42 @@ struct Entering {
     actor: String,
     /// The load's name.
     key: String,
+    /// By what rows become records, where that may change between two attempts.
+    made_by: Option<String>,
     load: Option<Load>,
     /// So many rows of the file have been seen, and are in.
     rows: u64,
 }
 
 impl Entering {
+    /// Begins the load, or goes on with it, if its rows are still made by the same schema: where an earlier one rejected others,
+    /// the place in the load is another one in the file.
+    async fn begin(&self) -> Result<Load> {
+        let mut load = self.ledger.begin_load(&self.actor, &self.key, false).await?;
+        if load.made_by != self.made_by {
+            load = self.ledger.load_is_made_by(&self.key, self.made_by.as_deref()).await?;
+        }
+        if load.made_by == self.made_by {
+            return Ok(load);
+        }
+        let id = self.held.id;
+        Err(Error::config(format!(
+            "the schema that the link casts by is another than the one by which {} records of this file are in: \
+             some rows might be handed over twice, and some never",
+            load.rows
+        ))
+        .hint(format!(
+            "put the schema back as it was and `handover retry {id}`: the rest follows, and the next file goes by the new one; \
+             or `handover replay {id}`, which hands over all rows anew, those that are in too"
+        )))
+    }
+
     /// Puts the next rows in, in one transaction, less those that an earlier attempt put in.
     async fn enter(&mut self, mut rows: Vec<NewDelivery>) -> Result<()> {
         self.may_go_on().await?;
         let load = match self.load.take() {
             Some(load) => load,
-            None => self.ledger.begin_load(&self.actor, &self.key, false).await?,
+            None => self.begin().await?,
         };
         let seen = rows.len() as u64;
         let known = if load.ended { seen } else { load.rows.saturating_sub(self.rows).min(seen) };
