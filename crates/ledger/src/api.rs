@@ -700,8 +700,9 @@ pub trait Ledger: Send + Sync {
     /// made. Fails with `NotYet` where somebody is in the way.
     async fn prepare_archive(&self) -> Result<Vec<String>>;
 
-    /// Deletes for good what was archived before `archived`, and entries of the audit log from before `entries`: some, so
-    /// that nothing waits for it, and the caller asks again while there is `more`. PostgreSQL drops whole months at once,
+    /// Deletes for good what was archived before `archived`, and entries of the audit log from before `entries`, but
+    /// of nothing younger than the oldest delivery that is still there: some, so that nothing waits for it, and the caller asks
+    /// again while there is `more`. PostgreSQL drops whole months at once,
     /// when all of one is old enough. The counts by source keep what went. Fails with `NotYet` where somebody is in the way.
     async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten>;
 

@@ -102,11 +102,16 @@ BEGIN
                 ELSE integration._archive_rows(p_table, p_actor, v_ids, coalesce(p_now, clock_timestamp()), ARRAY[p_status]) END;
 END $$;
 
--- Forgets what the audit log says of before p_before, from its oldest entry on: p_max entries at most. Returns how many went.
+-- Forgets what the audit log says of before p_before, from its oldest entry on, but nothing of what is younger than the oldest
+-- delivery that is still there: p_max entries at most. Returns how many went.
 CREATE FUNCTION integration._trim_audit(p_before timestamptz, p_max bigint DEFAULT 10000) RETURNS bigint LANGUAGE sql AS $$
     WITH gone AS (
         DELETE FROM integration.audit_log WHERE id = ANY (ARRAY(
-            SELECT id FROM (SELECT id, at FROM integration.audit_log ORDER BY id LIMIT p_max) AS oldest WHERE at < p_before))
+            SELECT id FROM (SELECT id, at, span FROM integration.audit_log ORDER BY id LIMIT p_max) AS oldest
+            WHERE at < p_before AND upper(span) <= coalesce(least(
+                (SELECT id FROM integration.deliveries_live ORDER BY id LIMIT 1),
+                (SELECT id FROM integration.data_staging_live ORDER BY id LIMIT 1),
+                (SELECT id FROM integration.data_archive ORDER BY id LIMIT 1)), 9223372036854775807)))
         RETURNING 1)
     SELECT count(*) FROM gone
 $$;

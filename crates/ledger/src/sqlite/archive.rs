@@ -112,9 +112,13 @@ pub(super) fn move_marked(write: &Write<'_>, max: usize) -> Result<usize> {
 pub(super) const TO_FORGET: &str = "SELECT id, coalesce(target_app, ''), kind, source_app \
      FROM data_archive INDEXED BY idx_archive_age WHERE archived_at < ?1 ORDER BY archived_at LIMIT ?2";
 
-/// Entries of the audit log from before this time, from the oldest entry on.
-pub(super) const OLD_ENTRIES: &str =
-    "SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?2) WHERE at < ?1";
+/// Entries of the audit log from before this time, from the oldest entry on, that speak of nothing younger than the oldest
+/// delivery that is still there.
+pub(super) const OLD_ENTRIES: &str = "SELECT id FROM (\
+         SELECT id, at, coalesce(last_id, delivery_id) AS last FROM audit_log ORDER BY id LIMIT ?2) \
+     WHERE at < ?1 AND last < (SELECT coalesce(min(id), 9223372036854775807) FROM (\
+         SELECT min(id) AS id FROM deliveries UNION ALL SELECT min(id) FROM data_staging \
+         UNION ALL SELECT min(id) FROM data_archive))";
 
 /// Whether there is anything that [`forget`] would delete.
 pub(super) fn any_to_forget(

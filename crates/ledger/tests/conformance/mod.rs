@@ -249,7 +249,7 @@ macro_rules! conformance {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
             }
             forgetting {
-                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, its_storage_is_measured,
+                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, nothing_is_forgotten_of_what_still_lives, its_storage_is_measured,
             }
             by_hand {
                 cancel_ends_what_has_not_ended, retry_is_for_the_failed, replay_of_whatever_ended,
