@@ -385,6 +385,8 @@ pub struct Conserved {
     pub archived: u64,
     /// How many were deleted, for good or so that they can be restored.
     pub deleted: u64,
+    /// How many of these by retention ([`Ledger::forget`]).
+    pub expired: u64,
 }
 
 impl Conserved {

@@ -220,7 +220,7 @@ impl Part {
                 ]);
                 [before, vec![("data", Json), ("run_at", Time)], after].concat()
             }
-            Self::Sources => plain(&["source", "kind", "pushed", "deleted"]),
+            Self::Sources => plain(&["source", "kind", "pushed", "deleted", "expired"]),
         }
     }
 }

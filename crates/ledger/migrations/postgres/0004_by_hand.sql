@@ -162,7 +162,8 @@ BEGIN
                 archived_at)
             SELECT id, source_app, target_app, data, 'archived', created_at, processed_at, kind,
                 $2, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, lease_token, leased_by,
-                lease_until, dedup_key, order_key, parent_id, replay_of, last_error, trace, rescues, snoozes, result, $2
+                lease_until, dedup_key, order_key, parent_id, replay_of, integration._last_error_of(status, last_error), trace, rescues,
+                snoozes, result, $2
             FROM gone),
         -- What plain SQL has set to archived is counted and audited as such already.
         counted AS (

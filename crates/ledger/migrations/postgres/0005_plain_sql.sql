@@ -224,6 +224,7 @@ BEGIN
                 WHEN o.status = 'failed' AND n.status = 'pending' THEN 0
                 ELSE n.attempts END,
             rescues = CASE WHEN o.status = 'failed' AND n.status = 'pending' THEN 0 ELSE n.rescues END,
+            last_error = CASE WHEN n.status = 'archived' THEN integration._last_error_of(o.status, n.last_error) ELSE n.last_error END,
             leased_by = CASE n.status
                 WHEN 'processing' THEN CASE WHEN n.leased_by IS DISTINCT FROM o.leased_by THEN n.leased_by ELSE v_holder END
                 WHEN 'completed' THEN coalesce(n.leased_by, v_holder)

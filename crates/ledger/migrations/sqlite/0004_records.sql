@@ -26,6 +26,8 @@ CREATE TABLE sources (
     live     INTEGER NOT NULL DEFAULT 0,
     archived INTEGER NOT NULL DEFAULT 0,
     deleted  INTEGER NOT NULL DEFAULT 0,
+    -- How many of the deleted went from the archive by retention.
+    expired  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (source, kind)
 ) WITHOUT ROWID;
 INSERT INTO sources (source, kind, pushed, live, archived)

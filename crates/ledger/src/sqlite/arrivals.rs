@@ -67,11 +67,11 @@ const GIVEN_UP: &str = "(\
             AND json_extract(d.result, '$.not_taken')) \
     OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND json_extract(d.result, '$.not_taken')))";
 
-/// Whether it brought the original in, or passed over it on purpose. In the archive, what failed has its last error.
+/// Whether it brought the original in, or passed over it on purpose.
 const IMPORTED: &str = "(\
     EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = arrivals.delivery_id AND d.status = 'completed' \
             AND json_extract(d.result, '$.not_taken') IS NULL) \
-    OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND d.last_error IS NULL \
+    OR EXISTS (SELECT 1 FROM _archived AS d WHERE d.id = arrivals.delivery_id AND d.ended_as = 'completed' \
                AND json_extract(d.result, '$.not_taken') IS NULL))";
 
 fn forget_unless_taken(write: &Write<'_>, id: i64) -> Result<usize> {

@@ -50,6 +50,7 @@ pub(crate) async fn what_was_kept_long_enough_is_gone_and_counted<B: Backend>() 
     for sum in w.ledger.conservation().await.unwrap() {
         let live = u64::from(sum.kind == Kind::Record);
         assert_eq!((sum.pushed, sum.live, sum.archived, sum.deleted), (4 + live, live, 1, 3), "{sum:?}");
+        assert_eq!(sum.expired, 3);
     }
     assert_eq!(w.ledger.forget(before, before, 4).await.unwrap().deliveries, 0);
     // Numbers are not given again.

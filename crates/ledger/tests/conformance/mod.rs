@@ -260,7 +260,7 @@ macro_rules! conformance {
                 plain_sql_nonsense_is_refused, plain_sql_times_become_ours, plain_sql_keeps_the_counts,
                 a_plain_claim_has_a_lease_and_no_token, a_plain_claim_that_is_never_ended_is_rescued,
                 plain_sql_cannot_end_what_a_worker_holds, plain_sql_does_not_claim_what_is_deleted,
-                what_plain_sql_archives_is_moved,
+                what_plain_sql_archives_is_moved, how_it_ended_is_known_in_the_archive,
             }
             history {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,
@@ -274,7 +274,7 @@ macro_rules! conformance {
             arrivals {
                 one_state_of_a_file_arrives_once, a_refused_one_is_born_failed, found_by_path_and_by_name,
                 the_same_content_is_known, two_handles_take_a_file_once,
-                one_that_was_never_read_arrives_anew, one_content_has_one_taker,
+                one_that_was_never_read_arrives_anew, one_that_was_never_read_is_new_after_retention_too, one_content_has_one_taker,
             }
             schedules { a_due_time_is_seen_to_once }
             reading {
