@@ -201,14 +201,30 @@ pub(crate) async fn a_plain_claim_that_is_never_ended_is_rescued<B: Backend>() {
 pub(crate) async fn plain_sql_cannot_end_what_a_worker_holds<B: Backend>() {
     let w = World::<B>::new().await;
     let (id, held) = w.held(Kind::Record, "a").await;
-    for change in ["status = 'completed'", "status = 'failed'", "status = 'pending'"] {
+    // Nor does it go to another app meanwhile: a worker's completion counts for the app that it was claimed for.
+    for change in [
+        "status = 'completed'",
+        "status = 'failed'",
+        "status = 'pending'",
+        "target_app = 'b'",
+        "target_app = NULL",
+    ] {
         let text = format!("UPDATE data_staging SET {change} WHERE id = {id}");
         let why = w.backend.sql(&text).await.unwrap_err();
         assert!(why.contains("a Handover worker holds this delivery"), "{why}");
     }
     assert!(w.ledger.holds(&held).await.unwrap());
+    let priority = format!("UPDATE data_staging SET priority = 3, target_app = 'a' WHERE id = {id}");
+    assert_eq!(w.backend.sql(&priority).await, Ok(1), "what changes nothing is nothing");
     w.complete(&held).await.unwrap();
     w.check_counts().await;
+    // What waits, and what a plain claim holds, may.
+    let other = w.push(new(Kind::Record, "a")).await;
+    for change in ["target_app = 'b'", "status = 'processing'", "target_app = 'c'", "status = 'completed'"] {
+        let text = format!("UPDATE data_staging SET {change} WHERE id = {other}");
+        assert_eq!(w.backend.sql(&text).await, Ok(1), "{change}");
+        w.check_counts().await;
+    }
 }
 
 pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
