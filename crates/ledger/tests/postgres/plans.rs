@@ -46,7 +46,7 @@ async fn statistics_of_another_hour_mislead_nobody() {
     work(&ledger, RECORDS / CLAIM).await;
     // A connection's figures are there for others when it is gone.
     drop(ledger);
-    let by_number = settled(&client, "data_staging_live_pkey").await;
+    let by_number = settled(async || read(&client, "data_staging_live_pkey").await).await;
     assert!(
         by_number <= 4 * RECORDS as i64,
         "{by_number} entries of the primary key were read for {RECORDS} records"
@@ -55,12 +55,35 @@ async fn statistics_of_another_hour_mislead_nobody() {
     assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
 }
 
+/// While nothing has waited for a minute, what is young is not all read at each claim: with two priorities, each claim looks for
+/// what has waited longest.
+#[tokio::test]
+async fn the_young_are_not_all_looked_at_for_their_age() {
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let fill = "INSERT INTO integration.data_staging (source_app, target_app, data, priority) \
+                SELECT 's', 'app', '1', n % 2 FROM generate_series(1, 60000) AS n";
+    client.batch_execute(fill).await.unwrap();
+    client.batch_execute("VACUUM ANALYZE integration.data_staging_live").await.unwrap();
+    let blocks = "SELECT coalesce(sum(idx_blks_hit + idx_blks_read), 0)::bigint FROM pg_statio_all_indexes \
+                  WHERE schemaname = 'integration' AND indexrelname ~ '^data_staging_live_target_app_priority'";
+    let before = settled(async || client.query_one(blocks, &[]).await.unwrap().get(0)).await;
+    for _ in 0..10 {
+        assert_eq!(ledger.claim(ask(Kind::Record, "app", 16, "1-w")).await.unwrap().len(), 16);
+    }
+    drop(ledger);
+    let read = settled(async || client.query_one(blocks, &[]).await.unwrap().get(0)).await - before;
+    assert!(read < 1_000, "{read} blocks of the claim's index were read for 10 claims");
+}
+
 /// The figure once it does not change any more.
-async fn settled(client: &tokio_postgres::Client, index: &str) -> i64 {
+async fn settled(figure: impl AsyncFn() -> i64) -> i64 {
     let mut last = -1;
     for _ in 0..50 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        let now = read(client, index).await;
+        let now = figure().await;
         if now > 0 && now == last {
             return now;
         }
