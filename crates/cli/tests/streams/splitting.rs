@@ -161,6 +161,42 @@ fn records_are_as_they_are_whatever_the_file_is() {
 }
 
 #[test]
+fn a_number_that_the_ledger_would_change_is_rejected() {
+    let texts = [
+        "{\"n\":1,\"id\":12345678901234567890123}",
+        "{\"n\":2,\"id\":18446744073709551615,\"x\":0.1,\"text\":\"12345678901234567890123\"}",
+        "{\"n\":3,\"deep\":[{\"x\":3.14159265358979323846}]}",
+        "{\"n\":4,\"x\":1e400}",
+        "{\"n\":5,\"x\":1.50}",
+        "{\"n\":6,\"text\":\"a\\u0000b\"}",
+    ];
+    for (name, text) in [
+        ("a_2025-11-24.ndjson", texts.join("\n") + "\n"),
+        ("a_2025-11-24.json", format!("[{}]", texts.join(",\n"))),
+    ] {
+        let place = passes_on();
+        place.project.arrive(format!("incoming/{name}"), text);
+        let run = place.well();
+        assert_eq!(place.exported_numbers(), [2, 5], "{}", run.stdout());
+        let kept =
+            place.rows("SELECT data FROM data_staging WHERE target_app = 'work' AND data LIKE '%\"n\":2%'");
+        assert_eq!(kept, [texts[1]], "to the last digit");
+        let rejected = place.names("data/errors");
+        let rejected =
+            std::fs::read_to_string(place.project.join("data/errors/2025-11-24").join(&rejected[0]));
+        let rejected = rejected.unwrap();
+        for why in [
+            "the number 12345678901234567890123 cannot be kept exactly as it is written",
+            "the number 3.14159265358979323846 cannot",
+            "1e400",
+            "NUL",
+        ] {
+            assert!(rejected.contains(why), "{why}: {rejected}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_no_table_goes_to_quarantine() {
     let place = passes_on();
     place.project.arrive("incoming/a_2025-11-24.txt", "hello\n");

@@ -2,7 +2,8 @@
 //!
 //! The cells of a table are fields, named by its header, and texts all of them: what a column holds is not guessed. Where the link
 //! names a Table Schema (`cast:`), integers, numbers and booleans become such, and missing values null. Records of NDJSON and JSON are as they are. A row that cannot be a
-//! record is rejected with its reason, as at a validator.
+//! record, or would not come out of the ledger as it is (a number of more digits than a double has), is rejected with its reason, as
+//! at a validator.
 //!
 //! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
 //! batches, each once, however often the file is begun anew ([`Entering`]), all of one file by one schema; rows in = records + rows rejected; the file's
@@ -14,13 +15,12 @@
 use super::payload::FilePayload;
 use super::rows::{Bounds, blocking, checked_input, flows_of, rows_of};
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use handover_apps::exporter::{Config, Exporter, Verify};
-use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
+use handover_apps::{AppIo, Exporter, Outcome, RowApp, RunOptions};
 use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
 use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
 use handover_file::draft::{Draft, Written};
 use handover_ledger::{Held, Ledger, Load};
-use handover_records::{Compression, FileKind, Format};
+use handover_records::{FileKind, Format};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -89,8 +89,7 @@ impl Attempt {
                 input_ext: &ext,
                 progress: None,
                 cancelled: &|| bounds.are_over(),
-                // A limit, so that it goes row by row and looks at each.
-                options: RunOptions { limit: Some(u64::MAX), ..RunOptions::default() },
+                options: RunOptions::default(),
                 scratch: &|| data.scratch(),
             });
             // Why the rows could not enter says more than that the app could not write them.
@@ -116,7 +115,7 @@ impl Attempt {
         let schema = self.ctx.doors.cast(&self.delivery.source_app, &self.app.name).filter(|_| is_table);
         match schema.and_then(|schema| self.ctx.built.casts.get(schema)) {
             Some(cast) => Ok((cast.app.clone(), Some(format!("cast:{}", cast.checksum)))),
-            None => Ok((lines_of_json()?, None)),
+            None => Ok((Arc::new(Exporter::of_records()?), None)),
         }
     }
 
@@ -156,14 +155,6 @@ impl Attempt {
             failed: None,
         }
     }
-}
-
-fn lines_of_json() -> Result<Arc<dyn RowApp>> {
-    let mut config = Config::to(".".into());
-    config.format = Some(FormatName::Ndjson);
-    config.compression = Some(Compression::None);
-    config.verify = Verify::Written(false);
-    Ok(Arc::new(Exporter::new(&config)?))
 }
 
 /// Every row of the file is a record, or rejected.
