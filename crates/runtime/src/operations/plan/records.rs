@@ -14,7 +14,8 @@ use std::collections::HashSet;
 pub struct RecordQueue {
     /// The app.
     pub app: String,
-    /// How many could be claimed now; of a paused app all that wait.
+    /// How many could be claimed now, those of one order key one after the other: also what an older one of its key holds up that
+    /// waits for a later time. Of a paused app all that wait.
     pub pending: u64,
     /// How many wait for a later time.
     pub later: u64,
