@@ -1,7 +1,7 @@
 //! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
 //! not depend on what is in the tables, because nothing here runs ANALYZE.
 
-use super::{archive, claim, migrate, query};
+use super::{archive, arrivals, claim, migrate, query};
 use crate::api::{Filter, Queue};
 use handover_core::{DeliveryId, Kind, Status};
 use rusqlite::Connection;
@@ -182,6 +182,16 @@ fn the_archive_is_fed_by_index() {
     }
     assert_in_order(&connection, &archive::marked(Queue::Records), &["idx_archived"]);
     assert_in_order(&connection, archive::TO_FORGET, &["idx_archive_age"]);
+}
+
+#[test]
+fn whether_an_arrival_was_imported_is_looked_up_by_number() {
+    let connection = ledger();
+    let text = arrivals::query(&arrivals::of_content());
+    assert_by(&connection, &text, &["idx_arrivals_content"]);
+    let steps = plan(&connection, &text).join("\n");
+    assert!(!steps.contains("MATERIALIZE") && !steps.contains("idx_archived"), "{steps}");
+    assert_eq!(steps.matches("data_archive USING INTEGER PRIMARY KEY").count(), 2, "{steps}");
 }
 
 #[test]
