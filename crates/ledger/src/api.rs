@@ -536,6 +536,9 @@ pub trait Ledger: Send + Sync {
     /// What stands under this token, oldest first.
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>>;
 
+    /// Whether a claim of this app from this queue would find anything now.
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool>;
+
     /// What this app could claim from this queue now, counted no further than `at_most`. It counts what a claim would
     /// skip only because of its order key.
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting>;

@@ -137,6 +137,10 @@ impl Ledger for PostgresLedger {
         claim::held_by(self, token).await
     }
 
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool> {
+        answer::claimable(self, queue, app).await
+    }
+
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {
         answer::waiting(self, queue, app, at_most).await
     }

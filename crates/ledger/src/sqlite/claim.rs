@@ -57,10 +57,10 @@ pub(super) fn next_priority(queue: Queue) -> String {
 }
 
 /// Whether a claim would find anything: asked before, so that an idle process does not write.
-pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<bool> {
+pub(super) fn any(connection: &Connection, queue: Queue, app: &str, now: &str) -> Result<bool> {
     connection
-        .prepare_cached(&candidates(claim.queue))
-        .and_then(|mut statement| statement.exists(params![claim.app, now, 1]))
+        .prepare_cached(&candidates(queue))
+        .and_then(|mut statement| statement.exists(params![app, now, 1]))
         .map_err(sql("look for work"))
 }
 

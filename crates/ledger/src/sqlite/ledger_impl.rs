@@ -77,7 +77,7 @@ impl Ledger for SqliteLedger {
 
     async fn claim(&self, request: Claim) -> Result<Vec<Delivery>> {
         let (now, look) = (self.now(), request.clone());
-        if !self.readers.quick(move |c| claim::any(c, &look, &now)).await? {
+        if !self.readers.quick(move |c| claim::any(c, look.queue, &look.app, &now)).await? {
             return Ok(Vec::new());
         }
         self.writer.run(Step::Claim, move |w| claim::claim(w, &request)).await
@@ -135,6 +135,11 @@ impl Ledger for SqliteLedger {
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
         let token = token.clone();
         self.readers.run(move |c| answer::held_by(c, &token)).await
+    }
+
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| claim::any(c, queue, &app, &now)).await
     }
 
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {
