@@ -10,6 +10,8 @@ pub const AGED_PLACES_ONE_IN: usize = 8;
 pub const AGED_AFTER_MS: u64 = 60_000;
 /// Of so many priorities, from the lowest on, the oldest are looked at.
 pub const AGED_PRIORITIES_MAX: usize = 64;
+/// Of each of them so many that may run now are looked at, or four for each place, if that is more.
+pub const AGED_LOOK_AT: usize = 256;
 /// How often a delivery is given back because its holder died before it counts as failed.
 pub const RESCUES_MAX: u32 = 20;
 /// Retries of an app that does not say: four attempts in all.

@@ -200,6 +200,8 @@ pub struct Load {
     pub duplicates: u64,
     /// Whether it has ended: then nothing more is taken under this name.
     pub ended: bool,
+    /// By what its rows are made of their source, where that was said ([`Ledger::load_is_made_by`]).
+    pub made_by: Option<String>,
 }
 
 /// A delivery that was taken from a lost holder.
@@ -385,6 +387,8 @@ pub struct Conserved {
     pub archived: u64,
     /// How many were deleted, for good or so that they can be restored.
     pub deleted: u64,
+    /// How many of these by retention ([`Ledger::forget`]).
+    pub expired: u64,
 }
 
 impl Conserved {
@@ -485,6 +489,10 @@ pub trait Ledger: Jobs + Keys {
     /// Fails with a configuration error where one of this name is `whole` and this one is not, or the other way round.
     async fn begin_load(&self, actor: &str, key: &str, whole: bool) -> Result<Load>;
 
+    /// Says by what the rows of a load are made, for whoever goes on with it: made otherwise, others of the source's might be
+    /// its rows. Where some are in, or it has ended, what was said first stands: compare what comes back.
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load>;
+
     /// Takes the next rows of a load, in one transaction; the first of them is row `at`, counted from 0. Fails with
     /// `Stale` where the load has not come just so far (another process loads it too), or has ended.
     async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load>;
@@ -531,6 +539,9 @@ pub trait Ledger: Jobs + Keys {
 
     /// What stands under this token, oldest first.
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>>;
+
+    /// Whether a claim of this app from this queue would find anything now.
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool>;
 
     /// What this app could claim from this queue now, counted no further than `at_most`. It counts what a claim would
     /// skip only because of its order key.
@@ -698,8 +709,9 @@ pub trait Ledger: Jobs + Keys {
     /// made. Fails with `NotYet` where somebody is in the way.
     async fn prepare_archive(&self) -> Result<Vec<String>>;
 
-    /// Deletes for good what was archived before `archived`, and entries of the audit log from before `entries`: some, so
-    /// that nothing waits for it, and the caller asks again while there is `more`. PostgreSQL drops whole months at once,
+    /// Deletes for good what was archived before `archived`, and entries of the audit log from before `entries`, but
+    /// of nothing younger than the oldest delivery that is still there: some, so that nothing waits for it, and the caller asks
+    /// again while there is `more`. PostgreSQL drops whole months at once,
     /// when all of one is old enough. The counts by source keep what went. Fails with `NotYet` where somebody is in the way.
     async fn forget(&self, archived: Timestamp, entries: Timestamp, max: usize) -> Result<Forgotten>;
 

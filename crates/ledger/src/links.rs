@@ -37,17 +37,16 @@ pub(crate) fn query(prefix: &str) -> String {
     let results = ["rows_in", "rows_out", "rows_rejected", "rows_filtered", "records"];
     let results = results.map(|key| sum(&number("result", key))).join(", ");
     let rows = sum(&format!("CASE kind WHEN 'file' THEN {} ELSE 1 END", number("data", "row_count")));
-    let table = |name: &str| {
+    let table = |name: &str, stands: &str| {
         format!(
-            "SELECT source_app, target_app, kind, status, last_error, replay_of, data, result FROM {prefix}{name} \
+            "SELECT source_app, target_app, kind, {stands} AS stands, replay_of, data, result FROM {prefix}{name} \
              WHERE target_app IS NOT NULL AND kind <> 'job' AND deleted_at IS NULL"
         )
     };
     format!(
-        "SELECT source_app, target_app, kind, CASE WHEN status <> 'archived' THEN status WHEN last_error IS NULL \
-         THEN 'completed' ELSE 'failed' END AS stands, replay_of IS NOT NULL AS again, {rows}, {results} \
-         FROM ({} UNION ALL {}) AS everything GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
-        table("v_deliveries"),
-        table("data_archive")
+        "SELECT source_app, target_app, kind, stands, replay_of IS NOT NULL AS again, {rows}, {results} \
+         FROM ({} AND status <> 'archived' UNION ALL {}) AS everything GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+        table("v_deliveries", "status"),
+        table("_archived", "ended_as")
     )
 }

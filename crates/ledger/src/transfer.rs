@@ -228,7 +228,7 @@ impl Part {
             Self::Schedules => vec![("app", Plain), ("last_due", Time)],
             Self::Paused => vec![("app", Plain), ("since", Time), ("by", Plain)],
             Self::Loads => {
-                let columns = plain(&["key", "whole", "rows", "duplicates", "actor"]);
+                let columns = plain(&["key", "whole", "rows", "duplicates", "actor", "made_by"]);
                 [columns, vec![("created_at", Time), ("updated_at", Time), ("ended_at", Time)]].concat()
             }
             Self::Aside => {
@@ -245,7 +245,7 @@ impl Part {
                 ]);
                 [before, vec![("data", Json), ("run_at", Time)], after].concat()
             }
-            Self::Sources => plain(&["source", "kind", "pushed", "deleted"]),
+            Self::Sources => plain(&["source", "kind", "pushed", "deleted", "expired"]),
             Self::Idempotency => {
                 let columns = plain(&["owner", "key", "fingerprint", "delivery_id"]);
                 [columns, vec![("created_at", Time)]].concat()

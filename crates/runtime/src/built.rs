@@ -6,7 +6,7 @@ use crate::operations::jobs::Contracts;
 use globset::{GlobSet, GlobSetBuilder};
 use handover_apps::importer::{Dating, ImportSource, Original};
 use handover_apps::{Enricher, Exporter, RowApp, Transformer, Validator};
-use handover_core::{AppName, Error, Result};
+use handover_core::{AppName, Checksum, Error, Result};
 use handover_file::arrive::{Candidate, Disposal, date_of};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -25,7 +25,15 @@ pub struct Built {
     /// Exporters with their folders.
     pub(crate) exporters: HashMap<AppName, Export>,
     /// Casts of cells where files are split into records, by the path of their schema as it was written.
-    pub(crate) casts: HashMap<PathBuf, Arc<Transformer>>,
+    pub(crate) casts: HashMap<PathBuf, Cast>,
+}
+
+/// A cast of the cells of tables.
+#[derive(Clone)]
+pub(crate) struct Cast {
+    pub(crate) app: Arc<Transformer>,
+    /// Of its schema.
+    pub(crate) checksum: Checksum,
 }
 
 /// A source of foreign files.
@@ -84,9 +92,9 @@ impl Built {
             let Some(schema) = link.cast.as_ref().filter(|schema| !built.casts.contains_key(*schema)) else {
                 continue;
             };
-            let cast = Transformer::casting(schema, &config.base)
+            let (app, checksum) = Transformer::casting(schema, &config.base)
                 .map_err(|e| about(format!("the link from {} to {}: cast", link.from, link.to), &e))?;
-            built.casts.insert(schema.clone(), Arc::new(cast));
+            built.casts.insert(schema.clone(), Cast { app: Arc::new(app), checksum });
         }
         Ok(built)
     }

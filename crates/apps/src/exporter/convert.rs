@@ -30,6 +30,8 @@ pub(super) struct Job<'a> {
     pub(super) to: &'a OutputConfig,
     /// Stop after so many rows.
     pub(super) limit: Option<u64>,
+    /// Whether what is made are records of a ledger.
+    pub(super) records: bool,
 }
 
 /// Converts an input.
@@ -68,7 +70,7 @@ pub(super) fn run<W: Write + Send>(
                 Format::Csv => {
                     RecordWay::Table { cells: CellWriter::new(&to.dialect, to.quoting), columns: None }
                 }
-                Format::Ndjson | Format::Json => RecordWay::Same,
+                Format::Ndjson | Format::Json => RecordWay::Same { record: job.records },
             };
             let with_header = to.dialect.header;
             let rejects = Rejects::of_records();
@@ -281,8 +283,8 @@ impl<W: Write + Send> Step for Rows<'_, '_, W> {
 
 /// How a record is written.
 enum RecordWay {
-    /// As it stands.
-    Same,
+    /// As it stands, if it is JSON, or such as a ledger keeps as it is.
+    Same { record: bool },
     /// As a row; the first record says the columns.
     Table { cells: CellWriter, columns: Option<Vec<String>> },
 }
@@ -318,14 +320,19 @@ impl<W: Write + Send> Step<json::Batch> for RecordStep<'_, '_, W> {
 
 impl<W: Write> RecordStep<'_, '_, W> {
     fn push(&mut self, record: &RecordRef<'_>) -> Result<Option<Reason<'static>>> {
-        let RecordWay::Table { cells, columns } = &mut self.way else {
-            if let Err(problem) = record.check() {
-                return Ok(Some(reason("source-error", problem.message)));
+        if let RecordWay::Same { record: of_ledger } = self.way {
+            let fine = match record.fault() {
+                None if of_ledger => json::record(record.raw()).map(|_| ()),
+                _ => record.check().map_err(|problem| problem.message),
+            };
+            if let Err(message) = fine {
+                return Ok(Some(reason("source-error", message)));
             }
             // Outside strings a line feed is white space, and inside them none stands.
             self.line.extend(record.raw().iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
             return Ok(None);
-        };
+        }
+        let RecordWay::Table { cells, columns } = &mut self.way else { return Ok(None) };
         let fields = match record.check().and_then(|()| record.fields()) {
             Err(problem) => return Ok(Some(reason("source-error", problem.message))),
             Ok(None) => {

@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - The same input gives the same output: gzip carries no time and no name.
-//! - Rows in = rows out + rows rejected; only a conversion rejects rows, those that cannot be said in the new format.
+//! - Rows in = rows out + rows rejected; only a conversion rejects rows, those that cannot be said in the new format, or, where it
+//!   makes records of a ledger, would not come out of it as they are.
 //! - With `verify` whoever runs the exporter reads again what stands in the file and compares it with what was written;
 //!   with `verify: content` what is compressed is also unpacked again and compared before it is written.
 //! - Of a file of unknown format nothing is looked at: its bytes are copied, compressed where that is asked for.
@@ -26,7 +27,7 @@ pub use name::NameParts;
 pub use parts::{Content, PartFile};
 
 use crate::app::{AppIo, Outcome, RowApp, RunOptions};
-use crate::streams::{InputConfig, OutputConfig};
+use crate::streams::{FormatName, InputConfig, OutputConfig};
 use handover_core::{Error, Result};
 use handover_records::csv::Quoting;
 use handover_records::{Compression, Encoding, FileKind, Format, Watch, read_error};
@@ -49,6 +50,8 @@ pub struct Exporter {
     usual_name: bool,
     to: Vec<PathBuf>,
     verify: Verify,
+    /// Whether it makes records of a ledger.
+    records: bool,
 }
 
 /// What is exported.
@@ -106,7 +109,21 @@ impl Exporter {
             name,
             to: config.to.checked()?,
             verify: config.verify,
+            records: false,
         })
+    }
+
+    /// One that makes records of a ledger of any table or any records, a line of JSON each: what would not come out of a ledger as
+    /// it is written is rejected.
+    ///
+    /// # Errors
+    /// None that a user could mend.
+    pub fn of_records() -> Result<Self> {
+        let mut config = Config::to(PathBuf::from("."));
+        config.format = Some(FormatName::Ndjson);
+        config.compression = Some(Compression::None);
+        config.verify = Verify::Written(false);
+        Ok(Self { records: true, ..Self::new(&config)? })
     }
 
     /// An exporter that copies what it gets, as it stands, and counts the rows.
@@ -192,6 +209,7 @@ impl Exporter {
                     options: self.input.options(input_ext, watch),
                     to: &self.output,
                     limit: options.limit,
+                    records: self.records,
                 };
                 convert::run(input, &job, &mut parts, rejected)?
             }
@@ -219,7 +237,7 @@ impl Exporter {
                 || (to.dialect == kind.dialect && self.output.quoting != Some(Quoting::All)));
         // Whether a sniffed dialect is the wanted one is seen only when it is known.
         let unsure = self.input.sniff && self.output.dialect.is_some();
-        if self.split.is_some() || options.limit.is_some() || !same_format || unsure {
+        if self.split.is_some() || self.records || options.limit.is_some() || !same_format || unsure {
             return Way::Rows;
         }
         let packed_alike = match self.output.compression {

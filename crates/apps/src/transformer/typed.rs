@@ -13,19 +13,20 @@ use super::plan::{Parse, Plan, Rule, WordRule, named};
 use super::{InputConfig, Transformer};
 use crate::streams::{FormatName, OutputConfig};
 use crate::validator::{FieldType, NumberFormat, SchemaSource, table_schema};
-use handover_core::Result;
+use handover_core::{Checksum, Result};
 use handover_records::Compression;
 use std::collections::HashMap;
 use std::path::Path;
 
 impl Transformer {
-    /// Reads a Table Schema, and compiles the casts that it asks for; its path is relative to `base`.
+    /// Reads a Table Schema, and compiles the casts that it asks for; its path is relative to `base`. Gives the checksum of the
+    /// schema with it: by another schema, other rows might be rejected.
     ///
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] where it is none, or asks for what cannot be, or what reading its file gives.
-    pub fn casting(schema: &Path, base: &Path) -> Result<Self> {
+    pub fn casting(schema: &Path, base: &Path) -> Result<(Self, Checksum)> {
         let shown = schema.display().to_string();
-        let schema = table_schema(&SchemaSource::Path(schema.to_owned()), base)?;
+        let (schema, checksum) = table_schema(&SchemaSource::Path(schema.to_owned()), base)?;
         let output = OutputConfig {
             format: Some(FormatName::Ndjson),
             compression: Some(Compression::None),
@@ -43,7 +44,7 @@ impl Transformer {
         plan.lenient = true;
         // What the schema does not know, it says nothing of.
         plan.missing = Vec::new();
-        Ok(Self { input: InputConfig::default(), output, plan, mapping: None })
+        Ok((Self { input: InputConfig::default(), output, plan, mapping: None }, checksum))
     }
 }
 

@@ -135,7 +135,7 @@ impl Validator {
             references,
             names,
             shown,
-            checksum: Checksum(Sha256::digest(&bytes).into()),
+            checksum: checksum_of(&bytes),
             max_error_rate: config.max_error_rate,
             examples: config.examples,
             input: config.input.clone(),
@@ -215,14 +215,18 @@ impl RowApp for Validator {
 ///
 /// # Errors
 /// [`handover_core::ErrorKind::Config`] where it is wrong, or a JSON Schema, or what reading its file gives.
-pub(crate) fn table_schema(source: &SchemaSource, base: &Path) -> Result<Schema> {
-    let (json, _, shown) = read_schema(source, base)?;
+pub(crate) fn table_schema(source: &SchemaSource, base: &Path) -> Result<(Schema, Checksum)> {
+    let (json, bytes, shown) = read_schema(source, base)?;
     match compile(&json).map_err(|error| error.on(&shown))? {
-        Judged::Table(schema) => Ok(*schema),
+        Judged::Table(schema) => Ok((*schema, checksum_of(&bytes))),
         Judged::Json(_) => Err(Error::config("this is a JSON Schema, and cells are cast by a Table Schema")
             .on(&shown)
             .hint("a Table Schema is {\"fields\": [{\"name\": …, \"type\": …}]}")),
     }
+}
+
+fn checksum_of(bytes: &[u8]) -> Checksum {
+    Checksum(Sha256::digest(bytes).into())
 }
 
 /// A schema as JSON, its bytes, and what it is called.

@@ -106,6 +106,33 @@ fn a_row_that_is_lost_is_said() {
 }
 
 #[test]
+fn what_retention_deleted_is_said_and_accuses_nobody() {
+    let place = place();
+    place.project.arrive("incoming/a_2025-11-24.csv", "n\n1\n2\n4\n");
+    place.well();
+    let keep =
+        format!("archive: {{ keep: 30d }}\n{CONFIGURATION}").replace("  parts: in -> [check, out]\n", "");
+    place.project.write("handover.yaml", keep);
+    // Of the flow's middle one is gone.
+    let mut archive = vec!["archive".to_owned()];
+    archive.extend(place.rows("SELECT id FROM data_staging WHERE target_app = 'work' LIMIT 1"));
+    let archive: Vec<&str> = archive.iter().map(String::as_str).collect();
+    assert!(place.project.command(&archive).output().unwrap().status.success());
+    place.sql().execute("UPDATE data_archive SET archived_at = '2020-01-01T00:00:00.000Z'", []).unwrap();
+    assert!(place.project.command(&["archive"]).output().unwrap().status.success());
+    assert!(place.rows("SELECT id FROM data_archive").is_empty());
+    let (code, said) = account(&place);
+    assert_eq!(
+        (code, &said["balanced"], &said["records_expired"]),
+        (Some(0), &json!(false), &json!(1)),
+        "{said}"
+    );
+    let text = place.project.command(&["status", "--rows", "f"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("retention deleted 0 files and 1 record, "), "{text}");
+}
+
+#[test]
 fn a_flow_that_parts_has_no_such_sum() {
     let place = place();
     place.project.write("handover.yaml", CONFIGURATION);

@@ -51,3 +51,28 @@ fn what_is_no_json_fails_and_bad_data_is_kept() {
     assert_eq!(place.names("data/errors"), ["work_sales-quarantined_2025-11-24_001.ndjson"]);
     assert_eq!(place.exported_numbers(), [3]);
 }
+
+/// What waits behind a delayed one of its order key waits with it, and keeps no run from its end.
+#[test]
+fn what_an_older_one_of_its_key_holds_up_is_not_waited_for() {
+    let place = Records::stream("", "for r, d in records(): answer(r)\n");
+    place.well();
+    place
+        .sql()
+        .execute_batch(
+            "INSERT INTO data_staging (source_app, target_app, data, order_key, run_at)
+                 VALUES ('shop', 'work', '{\"n\":1}', 'k', '2999-01-01T00:00:00Z');
+             INSERT INTO data_staging (source_app, target_app, data, order_key)
+                 VALUES ('shop', 'work', '{\"n\":2}', 'k'), ('shop', 'work', '{\"n\":3}', 'other');",
+        )
+        .unwrap();
+    place.well();
+    assert_eq!((place.standing("completed"), place.standing("pending")), (vec![3], vec![1, 2]));
+    let plan = place.project.command(&["run", "--dry-run", "--json"]).output().unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(
+        (&plan["records"][0]["pending"], &plan["records"][0]["later"]),
+        (&json!(0), &json!(2)),
+        "{plan}"
+    );
+}

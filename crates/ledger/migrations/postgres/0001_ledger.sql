@@ -42,11 +42,11 @@ CREATE TABLE integration.tally (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- How many rows each source has handed over, and how many of them are live, archived, or deleted (from the tables, or with the
--- archive's retention), as differences. Each is noted where it happens, so that the sum tells whether something was lost.
+-- archive's retention, which is `expired` too), as differences. Each is noted where it happens, so that the sum tells whether something was lost.
 CREATE TABLE integration.source_tally (
     source text COLLATE "C" NOT NULL,
     kind   text COLLATE "C" NOT NULL,
-    what   text NOT NULL CHECK (what IN ('pushed', 'live', 'archived', 'deleted')),
+    what   text NOT NULL CHECK (what IN ('pushed', 'live', 'archived', 'deleted', 'expired')),
     n      bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
@@ -107,6 +107,7 @@ CREATE TABLE integration.loads (
     rows       bigint NOT NULL DEFAULT 0,
     duplicates bigint NOT NULL DEFAULT 0,
     actor      text NOT NULL,
+    made_by    text,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     ended_at   timestamptz

@@ -103,6 +103,12 @@ COMMENT ON TABLE integration.data_staging IS
     'Records that programs hand over. INSERT (source_app, target_app, data) is enough; see docs/guides/sql.md.';
 COMMENT ON TABLE integration.deliveries IS 'Files and jobs. To be read only; Handover writes it.';
 
+-- The last error of what is archived from this status: what failed has one, what was completed has none (_archived).
+CREATE FUNCTION integration._last_error_of(p_status text, p_last_error text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE p_status WHEN 'completed' THEN NULL WHEN 'failed' THEN coalesce(p_last_error, 'it failed, and no reason was given')
+                ELSE p_last_error END
+$$;
+
 -- What has been archived, a part for each month (0006 makes and drops them); nothing is ever refused.
 CREATE TABLE integration.data_archive (
     LIKE integration.data_staging INCLUDING DEFAULTS,
@@ -146,6 +152,17 @@ CREATE INDEX idx_lanes_app ON integration.lanes (app);
 -- The rows as they lie, for Handover's own functions.
 CREATE VIEW integration._rows AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
+
+-- What is archived, and what plain SQL has set so and waits to be moved there, with how it ended: what failed has its last error,
+-- what was completed has none. Whoever archives sees to that.
+CREATE VIEW integration._archived AS
+    SELECT *, CASE WHEN last_error IS NULL THEN 'completed' ELSE 'failed' END AS ended_as FROM (
+        SELECT * FROM integration._rows WHERE status = 'archived'
+        UNION ALL
+        SELECT id, source_app, target_app, data, status, created_at, processed_at, kind, updated_at, created_by, deleted_at, flow,
+            priority, run_at, attempts, max_attempts, lease_token, leased_by, lease_until, dedup_key, order_key, parent_id,
+            replay_of, last_error, trace, rescues, snoozes, result
+        FROM integration.data_archive) AS all_of_them;
 
 -- What is in flight by lanes, as it stands.
 CREATE VIEW integration._in_flight AS

@@ -67,7 +67,8 @@ BEGIN
         ddl := $ddl$
 -- What has waited longest, and for over a minute: at most so many, oldest first, whatever their priority. Without it a steady flow
 -- of high priority would starve the rest. It looks at the oldest of each priority (64 at most, from the lowest on) by the claim's
--- own index; where all have the same, it gives nothing: that is the usual order. Null: nothing waits at all, and nobody need look
+-- own index, and at no more of them than four for each place or 256, so that young ones are not all read at each claim: what lies
+-- behind them has its turn when they have had theirs. Where all have the same priority, it gives nothing: that is the usual order. Null: nothing waits at all, and nobody need look
 -- through the entries of what was claimed, which a vacuum has not removed yet, once more.
 CREATE FUNCTION integration._aged_{table}(p_app text, p_places bigint, p_now timestamptz, p_skip bigint[], p_keys text[])
 RETURNS bigint[] LANGUAGE plpgsql
@@ -100,11 +101,13 @@ BEGIN
         FROM levels WHERE levels.priority IS NOT NULL AND n < 64)
     SELECT array_agg(id) INTO v_ids FROM (
         SELECT oldest.id FROM levels, LATERAL (
-            SELECT d.id FROM integration.{table}_live AS d
-            WHERE d.status = 'pending' AND d.target_app = p_app AND d.priority = levels.priority
-              AND d.run_at <= p_now - interval '1 minute' AND d.deleted_at IS NULL
-              AND d.id NOT IN (SELECT unnest(p_skip)) AND {head}
-            ORDER BY d.id + 0 LIMIT p_places) AS oldest
+            SELECT d.id FROM (
+                SELECT id, run_at, order_key FROM integration.{table}_live
+                WHERE status = 'pending' AND target_app = p_app AND priority = levels.priority
+                  AND run_at <= p_now AND deleted_at IS NULL AND id NOT IN (SELECT unnest(p_skip))
+                ORDER BY id + 0 LIMIT greatest(256, 4 * p_places)) AS d
+            WHERE d.run_at <= p_now - interval '1 minute' AND {head}
+            LIMIT p_places) AS oldest
         ORDER BY oldest.id LIMIT p_places) AS aged;
     RETURN coalesce(v_ids, '{}');
 END $f$;

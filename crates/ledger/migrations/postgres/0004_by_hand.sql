@@ -162,7 +162,8 @@ BEGIN
                 archived_at)
             SELECT id, source_app, target_app, data, 'archived', created_at, processed_at, kind,
                 $2, created_by, deleted_at, flow, priority, run_at, attempts, max_attempts, lease_token, leased_by,
-                lease_until, dedup_key, order_key, parent_id, replay_of, last_error, trace, rescues, snoozes, result, $2
+                lease_until, dedup_key, order_key, parent_id, replay_of, integration._last_error_of(status, last_error), trace, rescues,
+                snoozes, result, $2
             FROM gone),
         -- What plain SQL has set to archived is counted and audited as such already.
         counted AS (
@@ -268,6 +269,13 @@ BEGIN
     END IF;
     RETURN NEXT v;
 END $$;
+
+-- Says by what the rows of a load are made; what was said first stands once some are in, or it has ended.
+CREATE FUNCTION integration._load_is_made_by(p_key text, p_made_by text) RETURNS SETOF integration.loads LANGUAGE sql AS $$
+    UPDATE integration.loads
+        SET made_by = CASE WHEN rows = 0 AND ended_at IS NULL THEN p_made_by ELSE made_by END
+    WHERE key = p_key RETURNING *
+$$;
 
 -- Locks a load for its next rows, the first of which is row p_at. HO001 where it has not come just so far, or has ended.
 CREATE FUNCTION integration._next_load(p_key text, p_at bigint) RETURNS SETOF integration.loads LANGUAGE plpgsql AS $$

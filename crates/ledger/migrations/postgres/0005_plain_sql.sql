@@ -29,11 +29,11 @@ $$;
 -- The error for what a worker holds.
 CREATE FUNCTION integration._held_by_worker(p_id bigint, p_holder text, p_until timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL cannot end it',
+    RAISE EXCEPTION 'a Handover worker holds this delivery (%, by % until %): plain SQL can neither end it nor give it to another app',
         p_id, p_holder, to_char(p_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
         USING ERRCODE = 'HO002',
-        HINT = 'who pulled it ends it with integration.ack or integration.fail; claim only rows WHERE status = ''pending''; '
-            || 'nothing was changed';
+        HINT = 'who pulled it ends it with integration.ack or integration.fail; `handover cancel ' || p_id || '` takes it from its '
+            || 'worker; claim only rows WHERE status = ''pending''; nothing was changed';
 END $$;
 
 -- Which of these apps are claimed by lanes (0010). To the end of this transaction that stays so, and nothing of those is claimed:
@@ -147,7 +147,8 @@ BEGIN
         bool_or(n.source_app <> o.source_app OR n.kind <> o.kind) AS resourced,
         bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
         bool_or(NOT integration._numbers_fit(n.attempts, n.max_attempts, n.rescues, n.snoozes)) AS numbers,
-        bool_or(n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
+        bool_or((n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind)
+            AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
         bool_or(n.status <> o.status AND NOT (
             (o.status = 'pending' AND n.status IN ('processing', 'completed', 'failed'))
             OR (o.status = 'processing' AND n.status IN ('completed', 'failed', 'pending'))
@@ -184,7 +185,8 @@ BEGIN
     END IF;
     IF v.held THEN
         SELECT o.* INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
-            WHERE n.status <> o.status AND o.status = 'processing' AND o.lease_token IS NOT NULL ORDER BY o.id LIMIT 1;
+            WHERE (n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind)
+              AND o.status = 'processing' AND o.lease_token IS NOT NULL ORDER BY o.id LIMIT 1;
         PERFORM integration._held_by_worker(v_bad.id, v_bad.leased_by, v_bad.lease_until);
     END IF;
     IF v.token THEN
@@ -224,6 +226,7 @@ BEGIN
                 WHEN o.status = 'failed' AND n.status = 'pending' THEN 0
                 ELSE n.attempts END,
             rescues = CASE WHEN o.status = 'failed' AND n.status = 'pending' THEN 0 ELSE n.rescues END,
+            last_error = CASE WHEN n.status = 'archived' THEN integration._last_error_of(o.status, n.last_error) ELSE n.last_error END,
             leased_by = CASE n.status
                 WHEN 'processing' THEN CASE WHEN n.leased_by IS DISTINCT FROM o.leased_by THEN n.leased_by ELSE v_holder END
                 WHEN 'completed' THEN coalesce(n.leased_by, v_holder)

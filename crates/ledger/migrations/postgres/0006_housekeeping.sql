@@ -30,7 +30,8 @@ END $$;
 SELECT integration._make_partitions();
 
 -- Drops the oldest of the archive's parts, if it holds nothing archived at or after p_before. Counts keep what went. Returns how
--- many rows went with it; null where there is no such part. What goes is counted while the archive is read on. It waits half a second
+-- many rows went with it; null where there is no such part. With what nobody had taken its arrival goes, so that the original is new
+-- where it comes back. What goes is counted while the archive is read on. It waits half a second
 -- at most for who reads or writes the archive: then it fails (SQLSTATE 55P03), and the caller tries later, because whoever
 -- comes meanwhile waits behind it. Claims never come this way.
 CREATE FUNCTION integration._drop_partition(p_before timestamptz) RETURNS bigint LANGUAGE plpgsql
@@ -52,11 +53,14 @@ BEGIN
     EXECUTE format('LOCK TABLE integration.%I IN SHARE MODE', v_name);
     EXECUTE format($q$
         WITH gone AS (
-            SELECT source_app, coalesce(target_app, '') AS app, kind, count(*) AS n FROM integration.%I GROUP BY 1, 2, 3),
+            SELECT source_app, coalesce(target_app, '') AS app, kind, count(*) AS n FROM integration.%1$I GROUP BY 1, 2, 3),
+        unseen AS (
+            DELETE FROM integration.arrivals WHERE delivery_id IN (
+                SELECT id FROM integration.%1$I WHERE kind = 'file' AND result ->> 'not_taken' = 'true')),
         counted AS (INSERT INTO integration.tally SELECT app, kind, 'archived', -sum(n) FROM gone GROUP BY 1, 2),
         passed AS (
             INSERT INTO integration.source_tally SELECT source_app, kind, s.what, s.sign * sum(n)
-                FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
+                FROM gone, (VALUES ('archived', -1), ('deleted', 1), ('expired', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
         SELECT coalesce(sum(n), 0)::bigint FROM gone $q$, v_name) INTO v_rows;
     EXECUTE format('DROP TABLE integration.%I', v_name);
     RETURN v_rows;
@@ -67,12 +71,15 @@ CREATE FUNCTION integration._trim_archive(p_before timestamptz, p_max bigint DEF
     WITH gone AS (
         DELETE FROM integration.data_archive_rest WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM integration.data_archive_rest WHERE archived_at < p_before LIMIT p_max FOR UPDATE SKIP LOCKED))
-        RETURNING source_app, coalesce(target_app, '') AS app, kind),
+        RETURNING id, source_app, coalesce(target_app, '') AS app, kind, result),
+    unseen AS (
+        DELETE FROM integration.arrivals WHERE delivery_id IN (
+            SELECT id FROM gone WHERE kind = 'file' AND result ->> 'not_taken' = 'true')),
     counted AS (
         INSERT INTO integration.tally SELECT app, kind, 'archived', -count(*) FROM gone GROUP BY 1, 2),
     passed AS (
         INSERT INTO integration.source_tally SELECT source_app, kind, s.what, s.sign * count(*)
-            FROM gone, (VALUES ('archived', -1), ('deleted', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
+            FROM gone, (VALUES ('archived', -1), ('deleted', 1), ('expired', 1)) AS s (what, sign) GROUP BY 1, 2, 3, s.sign)
     SELECT count(*) FROM gone
 $$;
 
@@ -102,11 +109,16 @@ BEGIN
                 ELSE integration._archive_rows(p_table, p_actor, v_ids, coalesce(p_now, clock_timestamp()), ARRAY[p_status]) END;
 END $$;
 
--- Forgets what the audit log says of before p_before, from its oldest entry on: p_max entries at most. Returns how many went.
+-- Forgets what the audit log says of before p_before, from its oldest entry on, but nothing of what is younger than the oldest
+-- delivery that is still there: p_max entries at most. Returns how many went.
 CREATE FUNCTION integration._trim_audit(p_before timestamptz, p_max bigint DEFAULT 10000) RETURNS bigint LANGUAGE sql AS $$
     WITH gone AS (
         DELETE FROM integration.audit_log WHERE id = ANY (ARRAY(
-            SELECT id FROM (SELECT id, at FROM integration.audit_log ORDER BY id LIMIT p_max) AS oldest WHERE at < p_before))
+            SELECT id FROM (SELECT id, at, span FROM integration.audit_log ORDER BY id LIMIT p_max) AS oldest
+            WHERE at < p_before AND upper(span) <= coalesce(least(
+                (SELECT id FROM integration.deliveries_live ORDER BY id LIMIT 1),
+                (SELECT id FROM integration.data_staging_live ORDER BY id LIMIT 1),
+                (SELECT id FROM integration.data_archive ORDER BY id LIMIT 1)), 9223372036854775807)))
         RETURNING 1)
     SELECT count(*) FROM gone
 $$;

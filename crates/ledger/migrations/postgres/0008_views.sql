@@ -27,8 +27,7 @@ CREATE VIEW integration._ended_lately AS
     WHERE status IN ('completed', 'failed') AND processed_at > now() - interval '1 hour'
       AND id > (SELECT last_value - 100000 FROM integration.delivery_ids)
     UNION ALL
-    SELECT target_app, kind, CASE WHEN leased_by IS NOT NULL OR last_error IS NULL THEN 'completed' ELSE 'failed' END,
-        created_at, processed_at FROM integration.data_archive
+    SELECT target_app, kind, ended_as, created_at, processed_at FROM integration._archived
     WHERE processed_at > now() - interval '1 hour' AND id > (SELECT last_value - 100000 FROM integration.delivery_ids);
 
 -- From arrival to completion, of what was completed within the last hour, of the last 100,000 deliveries.
@@ -74,14 +73,15 @@ CREATE VIEW integration.v_growth AS
     WHERE c.relnamespace = 'integration'::regnamespace AND c.relkind = 'r';
 
 -- Row conservation, by source: what was pushed is live, archived, or deleted (for good, or so that it can be restored). Each
--- was noted as it happened; `missing` is 0. Cheap however long the past.
+-- was noted as it happened; `expired` of the deleted went by retention; `missing` is 0. Cheap however long the past.
 CREATE VIEW integration.v_conservation AS
-    SELECT t.source AS source_app, t.kind, t.pushed, t.live - s.n AS live, t.archived, t.deleted + s.n AS deleted,
+    SELECT t.source AS source_app, t.kind, t.pushed, t.live - s.n AS live, t.archived, t.deleted + s.n AS deleted, t.expired,
         t.pushed - t.live - t.archived - t.deleted AS missing
     FROM (SELECT source, kind, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed,
               coalesce(sum(n) FILTER (WHERE what = 'live'), 0)::bigint AS live,
               coalesce(sum(n) FILTER (WHERE what = 'archived'), 0)::bigint AS archived,
-              coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted
+              coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted,
+              coalesce(sum(n) FILTER (WHERE what = 'expired'), 0)::bigint AS expired
           FROM integration.source_tally GROUP BY source, kind) AS t,
     LATERAL (SELECT count(*) AS n FROM integration._rows AS d
              WHERE d.deleted_at IS NOT NULL AND d.source_app = t.source AND d.kind = t.kind) AS s;

@@ -131,7 +131,10 @@ WHEN (SELECT name FROM actor) IS NULL BEGIN
         updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'),
         processed_at = CASE WHEN NEW.status IN ('completed', 'failed')
                                  THEN coalesce(NEW.processed_at, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-                            WHEN NEW.status = 'archived' THEN NEW.processed_at END
+                            WHEN NEW.status = 'archived' THEN NEW.processed_at END,
+        -- In the archive what failed has its last error, and what was completed has none.
+        last_error = CASE WHEN NEW.status <> 'archived' THEN last_error
+                          WHEN OLD.status = 'failed' THEN coalesce(last_error, 'it failed, and no reason was given') END
         WHERE id = NEW.id AND NEW.status <> OLD.status;
     SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
         WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL

@@ -26,6 +26,8 @@ CREATE TABLE sources (
     live     INTEGER NOT NULL DEFAULT 0,
     archived INTEGER NOT NULL DEFAULT 0,
     deleted  INTEGER NOT NULL DEFAULT 0,
+    -- How many of the deleted went from the archive by retention.
+    expired  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (source, kind)
 ) WITHOUT ROWID;
 INSERT INTO sources (source, kind, pushed, live, archived)
@@ -57,6 +59,7 @@ CREATE TABLE loads (
     duplicates INTEGER NOT NULL DEFAULT 0,
     ended      INTEGER NOT NULL DEFAULT 0,
     actor      TEXT NOT NULL,
+    made_by    TEXT,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -30,11 +30,12 @@ WHEN NEW.source_app <> OLD.source_app OR NEW.kind <> OLD.kind BEGIN
         ON CONFLICT (source, kind) DO UPDATE SET pushed = pushed + 1, live = live + 1;
 END;
 
--- A token is a Handover worker's: what it holds nobody else may end, give back or take.
-CREATE TRIGGER {table}_held BEFORE UPDATE OF status, lease_token ON {table}
+-- A token is a Handover worker's: what it holds nobody else may end, give back, take or give to another app.
+CREATE TRIGGER {table}_held BEFORE UPDATE OF status, lease_token, target_app, kind ON {table}
 WHEN OLD.lease_token IS NOT NULL AND OLD.status = 'processing'
-    AND (NEW.status <> OLD.status OR NEW.lease_token IS NOT OLD.lease_token) BEGIN
-    SELECT RAISE(ABORT, 'a Handover worker holds this delivery: answer with its token (handover ack, handover fail), or end it with handover cancel');
+    AND (NEW.status <> OLD.status OR NEW.lease_token IS NOT OLD.lease_token OR NEW.target_app IS NOT OLD.target_app
+        OR NEW.kind <> OLD.kind) BEGIN
+    SELECT RAISE(ABORT, 'a Handover worker holds this delivery: answer with its token (handover ack, handover fail), or end it with handover cancel; then it may go to another app');
 END;
 
 CREATE TRIGGER {table}_no_token BEFORE UPDATE OF lease_token ON {table}

@@ -1,5 +1,17 @@
 -- What to look at: the same views, with the same columns, as on PostgreSQL. Durations are in seconds.
 
+-- What is archived, and what plain SQL has set so and waits to be moved there, with how it ended: what failed has its last error,
+-- what was completed has none. Whoever archives sees to that.
+CREATE VIEW _archived AS
+    SELECT *, CASE WHEN last_error IS NULL THEN 'completed' ELSE 'failed' END AS ended_as FROM (
+        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM deliveries
+            WHERE status = 'archived'
+        UNION ALL
+        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM data_staging
+            WHERE status = 'archived'
+        UNION ALL
+        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM data_archive);
+
 -- How much stands where, by app; counts are kept, so that this is cheap however long the past.
 CREATE VIEW v_queue_depth AS
     SELECT t.app AS target_app, t.kind,
@@ -76,9 +88,10 @@ CREATE VIEW v_growth AS
         FROM audit_log;
 
 -- Row conservation, by source: what was pushed is live, archived, or deleted (for good, or so that it can be restored).
--- `missing` is 0.
+-- `expired` of the deleted went by retention. `missing` is 0.
 CREATE VIEW v_conservation AS
     SELECT s.source AS source_app, s.kind, s.pushed, s.live - d.n AS live, s.archived, s.deleted + d.n AS deleted,
+        s.expired,
         s.pushed - s.live - s.archived - s.deleted AS missing
     FROM sources AS s JOIN (
         SELECT source, kind, (SELECT count(*) FROM v_deliveries AS v

@@ -111,6 +111,25 @@ async fn hand_over(
     Ok(of)
 }
 
+/// Whether a claim would find anything: what it would take next, as one that holds the lock of claims would ask. No place goes to age.
+pub(super) async fn claimable(ledger: &PostgresLedger, queue: Queue, app: &str) -> Result<bool> {
+    let lanes = |what: &str| match queue {
+        Queue::Records => format!("ARRAY(SELECT {what} WHERE app = $1)"),
+        Queue::Deliveries => "'{}'".to_owned(),
+    };
+    let query = format!(
+        "SELECT coalesce(cardinality((integration._next_{}($1, 1, '', coalesce($2, clock_timestamp()), true, 0, {}, {})).ids), 0) > 0 \
+         AND NOT EXISTS (SELECT FROM integration.paused_apps WHERE app = $1)",
+        queue.named(),
+        lanes("unnest(ids) FROM integration.lanes"),
+        lanes("k FROM integration.lanes, unnest(array_remove(keys, NULL)) AS k")
+    );
+    let now = ledger.now();
+    let rows = ledger.read("look for work", &query, &[text(&app), time(&now)]).await?;
+    let Some(row) = rows.first() else { return Err(Error::internal("a question gave no row")) };
+    get(row, 0).map_err(|fault| fault.error)
+}
+
 /// What an app could claim, but for order keys: it is for those who decide whether to claim at all.
 pub(super) async fn waiting(
     ledger: &PostgresLedger,

@@ -91,7 +91,7 @@ async fn once(
 }
 
 pub(super) async fn conservation(ledger: &PostgresLedger) -> Result<Vec<Conserved>> {
-    let query = "SELECT source_app, kind, pushed, live, archived, deleted FROM integration.v_conservation \
+    let query = "SELECT source_app, kind, pushed, live, archived, deleted, expired FROM integration.v_conservation \
                  WHERE pushed > 0 OR live > 0 OR archived > 0 OR deleted > 0 ORDER BY source_app, kind";
     let rows = ledger.read("count what the sources handed over", query, &[]).await?;
     each(&rows, |row| {
@@ -103,6 +103,7 @@ pub(super) async fn conservation(ledger: &PostgresLedger) -> Result<Vec<Conserve
             live: count(3)?,
             archived: count(4)?,
             deleted: count(5)?,
+            expired: count(6)?,
         })
     })
 }

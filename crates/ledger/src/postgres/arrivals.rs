@@ -23,11 +23,11 @@ const GIVEN_UP: &str = "(\
     OR EXISTS (SELECT FROM integration.data_archive AS d WHERE d.id = arrivals.delivery_id \
                AND d.result ->> 'not_taken' = 'true'))";
 
-/// Whether it brought the original in, or passed over it on purpose. In the archive, what failed has its last error.
+/// Whether it brought the original in, or passed over it on purpose.
 const IMPORTED: &str = "(\
     EXISTS (SELECT FROM integration.deliveries_live AS d WHERE d.id = arrivals.delivery_id AND d.status = 'completed' \
             AND d.result ->> 'not_taken' IS NULL) \
-    OR EXISTS (SELECT FROM integration.data_archive AS d WHERE d.id = arrivals.delivery_id AND d.last_error IS NULL \
+    OR EXISTS (SELECT FROM integration._archived AS d WHERE d.id = arrivals.delivery_id AND d.ended_as = 'completed' \
                AND d.result ->> 'not_taken' IS NULL))";
 
 /// Waits for whoever holds this, and holds it to the end of the transaction.

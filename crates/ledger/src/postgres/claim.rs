@@ -6,10 +6,10 @@
 
 use super::PostgresLedger;
 use super::claimed;
-use super::error::{Again, Attempt, Fault, sql};
+use super::error::{Again, Attempt, Fault};
 use super::lanes;
 use super::row::{bounded, get, id};
-use super::tx::{Tries, Tx, number, numbers, seconds, text, texts, time};
+use super::tx::{Tx, number, numbers, seconds, text, texts, time, until_known};
 use crate::api::{Claim, Held, Queue, Rescued};
 use handover_core::limits::RESCUES_MAX;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, LeaseToken, Result, Status};
@@ -77,25 +77,13 @@ async fn take(
     lease: f64,
     max: i64,
 ) -> Result<Vec<Taken>> {
-    let mut tries = Tries::new();
-    let mut unsure = false;
-    loop {
-        let attempt = match unsure {
-            true => found(ledger, claim, token).await,
-            false => Ok(Vec::new()),
-        };
-        let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, max).await,
-            other => other,
-        };
-        match attempt {
-            Ok(rows) => return Ok(rows),
-            Err(fault) => {
-                unsure |= fault.again == Again::Lost;
-                tries.wait(fault).await.map_err(|fault| fault.error)?;
-            }
+    until_known!(|unsure| {
+        let found = if unsure { found(ledger, claim, token).await? } else { Vec::new() };
+        match found.is_empty() {
+            true => take_once(ledger, claim, token, lease, max).await,
+            false => Ok(found),
         }
-    }
+    })
 }
 
 async fn take_once(
@@ -108,7 +96,7 @@ async fn take_once(
     let from = ledger.hints.from(claim);
     let taken = match take_from(ledger, claim, token, lease, max, from).await {
         // A batch is one row on the server, which holds a gigabyte: large records are claimed by fewer.
-        Err(fault) if fault.again == Again::No && max > 1 => {
+        Err(fault) if fault.again == Again::Less && max > 1 => {
             return Box::pin(take_once(ledger, claim, token, lease, max / 2)).await;
         }
         taken => taken?,
@@ -143,20 +131,7 @@ async fn take_from(
         time(&now),
         number(&from),
     ];
-    let connection = ledger.connections.get().await?;
-    connection.prepare(&call, &values).await.map_err(sql("claim"))?;
-    let (begun, rows, committed) = tokio::join!(
-        connection.execute(BEGIN),
-        connection.rows(&call, &values),
-        connection.execute("COMMIT")
-    );
-    if begun.is_err() || committed.is_err() {
-        // Whatever state it is in, nobody needs it.
-        connection.close();
-    }
-    begun.map_err(sql("begin a claim"))?;
-    let rows = rows.map_err(sql("claim"))?;
-    committed.map_err(sql("commit a claim"))?;
+    let (rows, _) = ledger.one_trip(BEGIN, "claim", (&call, &values), None).await?;
     batch(&rows, claim, token)
 }
 

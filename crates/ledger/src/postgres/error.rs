@@ -22,6 +22,8 @@ pub(super) enum Again {
     Conflict,
     /// The connection is lost, or there was none, and nothing of it counts.
     Lost,
+    /// It is more than the server holds at once, and nothing of it counts: the same would come to the same, less might not.
+    Less,
 }
 
 /// The result of one attempt.
@@ -41,7 +43,7 @@ pub(super) fn sql(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> Faul
 
 pub(super) fn fault(doing: &'static str, error: &tokio_postgres::Error) -> Fault {
     match error.as_db_error() {
-        Some(said) => Fault { error: from_server(doing, said), again: again(said.code()) },
+        Some(said) => Fault { error: from_server(doing, said), again: again_as(said) },
         None if is_lost(error) => Fault {
             error: Error::new(
                 ErrorKind::Io,
@@ -57,6 +59,18 @@ pub(super) fn fault(doing: &'static str, error: &tokio_postgres::Error) -> Fault
 /// The client has no public word for its kinds of error; a lost connection is closed, or an error of the socket.
 fn is_lost(error: &tokio_postgres::Error) -> bool {
     error.is_closed() || error.source().is_some_and(|cause| cause.is::<std::io::Error>())
+}
+
+fn again_as(said: &DbError) -> Again {
+    match *said.code() {
+        // An array or a message beyond a gigabyte, and memory that is not there.
+        SqlState::PROGRAM_LIMIT_EXCEEDED | SqlState::OUT_OF_MEMORY => Again::Less,
+        // A gigabyte is the end of an allocation too, which has no code of its own.
+        SqlState::INTERNAL_ERROR if said.message().starts_with("invalid memory alloc request size") => {
+            Again::Less
+        }
+        ref code => again(code),
+    }
 }
 
 fn again(code: &SqlState) -> Again {

@@ -16,11 +16,13 @@ use super::claim::{
     BEGIN as BEGIN_CLAIM, Taken, batch, held_by, keep_readable, last_usual, lease_seconds, release,
 };
 use super::claimed;
-use super::error::{Again, Attempt, sql};
+use super::error::{Again, Attempt};
 use super::finish::refuse;
 use super::push::results;
 use super::row::get;
-use super::tx::{BEGIN, Tries, Tx, Value, flag, in_transaction, number, numbers, seconds, text, texts, time};
+use super::tx::{
+    BEGIN, Tx, Value, flag, in_transaction, number, numbers, seconds, text, texts, time, until_known,
+};
 use crate::api::{Answer, Answered, Answers, Claim, Outcome, Queue};
 use handover_core::{Delivery, LeaseToken, Result};
 use std::collections::{BTreeSet, HashSet};
@@ -106,25 +108,13 @@ async fn take(
     lease: f64,
     had: usize,
 ) -> Result<Option<Vec<Taken>>> {
-    let mut tries = Tries::new();
-    let mut unsure = false;
-    loop {
-        let attempt = match unsure {
-            true => found(ledger, claim, token, had).await,
-            false => Ok(Vec::new()),
-        };
-        let attempt = match attempt {
-            Ok(rows) if rows.is_empty() => take_once(ledger, claim, token, lease, had).await,
-            other => other.map(Some),
-        };
-        match attempt {
-            Ok(rows) => return Ok(rows),
-            Err(fault) => {
-                unsure |= fault.again == Again::Lost;
-                tries.wait(fault).await.map_err(|fault| fault.error)?;
-            }
+    until_known!(|unsure| {
+        let found = if unsure { found(ledger, claim, token, had).await? } else { Vec::new() };
+        match found.is_empty() {
+            true => take_once(ledger, claim, token, lease, had).await,
+            false => Ok(Some(found)),
         }
-    }
+    })
 }
 
 async fn take_once(
@@ -136,10 +126,14 @@ async fn take_once(
 ) -> Attempt<Option<Vec<Taken>>> {
     let from = ledger.hints.from(claim);
     let taken = match take_from(ledger, claim, token, lease, had, from).await {
-        // A batch is one row on the server, which holds a gigabyte: large records are claimed by fewer.
-        Err(fault) if fault.again == Again::No && had == 0 && claim.max > 1 => {
+        // What was taken could not be read. A batch is one row on the server, which holds a gigabyte: large records are claimed
+        // by fewer.
+        Err(fault) if matches!(fault.again, Again::Less | Again::No) && had == 0 => {
             let held = held_by(ledger, token).await?;
             in_transaction!(ledger, |tx| release(tx, &held))?;
+            if fault.again == Again::No || claim.max <= 1 {
+                return Err(fault);
+            }
             let fewer = Claim { max: claim.max / 2, ..claim.clone() };
             return Box::pin(take_once(ledger, &fewer, token, lease, had)).await;
         }
@@ -174,24 +168,8 @@ async fn take_from(
         number(&from),
     ];
     let reading = [text(&token.0), number(&had)];
-    let connection = ledger.connections.get().await?;
-    connection.prepare(take, &taking).await.map_err(sql("claim"))?;
-    let read = read();
-    connection.prepare(&read, &reading).await.map_err(sql("claim"))?;
-    let (begun, taken, committed, rows) = tokio::join!(
-        connection.execute(BEGIN_CLAIM),
-        connection.rows(take, &taking),
-        connection.execute("COMMIT"),
-        connection.rows(&read, &reading),
-    );
-    if begun.is_err() || committed.is_err() {
-        // Whatever state it is in, nobody needs it.
-        connection.close();
-    }
-    begun.map_err(sql("begin a claim"))?;
-    let taken = taken.map_err(sql("claim"))?;
-    committed.map_err(sql("commit a claim"))?;
-    let rows = rows.map_err(sql("claim"))?;
+    let (taken, rows) =
+        ledger.one_trip(BEGIN_CLAIM, "claim", (take, &taking), Some((&read(), &reading))).await?;
     let taken = taken.first().map(|row| get::<Option<i64>>(row, 0)).transpose()?.flatten();
     taken.map(|_| batch(&rows, claim, token)).transpose()
 }
@@ -244,17 +222,7 @@ pub(super) async fn answer(ledger: &PostgresLedger, answers: &Answers) -> Result
 
 /// Completes what the token's lane holds of these; none where there is no such lane.
 async fn complete(ledger: &PostgresLedger, answers: &Answers) -> Result<Option<HashSet<i64>>> {
-    let mut tries = Tries::new();
-    let mut again = false;
-    loop {
-        match complete_once(ledger, answers, again).await {
-            Ok(done) => return Ok(done),
-            Err(fault) => {
-                again |= fault.again == Again::Lost;
-                tries.wait(fault).await.map_err(|fault| fault.error)?;
-            }
-        }
-    }
+    until_known!(|again| complete_once(ledger, answers, again).await)
 }
 
 async fn complete_once(
@@ -280,17 +248,7 @@ async fn complete_once(
         flag(&answers.whole),
         flag(&again),
     ];
-    let connection = ledger.connections.get().await?;
-    connection.prepare(call, &values).await.map_err(sql("complete records"))?;
-    let (begun, rows, committed) =
-        tokio::join!(connection.execute(BEGIN), connection.rows(call, &values), connection.execute("COMMIT"));
-    if begun.is_err() || committed.is_err() {
-        // Whatever state it is in, nobody needs it.
-        connection.close();
-    }
-    begun.map_err(sql("begin a transaction"))?;
-    let rows = rows.map_err(sql("complete records"))?;
-    committed.map_err(sql("commit"))?;
+    let (rows, _) = ledger.one_trip(BEGIN, "complete records", (call, &values), None).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let done = get::<Option<Vec<i64>>>(row, 0)?;
     if get::<Option<bool>>(row, 1)?.unwrap_or(false) {

@@ -57,6 +57,10 @@ impl Ledger for PostgresLedger {
         in_transaction!(self, |tx| loads::begin(tx, actor, key, whole))
     }
 
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load> {
+        in_transaction!(self, |tx| loads::is_made_by(tx, key, made_by))
+    }
+
     async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
         in_transaction!(self, |tx| loads::load(tx, actor, key, at, &rows))
     }
@@ -131,6 +135,10 @@ impl Ledger for PostgresLedger {
 
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
         claim::held_by(self, token).await
+    }
+
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool> {
+        answer::claimable(self, queue, app).await
     }
 
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {

@@ -9,7 +9,7 @@ use crate::api::{Load, Pushed};
 use handover_core::{Error, NewDelivery};
 use tokio_postgres::Row;
 
-const COLUMNS: &str = "key, whole, rows, duplicates, ended_at IS NOT NULL";
+const COLUMNS: &str = "key, whole, rows, duplicates, ended_at IS NOT NULL, made_by";
 /// One statement takes so many rows at most, and begins no row after so many bytes.
 const ROWS_MAX: usize = 5_000;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -21,6 +21,7 @@ fn load_of(row: &Row) -> Attempt<Load> {
         rows: get::<i64>(row, 2)?.unsigned_abs(),
         duplicates: get::<i64>(row, 3)?.unsigned_abs(),
         ended: get(row, 4)?,
+        made_by: get(row, 5)?,
     })
 }
 
@@ -29,6 +30,15 @@ pub(super) async fn begin(tx: &mut Tx<'_>, actor: &str, key: &str, whole: bool) 
     let call = format!("SELECT {COLUMNS} FROM integration._begin_load($1, $2, $3, $4)");
     let values = [text(&actor), text(&key), flag(&whole), time(&now)];
     load_of(&tx.row("begin a load", &call, &values).await?)
+}
+
+pub(super) async fn is_made_by(tx: &mut Tx<'_>, key: &str, made_by: Option<&str>) -> Attempt<Load> {
+    let call = format!("SELECT {COLUMNS} FROM integration._load_is_made_by($1, $2)");
+    let rows = tx.rows("say by what a load is made", &call, &[text(&key), text(&made_by)]).await?;
+    match rows.first() {
+        Some(row) => load_of(row),
+        None => Err(Error::not_found("there is no such load").on(key).hint("begin it first").into()),
+    }
 }
 
 pub(super) async fn load(

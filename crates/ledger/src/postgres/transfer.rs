@@ -38,7 +38,8 @@ const AUDIT: &str = "SELECT json_build_array(a.id)::text, json_build_object('at'
 
 /// What was counted of each source, added up.
 const SOURCES: &str = "(SELECT source, kind, coalesce(sum(n) FILTER (WHERE what = 'pushed'), 0)::bigint AS pushed, \
-     coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted \
+     coalesce(sum(n) FILTER (WHERE what = 'deleted'), 0)::bigint AS deleted, \
+     coalesce(sum(n) FILTER (WHERE what = 'expired'), 0)::bigint AS expired \
      FROM integration.source_tally GROUP BY source, kind) AS sources";
 
 fn table(part: Part) -> String {
@@ -78,8 +79,8 @@ pub(super) async fn write(tx: &mut Tx<'_>, part: Part, rows: &[String]) -> Attem
     if part == Part::Sources {
         let insert = "INSERT INTO integration.source_tally (source, kind, what, n) \
              SELECT r.source, r.kind, w.what, w.n FROM unnest($1) AS u (row), \
-             LATERAL json_to_record(u.row::json) AS r (source text, kind text, pushed bigint, deleted bigint), \
-             LATERAL (VALUES ('pushed', r.pushed), ('deleted', r.deleted)) AS w (what, n) WHERE w.n <> 0";
+             LATERAL json_to_record(u.row::json) AS r (source text, kind text, pushed bigint, deleted bigint, expired bigint), \
+             LATERAL (VALUES ('pushed', r.pushed), ('deleted', r.deleted), ('expired', r.expired)) AS w (what, n) WHERE w.n <> 0";
         tx.rows("write what is copied", insert, &[texts(&rows)]).await?;
         return Ok(());
     }

@@ -230,6 +230,42 @@ impl PostgresLedger {
         connection.rows(text, values).await.map_err(sql(doing))
     }
 
+    /// Runs a statement in a transaction of its own, and another behind it where there is one, in one round trip: beginning,
+    /// statement and COMMIT travel together. So where the connection is lost, it may have counted.
+    pub(super) async fn one_trip(
+        &self,
+        begin: &str,
+        doing: &'static str,
+        (text, values): (&str, &[Value<'_>]),
+        behind: Option<(&str, &[Value<'_>])>,
+    ) -> Attempt<(Vec<Row>, Vec<Row>)> {
+        let connection = self.connections.get().await?;
+        connection.prepare(text, values).await.map_err(sql(doing))?;
+        if let Some((text, values)) = behind {
+            connection.prepare(text, values).await.map_err(sql(doing))?;
+        }
+        let last = async {
+            match behind {
+                Some((text, values)) => connection.rows(text, values).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (begun, rows, committed, behind) = tokio::join!(
+            connection.execute(begin),
+            connection.rows(text, values),
+            connection.execute("COMMIT"),
+            last
+        );
+        if begun.is_err() || committed.is_err() {
+            // Whatever state it is in, nobody needs it.
+            connection.close();
+        }
+        begun.map_err(sql("begin a transaction"))?;
+        let rows = rows.map_err(sql(doing))?;
+        committed.map_err(sql("commit"))?;
+        Ok((rows, behind.map_err(sql(doing))?))
+    }
+
     /// Reads: runs a query by itself, again where the connection was lost.
     pub(super) async fn read(
         &self,
@@ -270,7 +306,7 @@ impl Tries {
     /// Waits before the next attempt; gives the fault back where there is none.
     pub(super) async fn wait(&mut self, fault: Fault) -> Attempt<()> {
         match fault.again {
-            Again::No => return Err(fault),
+            Again::No | Again::Less => return Err(fault),
             Again::Conflict if self.conflicts >= CONFLICTS => return Err(fault),
             Again::Conflict => self.conflicts += 1,
             Again::Lost if self.began.elapsed() >= LOST_FOR => return Err(fault),
@@ -313,6 +349,28 @@ macro_rules! in_transaction {
     }};
 }
 pub(super) use in_transaction;
+
+/// Asks by `$body`, and again as long as that helps. `$unsure` says whether an earlier attempt may have counted: its COMMIT was on
+/// its way when the connection was lost.
+macro_rules! until_known {
+    (|$unsure:ident| $body:expr) => {{
+        let mut tries = $crate::postgres::tx::Tries::new();
+        let mut $unsure = false;
+        loop {
+            let attempt: $crate::postgres::error::Attempt<_> = async { $body }.await;
+            match attempt {
+                Ok(known) => break Ok(known),
+                Err(fault) => {
+                    $unsure |= fault.again == $crate::postgres::error::Again::Lost;
+                    if let Err(fault) = tries.wait(fault).await {
+                        break Err(fault.error);
+                    }
+                }
+            }
+        }
+    }};
+}
+pub(super) use until_known;
 
 /// A text, or none.
 pub(super) fn text<T: ToSql + Sync>(value: &T) -> Value<'_> {

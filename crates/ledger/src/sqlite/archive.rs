@@ -112,9 +112,17 @@ pub(super) fn move_marked(write: &Write<'_>, max: usize) -> Result<usize> {
 pub(super) const TO_FORGET: &str = "SELECT id, coalesce(target_app, ''), kind, source_app \
      FROM data_archive INDEXED BY idx_archive_age WHERE archived_at < ?1 ORDER BY archived_at LIMIT ?2";
 
-/// Entries of the audit log from before this time, from the oldest entry on.
-pub(super) const OLD_ENTRIES: &str =
-    "SELECT id FROM (SELECT id, at FROM audit_log ORDER BY id LIMIT ?2) WHERE at < ?1";
+/// Entries of the audit log from before this time, from the oldest entry on, that speak of nothing younger than the oldest
+/// delivery that is still there.
+pub(super) const OLD_ENTRIES: &str = "SELECT id FROM (\
+         SELECT id, at, coalesce(last_id, delivery_id) AS last FROM audit_log ORDER BY id LIMIT ?2) \
+     WHERE at < ?1 AND last < (SELECT coalesce(min(id), 9223372036854775807) FROM (\
+         SELECT min(id) AS id FROM deliveries UNION ALL SELECT min(id) FROM data_staging \
+         UNION ALL SELECT min(id) FROM data_archive))";
+
+/// Forgets the arrivals of what is deleted, where nobody had taken the original: it is new where it comes back.
+const NEVER_TAKEN: &str = "DELETE FROM arrivals WHERE delivery_id IN (\
+     SELECT id FROM data_archive WHERE id IN (SELECT value FROM json_each(?1)) AND json_extract(result, '$.not_taken'))";
 
 /// Whether there is anything that [`forget`] would delete.
 pub(super) fn any_to_forget(
@@ -154,6 +162,7 @@ pub(super) fn forget(
         write.sql.prepare_cached(text).and_then(|mut statement| statement.execute(values)).map_err(&fail)
     };
     let list = serde_json::to_string(&numbers).unwrap_or_default();
+    execute(NEVER_TAKEN, params![list])?;
     execute("DELETE FROM data_archive WHERE id IN (SELECT value FROM json_each(?1))", params![list])?;
     deleted(write, &gone)?;
     let trim = format!("DELETE FROM audit_log WHERE id IN ({OLD_ENTRIES})");
@@ -187,7 +196,13 @@ fn take(write: &Write<'_>, actor: &str, queue: Queue, ids: &str, values: &[&dyn 
     }
     let numbers =
         serde_json::to_string(&rows.iter().map(|row| row.0).collect::<Vec<_>>()).unwrap_or_default();
-    let columns = COLUMNS.replace(" status,", " 'archived',").replace(" updated_at,", " ?2,");
+    // In the archive what failed has its last error, and what was completed has none: that tells them apart.
+    let last_error = " CASE status WHEN 'completed' THEN NULL \
+                      WHEN 'failed' THEN coalesce(last_error, 'it failed, and no reason was given') ELSE last_error END,";
+    let columns = COLUMNS
+        .replace(" status,", " 'archived',")
+        .replace(" updated_at,", " ?2,")
+        .replace(" last_error,", last_error);
     let copy = format!(
         "INSERT INTO data_archive ({COLUMNS}, archived_at) \
          SELECT {columns}, ?2 FROM {table} WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id"

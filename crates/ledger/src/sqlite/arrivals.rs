@@ -67,11 +67,11 @@ const GIVEN_UP: &str = "(\
             AND json_extract(d.result, '$.not_taken')) \
     OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND json_extract(d.result, '$.not_taken')))";
 
-/// Whether it brought the original in, or passed over it on purpose. In the archive, what failed has its last error.
+/// Whether it brought the original in, or passed over it on purpose.
 const IMPORTED: &str = "(\
     EXISTS (SELECT 1 FROM deliveries AS d WHERE d.id = arrivals.delivery_id AND d.status = 'completed' \
             AND json_extract(d.result, '$.not_taken') IS NULL) \
-    OR EXISTS (SELECT 1 FROM data_archive AS d WHERE d.id = arrivals.delivery_id AND d.last_error IS NULL \
+    OR EXISTS (SELECT 1 FROM _archived AS d WHERE d.id = arrivals.delivery_id AND d.ended_as = 'completed' \
                AND json_extract(d.result, '$.not_taken') IS NULL))";
 
 fn forget_unless_taken(write: &Write<'_>, id: i64) -> Result<usize> {
@@ -103,11 +103,16 @@ fn arrival(row: &Row<'_>) -> rusqlite::Result<Arrival> {
     })
 }
 
-fn select(connection: &Connection, rest: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Arrival>> {
+/// The query of some arrivals.
+pub(super) fn query(rest: &str) -> String {
     let columns = "app, path, device, inode, size, mtime, delivery_id, proof";
     let checksum = format!("CASE WHEN checksum IS NOT NULL AND {IMPORTED} THEN checksum END");
+    format!("SELECT {columns}, {checksum}, arrived_at FROM arrivals {rest}")
+}
+
+fn select(connection: &Connection, rest: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Arrival>> {
     connection
-        .prepare_cached(&format!("SELECT {columns}, {checksum}, arrived_at FROM arrivals {rest}"))
+        .prepare_cached(&query(rest))
         .and_then(|mut statement| statement.query_map(values, arrival)?.collect())
         .map_err(sql("list arrivals"))
 }
@@ -139,10 +144,12 @@ pub(super) fn same_content(
     except: DeliveryId,
 ) -> Result<Vec<Arrival>> {
     let values = params![checksum.to_string(), app, except.0];
-    let imported = format!(
-        "WHERE checksum = ?1 AND app = ?2 AND delivery_id <> ?3 AND {IMPORTED} ORDER BY id LIMIT 100"
-    );
-    select(connection, &imported, values)
+    select(connection, &of_content(), values)
+}
+
+/// Those of a content that was imported.
+pub(super) fn of_content() -> String {
+    format!("WHERE checksum = ?1 AND app = ?2 AND delivery_id <> ?3 AND {IMPORTED} ORDER BY id LIMIT 100")
 }
 
 /// A content that another has is its own as soon as that one's delivery is completed; until then nobody can tell.

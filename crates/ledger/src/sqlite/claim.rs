@@ -9,7 +9,7 @@ use super::writer::{Write, bounded};
 use crate::api::{Claim, Held, Queue, Rescued};
 use crate::backoff::places_of_age;
 use handover_core::clock::rfc3339;
-use handover_core::limits::{AGED_AFTER_MS, AGED_PRIORITIES_MAX, RESCUES_MAX};
+use handover_core::limits::{AGED_AFTER_MS, AGED_LOOK_AT, AGED_PRIORITIES_MAX, RESCUES_MAX};
 use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, LeaseToken, Result, Status};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -18,18 +18,27 @@ use std::time::Duration;
 /// The claim query: what this app may do now, highest priority first, then oldest; within an order key one at a
 /// time, oldest first, and a delayed one holds up those behind it; nothing deleted, delayed or paused.
 pub(super) fn candidates(queue: Queue) -> String {
-    runnable(queue, "ORDER BY priority DESC, id")
+    runnable(queue, queue.table(), "ORDER BY priority DESC, id")
 }
 
-/// The same of one priority, oldest first, for the places of what has waited longest: `?2` is so long ago that it has.
+/// The same of one priority, oldest first, for the places of what has waited longest: `?2` is so long ago that it has. Only the
+/// first `?6` of what may run at `?5` are looked at, so that young ones are not all read at each claim: what lies behind them has
+/// its turn when they have had theirs.
 pub(super) fn aged(queue: Queue) -> String {
-    runnable(queue, "AND priority = ?4 ORDER BY id")
+    let first = format!(
+        "(SELECT id, status, target_app, run_at, deleted_at, order_key FROM {} \
+         WHERE status = 'pending' AND target_app = ?1 AND priority = ?4 AND run_at <= ?5 AND deleted_at IS NULL \
+         ORDER BY id LIMIT ?6)",
+        queue.table()
+    );
+    runnable(queue, &first, "")
 }
 
-fn runnable(queue: Queue, which: &str) -> String {
+/// Those of these rows of a queue that may run now.
+fn runnable(queue: Queue, rows: &str, which: &str) -> String {
     let table = queue.table();
     format!(
-        "SELECT id FROM {table} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
+        "SELECT id FROM {rows} AS d WHERE status = 'pending' AND target_app = ?1 AND run_at <= ?2 AND deleted_at IS NULL \
          AND (order_key IS NULL OR (\
               NOT EXISTS (SELECT 1 FROM {table} AS e WHERE e.target_app = d.target_app AND e.order_key = d.order_key \
                           AND e.status = 'processing') \
@@ -49,18 +58,18 @@ pub(super) fn next_priority(queue: Queue) -> String {
 }
 
 /// Whether a claim would find anything: asked before, so that an idle process does not write.
-pub(super) fn any(connection: &Connection, claim: &Claim, now: &str) -> Result<bool> {
+pub(super) fn any(connection: &Connection, queue: Queue, app: &str, now: &str) -> Result<bool> {
     // Of a paused app the query would look at all that waits, and find nothing.
     let paused = connection
         .prepare_cached("SELECT 1 FROM paused_apps WHERE app = ?1")
-        .and_then(|mut statement| statement.exists([&claim.app]))
+        .and_then(|mut statement| statement.exists([app]))
         .map_err(sql("look for paused apps"))?;
     if paused {
         return Ok(false);
     }
     connection
-        .prepare_cached(&candidates(claim.queue))
-        .and_then(|mut statement| statement.exists(params![claim.app, now, 1]))
+        .prepare_cached(&candidates(queue))
+        .and_then(|mut statement| statement.exists(params![app, now, 1]))
         .map_err(sql("look for work"))
 }
 
@@ -122,9 +131,10 @@ fn waited_longest(write: &Write<'_>, claim: &Claim, places: usize) -> Result<Vec
         let mut ids: Vec<i64> = Vec::new();
         if priorities.len() > 1 {
             let mut oldest = write.sql.prepare_cached(&aged(claim.queue))?;
-            let places = i64::try_from(places).unwrap_or(i64::MAX);
+            let look_at = places.saturating_mul(4).max(AGED_LOOK_AT);
+            let [places, look_at] = [places, look_at].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
             for priority in priorities {
-                let values = params![claim.app, rfc3339(since), places, priority];
+                let values = params![claim.app, rfc3339(since), places, priority, write.now, look_at];
                 for id in oldest.query_map(values, |row| row.get(0))? {
                     ids.push(id?);
                 }

@@ -50,6 +50,11 @@ impl Ledger for SqliteLedger {
         self.writer.run(Step::Quiet, move |w| loads::begin(w, &by, &key, whole)).await
     }
 
+    async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load> {
+        let (key, made_by) = (key.to_owned(), made_by.map(str::to_owned));
+        self.writer.run(Step::Quiet, move |w| loads::is_made_by(w, &key, made_by)).await
+    }
+
     async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
         let (by, key) = (actor.to_owned(), key.to_owned());
         self.writer.run(Step::Other, move |w| loads::load(w, &by, &key, at, &rows)).await
@@ -72,7 +77,7 @@ impl Ledger for SqliteLedger {
 
     async fn claim(&self, request: Claim) -> Result<Vec<Delivery>> {
         let (now, look) = (self.now(), request.clone());
-        if !self.readers.quick(move |c| claim::any(c, &look, &now)).await? {
+        if !self.readers.quick(move |c| claim::any(c, look.queue, &look.app, &now)).await? {
             return Ok(Vec::new());
         }
         self.writer.run(Step::Claim, move |w| claim::claim(w, &request)).await
@@ -130,6 +135,11 @@ impl Ledger for SqliteLedger {
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
         let token = token.clone();
         self.readers.run(move |c| answer::held_by(c, &token)).await
+    }
+
+    async fn claimable(&self, queue: Queue, app: &str) -> Result<bool> {
+        let (app, now) = (app.to_owned(), self.now());
+        self.readers.run(move |c| claim::any(c, queue, &app, &now)).await
     }
 
     async fn waiting(&self, queue: Queue, app: &str, at_most: usize) -> Result<Waiting> {

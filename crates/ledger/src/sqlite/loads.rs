@@ -19,7 +19,7 @@ const MOVED_AT_ONCE: i64 = 1_000;
 fn find(write: &Write<'_>, key: &str) -> Result<Option<Load>> {
     write
         .sql
-        .prepare_cached("SELECT whole, rows, duplicates, ended FROM loads WHERE key = ?1")
+        .prepare_cached("SELECT whole, rows, duplicates, ended, made_by FROM loads WHERE key = ?1")
         .and_then(|mut statement| {
             let read = |row: &Row<'_>| {
                 Ok(Load {
@@ -28,6 +28,7 @@ fn find(write: &Write<'_>, key: &str) -> Result<Option<Load>> {
                     rows: row.get::<_, i64>(1)?.unsigned_abs(),
                     duplicates: row.get::<_, i64>(2)?.unsigned_abs(),
                     ended: row.get(3)?,
+                    made_by: row.get(4)?,
                 })
             };
             statement.query_row([key], read).optional()
@@ -58,7 +59,21 @@ pub(super) fn begin(write: &Write<'_>, actor: &str, key: &str, whole: bool) -> R
         )
         .and_then(|mut statement| statement.execute(params![key, whole, actor, write.now]))
         .map_err(sql("begin a load"))?;
-    Ok(Load { key: key.to_owned(), whole, rows: 0, duplicates: 0, ended: false })
+    Ok(Load { key: key.to_owned(), whole, rows: 0, duplicates: 0, ended: false, made_by: None })
+}
+
+pub(super) fn is_made_by(write: &Write<'_>, key: &str, made_by: Option<String>) -> Result<Load> {
+    let mut load = known(write, key)?;
+    if load.rows > 0 || load.ended {
+        return Ok(load);
+    }
+    write
+        .sql
+        .prepare_cached("UPDATE loads SET made_by = ?2 WHERE key = ?1")
+        .and_then(|mut statement| statement.execute(params![key, made_by]))
+        .map_err(sql("say by what a load is made"))?;
+    load.made_by = made_by;
+    Ok(load)
 }
 
 pub(super) fn load(write: &Write<'_>, actor: &str, key: &str, at: u64, rows: &[NewDelivery]) -> Result<Load> {

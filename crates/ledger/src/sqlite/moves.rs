@@ -154,12 +154,13 @@ impl Sources {
         )
     }
 
-    /// They were deleted from the archive.
+    /// They were deleted from the archive, as kept long enough.
     fn deleted(&self, write: &Write<'_>) -> Result<()> {
         self.write(
             write,
-            "INSERT INTO sources (source, kind, archived, deleted) VALUES (?1, ?2, -?3, ?3) ON CONFLICT (source, kind) \
-             DO UPDATE SET archived = archived + excluded.archived, deleted = deleted + excluded.deleted",
+            "INSERT INTO sources (source, kind, archived, deleted, expired) VALUES (?1, ?2, -?3, ?3, ?3) \
+             ON CONFLICT (source, kind) DO UPDATE SET archived = archived + excluded.archived, \
+             deleted = deleted + excluded.deleted, expired = expired + excluded.expired",
         )
     }
 

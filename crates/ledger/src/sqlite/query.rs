@@ -298,7 +298,7 @@ pub(super) fn paused(connection: &Connection) -> Result<Vec<Pause>> {
         .map_err(sql("list the paused apps"))
 }
 
-const CONSERVATION: &str = "SELECT s.source, s.kind, s.pushed, s.live - coalesce(d.n, 0), s.archived, s.deleted + coalesce(d.n, 0) \
+const CONSERVATION: &str = "SELECT s.source, s.kind, s.pushed, s.live - coalesce(d.n, 0), s.archived, s.deleted + coalesce(d.n, 0), s.expired \
      FROM sources AS s LEFT JOIN (\
          SELECT source_app, kind, count(*) AS n FROM deliveries INDEXED BY idx_deliveries_deleted \
          WHERE deleted_at IS NOT NULL GROUP BY source_app, kind \
@@ -321,6 +321,7 @@ pub(super) fn conservation(connection: &Connection) -> Result<Vec<Conserved>> {
                         live: count(row, 3)?,
                         archived: count(row, 4)?,
                         deleted: count(row, 5)?,
+                        expired: count(row, 6)?,
                     })
                 })?
                 .collect()

@@ -174,6 +174,33 @@ pub(crate) async fn one_that_was_never_read_arrives_anew<B: Backend>() {
     assert_eq!(arrive(&w, seen("in/b.csv", 1)).await, Arrived::Known(bad));
 }
 
+/// Retention may come before the original comes back.
+pub(crate) async fn one_that_was_never_read_is_new_after_retention_too<B: Backend>() {
+    let w = World::<B>::new().await;
+    let Arrived::New(read) = arrive(&w, seen("in/read.csv", 1)).await else { panic!("it is new") };
+    w.ledger
+        .complete(completion(&held(&w.claim(Kind::File, "file-importer", 1).await[0]), vec![]))
+        .await
+        .unwrap();
+    w.ledger.archive("test", vec![read]).await.unwrap();
+    // A server has the first in the part of a month, and the second in none.
+    for _ in 0..2 {
+        let Arrived::New(gone) = arrive(&w, seen("in/gone.csv", 1)).await else {
+            panic!("nobody has read it")
+        };
+        let taken = held(&w.claim(Kind::File, "file-importer", 1).await[0]);
+        let ended = Completion { result: json!({ NOT_TAKEN: true }), ..completion(&taken, vec![]) };
+        w.ledger.complete(ended).await.unwrap();
+        w.ledger.archive("test", vec![gone]).await.unwrap();
+        w.advance(1_000 * 86_400);
+        let before = w.now();
+        while w.ledger.forget(before, before, 100).await.unwrap().more {}
+        assert_eq!(w.ledger.get(gone).await.unwrap(), None);
+        assert_eq!(arrive(&w, seen("in/read.csv", 1)).await, Arrived::Known(read), "it was read once");
+    }
+    assert!(matches!(arrive(&w, seen("in/gone.csv", 1)).await, Arrived::New(_)));
+}
+
 pub(crate) async fn one_content_has_one_taker<B: Backend>() {
     let w = World::<B>::new().await;
     let other = w.backend.open().await;

@@ -245,6 +245,35 @@ pub(crate) async fn single_claims_come_to_what_has_waited_longest<B: Backend>() 
     }
 }
 
+/// Asked without claiming: order keys, delays, pauses and what is in flight count as they do for a claim.
+pub(crate) async fn whether_a_claim_would_find_anything<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let claimable = async || w.ledger.claimable(kind.into(), "a").await.unwrap();
+        assert!(!claimable().await);
+        let later = Some(w.now() + Duration::from_secs(60));
+        let first = w.push(NewDelivery { run_at: later, ..ordered(kind, "x") }).await;
+        let second = w.push(ordered(kind, "x")).await;
+        assert!(!claimable().await, "the first of its key waits for a later time");
+        assert!(w.claim(kind, "a", 9).await.is_empty());
+        w.advance(61);
+        assert!(claimable().await);
+        w.ledger.pause("ann", "a").await.unwrap();
+        assert!(!claimable().await);
+        w.ledger.resume("ann", "a").await.unwrap();
+        let claimed = w.claim(kind, "a", 9).await;
+        assert_eq!(ids(&claimed), [first]);
+        assert!(!claimable().await, "the first of its key is being worked on");
+        let free = w.push(new(kind, "a")).await;
+        assert!(claimable().await);
+        assert_eq!(ids(&w.claim(kind, "a", 9).await), [free]);
+        w.complete(&held(&claimed[0])).await.unwrap();
+        assert!(claimable().await);
+        assert_eq!(ids(&w.claim(kind, "a", 9).await), [second]);
+        assert!(!claimable().await);
+    }
+}
+
 /// Age overtakes priority, never the order within a key.
 pub(crate) async fn what_has_waited_longest_keeps_its_order_key<B: Backend>() {
     let w = World::<B>::new().await;

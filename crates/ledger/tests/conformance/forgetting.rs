@@ -50,6 +50,7 @@ pub(crate) async fn what_was_kept_long_enough_is_gone_and_counted<B: Backend>() 
     for sum in w.ledger.conservation().await.unwrap() {
         let live = u64::from(sum.kind == Kind::Record);
         assert_eq!((sum.pushed, sum.live, sum.archived, sum.deleted), (4 + live, live, 1, 3), "{sum:?}");
+        assert_eq!(sum.expired, 3);
     }
     assert_eq!(w.ledger.forget(before, before, 4).await.unwrap().deliveries, 0);
     // Numbers are not given again.
@@ -66,6 +67,38 @@ pub(crate) async fn the_log_goes_by_its_own_time<B: Backend>() {
     assert_eq!(w.ledger.forget(archived, entries, 100).await.unwrap().deliveries, 1);
     assert_eq!(w.ledger.get(id).await.unwrap(), None);
     assert_eq!(w.ledger.audit(id).await.unwrap().len(), 4, "what became of it is still known");
+}
+
+/// Forgets all of before this time. Returns how many deliveries went, and how many entries.
+async fn forget<B: Backend>(w: &World<B>, before: jiff::Timestamp) -> (u64, u64) {
+    let mut gone = (0, 0);
+    loop {
+        let some = w.ledger.forget(before, before, 100).await.unwrap();
+        gone = (gone.0 + some.deliveries, gone.1 + some.entries);
+        if !some.more {
+            return gone;
+        }
+    }
+}
+
+pub(crate) async fn nothing_is_forgotten_of_what_still_lives<B: Backend>() {
+    let w = World::<B>::new().await;
+    let gone = w.in_status(Kind::Record, "a", Status::Archived).await;
+    let lives = w.in_status(Kind::File, "a", Status::Completed).await;
+    let behind = w.in_status(Kind::Record, "a", Status::Archived).await;
+    w.advance(1000 * DAY);
+    let before = w.now() - Duration::from_secs(50 * DAY);
+    assert_eq!(forget(&w, before).await, (2, 4));
+    assert!(w.ledger.audit(gone).await.unwrap().is_empty());
+    assert_eq!(w.ledger.audit(lives).await.unwrap().len(), 3, "it is still there, however old");
+    assert_eq!(w.ledger.audit(behind).await.unwrap().len(), 4, "the log has no holes");
+    w.ledger.archive("test", vec![lives]).await.unwrap();
+    assert_eq!(forget(&w, before).await, (0, 0), "nor of what is archived");
+    assert_eq!(w.ledger.audit(lives).await.unwrap().len(), 4);
+    w.advance(100 * DAY);
+    let before = w.now() - Duration::from_secs(50 * DAY);
+    assert_eq!(forget(&w, before).await, (1, 8));
+    assert_eq!(w.number("SELECT count(*) FROM audit_log").await, 0);
 }
 
 pub(crate) async fn its_storage_is_measured<B: Backend>() {

@@ -39,6 +39,27 @@ pub(crate) async fn a_load_goes_on_where_it_stopped<B: Backend>() {
     w.check_counts().await;
 }
 
+pub(crate) async fn by_what_a_load_is_made_stands_once_rows_are_in<B: Backend>() {
+    let w = World::<B>::new().await;
+    for whole in [false, true] {
+        let key = format!("load-{whole}");
+        assert_eq!(w.ledger.begin_load("test", &key, whole).await.unwrap().made_by, None);
+        for by in [Some("one"), None, Some("two")] {
+            assert_eq!(w.ledger.load_is_made_by(&key, by).await.unwrap().made_by.as_deref(), by);
+        }
+        w.ledger.load("test", &key, 0, rows(Kind::Record, 0, 1)).await.unwrap();
+        let load = w.ledger.load_is_made_by(&key, None).await.unwrap();
+        assert_eq!((is(&load), load.made_by.as_deref()), ((1, 0, false), Some("two")));
+    }
+    // Of an ended load nothing changes, also where none of its source's rows came in.
+    w.ledger.begin_load("test", "none", false).await.unwrap();
+    w.ledger.load_is_made_by("none", Some("one")).await.unwrap();
+    w.ledger.end_load("test", "none").await.unwrap();
+    let load = w.ledger.load_is_made_by("none", Some("two")).await.unwrap();
+    assert_eq!((is(&load), load.made_by.as_deref()), ((0, 0, true), Some("one")));
+    assert_eq!(refused(w.ledger.load_is_made_by("unknown", None).await), ErrorKind::NotFound);
+}
+
 #[track_caller]
 fn stale_load(result: Result<Load>) {
     assert_eq!(refused(result), ErrorKind::Stale);

@@ -228,7 +228,7 @@ macro_rules! conformance {
                 nothing_deleted, an_order_key_is_strict, a_retried_older_one_waits_for_the_younger,
                 a_deleted_one_holds_nobody_up, claimers_of_two_handles_never_share, what_cannot_be_read_is_refused,
                 a_claim_of_nothing_or_of_no_app, what_has_waited_longest_has_its_places,
-                single_claims_come_to_what_has_waited_longest, what_has_waited_longest_keeps_its_order_key,
+                whether_a_claim_would_find_anything, single_claims_come_to_what_has_waited_longest, what_has_waited_longest_keeps_its_order_key,
             }
             leases {
                 a_renewed_lease_lasts, renewing_says_what_is_lost, holds_as_long_as_it_stands, a_stale_token_changes_nothing,
@@ -245,7 +245,7 @@ macro_rules! conformance {
                 what_waits_is_measured,
             }
             loads {
-                a_load_goes_on_where_it_stopped, a_whole_load_is_unseen_until_its_end,
+                a_load_goes_on_where_it_stopped, by_what_a_load_is_made_stands_once_rows_are_in, a_whole_load_is_unseen_until_its_end,
                 a_whole_load_that_is_given_up_leaves_nothing, a_load_counts_what_was_known, a_load_is_whole_or_it_is_not,
                 a_bad_row_takes_its_batch_with_it,
             }
@@ -253,7 +253,7 @@ macro_rules! conformance {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
             }
             forgetting {
-                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, its_storage_is_measured,
+                what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, nothing_is_forgotten_of_what_still_lives, its_storage_is_measured,
             }
             by_hand {
                 cancel_ends_what_has_not_ended, retry_is_for_the_failed, replay_of_whatever_ended,
@@ -264,7 +264,7 @@ macro_rules! conformance {
                 plain_sql_nonsense_is_refused, plain_sql_times_become_ours, plain_sql_keeps_the_counts,
                 a_plain_claim_has_a_lease_and_no_token, a_plain_claim_that_is_never_ended_is_rescued,
                 plain_sql_cannot_end_what_a_worker_holds, plain_sql_does_not_claim_what_is_deleted,
-                what_plain_sql_archives_is_moved,
+                what_plain_sql_archives_is_moved, how_it_ended_is_known_in_the_archive,
             }
             history {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,
@@ -278,7 +278,7 @@ macro_rules! conformance {
             arrivals {
                 one_state_of_a_file_arrives_once, a_refused_one_is_born_failed, found_by_path_and_by_name,
                 the_same_content_is_known, two_handles_take_a_file_once,
-                one_that_was_never_read_arrives_anew, one_content_has_one_taker,
+                one_that_was_never_read_arrives_anew, one_that_was_never_read_is_new_after_retention_too, one_content_has_one_taker,
             }
             schedules { a_due_time_is_seen_to_once }
             reading {

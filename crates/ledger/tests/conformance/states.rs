@@ -201,14 +201,30 @@ pub(crate) async fn a_plain_claim_that_is_never_ended_is_rescued<B: Backend>() {
 pub(crate) async fn plain_sql_cannot_end_what_a_worker_holds<B: Backend>() {
     let w = World::<B>::new().await;
     let (id, held) = w.held(Kind::Record, "a").await;
-    for change in ["status = 'completed'", "status = 'failed'", "status = 'pending'"] {
+    // Nor does it go to another app meanwhile: a worker's completion counts for the app that it was claimed for.
+    for change in [
+        "status = 'completed'",
+        "status = 'failed'",
+        "status = 'pending'",
+        "target_app = 'b'",
+        "target_app = NULL",
+    ] {
         let text = format!("UPDATE data_staging SET {change} WHERE id = {id}");
         let why = w.backend.sql(&text).await.unwrap_err();
         assert!(why.contains("a Handover worker holds this delivery"), "{why}");
     }
     assert!(w.ledger.holds(&held).await.unwrap());
+    let priority = format!("UPDATE data_staging SET priority = 3, target_app = 'a' WHERE id = {id}");
+    assert_eq!(w.backend.sql(&priority).await, Ok(1), "what changes nothing is nothing");
     w.complete(&held).await.unwrap();
     w.check_counts().await;
+    // What waits, and what a plain claim holds, may.
+    let other = w.push(new(Kind::Record, "a")).await;
+    for change in ["target_app = 'b'", "status = 'processing'", "target_app = 'c'", "status = 'completed'"] {
+        let text = format!("UPDATE data_staging SET {change} WHERE id = {other}");
+        assert_eq!(w.backend.sql(&text).await, Ok(1), "{change}");
+        w.check_counts().await;
+    }
 }
 
 pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
@@ -220,6 +236,31 @@ pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
     assert_eq!(w.status(all[0]).await, Status::Processing);
     assert_eq!(w.status(all[1]).await, Status::Pending);
     assert_eq!(w.status(all[2]).await, Status::Processing);
+}
+
+/// What failed has its last error there, and what was completed has none, whatever a program wrote.
+pub(crate) async fn how_it_ended_is_known_in_the_archive<B: Backend>() {
+    let w = World::<B>::new().await;
+    let marks = w.push_to(Kind::Record, "a", 2).await;
+    let ours = w.push_to(Kind::Record, "b", 2).await;
+    let (good, bad) =
+        (format!("id IN ({}, {})", marks[0], ours[0]), format!("id IN ({}, {})", marks[1], ours[1]));
+    for change in [
+        format!("UPDATE data_staging SET status = 'processing', last_error = 'once' WHERE {good}"),
+        format!("UPDATE data_staging SET status = 'completed' WHERE {good}"),
+        format!("UPDATE data_staging SET status = 'failed' WHERE {bad}"),
+        "UPDATE data_staging SET status = 'archived' WHERE target_app = 'a'".to_owned(),
+    ] {
+        w.backend.sql(&change).await.unwrap();
+    }
+    assert_eq!(w.ledger.archive("test", ours).await.unwrap(), 2);
+    for moves in [false, true] {
+        assert_eq!(if moves { w.ledger.move_archived(100).await.unwrap() } else { 2 }, 2);
+        let links = w.ledger.links().await.unwrap();
+        let stand: Vec<_> = links.iter().map(|row| (row.target.as_str(), row.status, row.rows)).collect();
+        let each = |app| [(app, Status::Completed, 1), (app, Status::Failed, 1)];
+        assert_eq!(stand, [each("a"), each("b")].concat());
+    }
 }
 
 pub(crate) async fn what_plain_sql_archives_is_moved<B: Backend>() {

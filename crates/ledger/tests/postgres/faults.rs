@@ -52,6 +52,64 @@ async fn lost_connections_are_made_again() {
     }
 }
 
+/// A claim of more than two fails with this error from now on: those that this function gives.
+fn fails_beyond_two(server: &TemporaryPostgres, by_lanes: bool, code: &str, message: &str) {
+    let (function, arguments, count, call) = match by_lanes {
+        false => (
+            "_claim_data_staging",
+            "p_app text, p_max bigint, p_holder text, p_token text, p_lease interval, p_now timestamptz, p_from_id bigint",
+            "p_max",
+            "p_app, p_max, p_holder, p_token, p_lease, p_now, p_from_id",
+        ),
+        true => (
+            "_lane_rows",
+            "p_token text, p_skip bigint",
+            "(SELECT cardinality(ids) FROM integration.lanes WHERE token = p_token)",
+            "p_token, p_skip",
+        ),
+    };
+    server.sql(&format!("ALTER FUNCTION integration.{function} RENAME TO {function}_as_it_is"));
+    server.sql(&format!(
+        "CREATE FUNCTION integration.{function}({arguments}) RETURNS SETOF integration.v_deliveries LANGUAGE plpgsql AS $f$ BEGIN \
+         IF {count} > 2 THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{code}'; END IF; \
+         RETURN QUERY SELECT * FROM integration.{function}_as_it_is({call}); END $f$"
+    ));
+}
+
+/// What is too large for one row of the server, which a claimed batch is, is claimed by fewer; any other error is an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_large_is_claimed_by_fewer() {
+    let too_large = [
+        ("54000", "array size exceeds the maximum allowed (1073741823)"),
+        ("53200", "out of memory"),
+        ("XX000", "invalid memory alloc request size 1073741824"),
+    ];
+    let others = [("XX000", "could not find block"), ("22012", "division by zero")];
+    for by_lanes in [false, true] {
+        for (n, (code, message)) in too_large.iter().chain(&others).enumerate() {
+            let server = TemporaryPostgres::new();
+            let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+            if by_lanes {
+                ledger.claim_by("test", vec!["a".into()], vec![]).await.unwrap();
+            }
+            ledger.push("test", records("a", 9)).await.unwrap();
+            fails_beyond_two(&server, by_lanes, code, message);
+            let claimed = ledger.claim(ask(Kind::Record, "a", 9, "1-worker")).await;
+            let waits = ledger.waiting(Kind::Record.into(), "a", 100).await.unwrap().count;
+            if n >= too_large.len() {
+                let said = claimed.unwrap_err().to_string();
+                assert!(said.contains(message), "{said}");
+                assert_eq!(waits, 9, "{by_lanes} {code}: what could not be read is given back");
+                continue;
+            }
+            let claimed = claimed.unwrap_or_else(|error| panic!("{by_lanes} {code}: {error}"));
+            assert_eq!(claimed.len(), 2, "{by_lanes} {code}");
+            assert_eq!(waits, 7, "what was given up waits again");
+            assert!(claimed.iter().all(|one| one.attempts == 1));
+        }
+    }
+}
+
 /// Workers push, claim and complete while all connections are broken again and again, at whatever they are at. Each
 /// completion hands over one delivery, so that what was done twice or not at all would be seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,7 +46,7 @@ conformance! { crate::lanes::Lanes;
         nothing_deleted, an_order_key_is_strict, a_retried_older_one_waits_for_the_younger,
         a_deleted_one_holds_nobody_up, claimers_of_two_handles_never_share, what_cannot_be_read_is_refused,
         a_claim_of_nothing_or_of_no_app, what_has_waited_longest_has_its_places,
-        single_claims_come_to_what_has_waited_longest, what_has_waited_longest_keeps_its_order_key,
+        whether_a_claim_would_find_anything, single_claims_come_to_what_has_waited_longest, what_has_waited_longest_keeps_its_order_key,
     }
     leases {
         a_renewed_lease_lasts, renewing_says_what_is_lost, holds_as_long_as_it_stands, a_stale_token_changes_nothing,

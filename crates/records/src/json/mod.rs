@@ -17,6 +17,7 @@
 mod number;
 mod parse;
 mod reader;
+mod record;
 mod split;
 mod writer;
 
@@ -26,5 +27,6 @@ mod tests;
 pub use number::{first_inexact, is_exact};
 pub use parse::{Fault, Fields, Problem, check, fields, parse};
 pub use reader::{Batch, Reader, RecordRef};
+pub use record::record;
 pub use split::Shape;
 pub use writer::{Writer, push_string};

@@ -82,6 +82,21 @@ impl Flow {
         Self { name: name.into(), description, links, apps }
     }
 
+    /// A flow of links by file.
+    #[cfg(test)]
+    pub(crate) fn by_file(name: &str, links: &[(&str, &str)]) -> Self {
+        let app = |name: &str| AppName::new(name).unwrap();
+        let link = |(from, to): &(&str, &str)| Link {
+            from: app(from),
+            to: app(to),
+            by: By::File,
+            label: None,
+            gather: None,
+            cast: None,
+        };
+        Self::new(name, None, links.iter().map(link).collect(), Vec::new())
+    }
+
     /// The apps of the flow, each once, in the order they were written.
     pub fn apps(&self) -> &[AppName] {
         &self.apps

@@ -89,7 +89,6 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::flow::Link;
     use std::collections::{BTreeMap, BTreeSet};
 
     fn app(name: &str) -> AppName {
@@ -97,18 +96,7 @@ mod tests {
     }
 
     fn flow(name: &str, links: &[(&str, &str)]) -> Flow {
-        let links = links
-            .iter()
-            .map(|(from, to)| Link {
-                from: app(from),
-                to: app(to),
-                by: By::File,
-                label: None,
-                gather: None,
-                cast: None,
-            })
-            .collect();
-        Flow::new(name, None, links, Vec::new())
+        Flow::by_file(name, links)
     }
 
     fn names(hops: &[Hop]) -> Vec<(String, String)> {

@@ -12,6 +12,7 @@ use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{App, Hop};
 use crate::engine::held::Lease;
 use handover_apps::{AppIo, InputConfig, Outcome, RowApp, RunOptions};
+use handover_core::units::format_duration;
 use handover_core::{CountRows, Error, ErrorKind, FileName, HolderId, Result, fault};
 use handover_file::draft::{Draft, Written};
 use handover_file::layout::DataDir;
@@ -29,6 +30,37 @@ pub(super) struct Ran {
     pub(super) outcome: Outcome,
     pub(super) output: Written,
     pub(super) rejected: Option<Written>,
+}
+
+/// How long work on rows may go on: to its timeout, unless the delivery is taken away or the process stops before.
+pub(super) struct Bounds {
+    lease: Lease,
+    timeout: Duration,
+    began: Instant,
+}
+
+impl Bounds {
+    /// From now on.
+    pub(super) fn new(lease: Lease, timeout: Duration) -> Self {
+        Self { lease, timeout, began: Instant::now() }
+    }
+
+    pub(super) fn are_over(&self) -> bool {
+        self.lease.is_stopped() || self.began.elapsed() > self.timeout
+    }
+
+    /// What is to be told of an error by which the work ended: that it was stopped says why, and uses up a retry where
+    /// it took too long.
+    pub(super) fn told(&self, error: Error) -> Error {
+        let too_long = !self.lease.is_stopped() && self.began.elapsed() > self.timeout;
+        if error.kind() != ErrorKind::Cancelled || !too_long {
+            return error;
+        }
+        Error::new(
+            ErrorKind::Timeout,
+            format!("stopped: it ran longer than its timeout of {}", format_duration(self.timeout)),
+        )
+    }
 }
 
 /// A built-in app's input, and what else its run needs.
@@ -63,21 +95,15 @@ impl OnInput {
         let mut input = self.source.open(&self.data)?;
         fault::point("program.before_start")?;
         let mut rejected = Lazy { make: || self.data.draft(&self.holder, rejected_ext), draft: None };
-        let began = Instant::now();
-        let cancelled = || self.lease.is_stopped() || began.elapsed() > self.timeout;
+        let bounds = Bounds::new(self.lease.clone(), self.timeout);
+        let cancelled = || bounds.are_over();
         let io = RunIo {
             input: &mut input,
             input_ext: &self.source.name.ext,
             rejected: &mut rejected,
             cancelled: &cancelled,
         };
-        let ran = guarded(name, || app(io)).map_err(|e| match e.kind() {
-            ErrorKind::Cancelled if began.elapsed() > self.timeout => Error::new(
-                ErrorKind::Timeout,
-                format!("stopped: it ran longer than its timeout of {:?}", self.timeout),
-            ),
-            _ => e,
-        });
+        let ran = guarded(name, || app(io)).map_err(|e| bounds.told(e));
         // Where the app stumbled over its input, a damaged input is the better reason.
         let blames_input = |e: &Error| matches!(e.kind(), ErrorKind::BadData | ErrorKind::Internal);
         if ran.as_ref().err().is_none_or(blames_input) {

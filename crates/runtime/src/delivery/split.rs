@@ -2,28 +2,28 @@
 //!
 //! The cells of a table are fields, named by its header, and texts all of them: what a column holds is not guessed. Where the link
 //! names a Table Schema (`cast:`), integers, numbers and booleans become such, and missing values null. Records of NDJSON and JSON are as they are. A row that cannot be a
-//! record is rejected with its reason, as at a validator.
+//! record, or would not come out of the ledger as it is (a number of more digits than a double has), is rejected with its reason, as
+//! at a validator.
 //!
 //! Invariants: the file is compared with its manifest before its first row enters; rows enter in their order, in bounded
-//! batches, each once, however often the file is begun anew ([`Entering`]); rows in = records + rows rejected; the file's
-//! delivery completes after its last row is in.
+//! batches, each once, however often the file is begun anew ([`Entering`]), all of one file by one schema; rows in = records + rows rejected; the file's
+//! delivery completes after its last row is in. Once the delivery is cancelled or its lease lost, or the app's `timeout` is
+//! over, no further batch enters; what is in stays, and another attempt goes on behind it.
 //!
 //! On a crash the rows that are in stay, and may be worked on already; the file is split again, and those are known.
 
 use super::payload::FilePayload;
-use super::rows::{blocking, checked_input, flows_of, rows_of};
+use super::rows::{Bounds, blocking, checked_input, flows_of, rows_of};
 use super::{Attempt, Failed, Finished, Slot, Summary};
-use handover_apps::exporter::{Config, Exporter, Verify};
-use handover_apps::{AppIo, FormatName, Outcome, RowApp, RunOptions};
+use handover_apps::{AppIo, Exporter, Outcome, RowApp, RunOptions};
 use handover_core::limits::{ROW_MAX_BYTES, SPLIT_BATCH_BYTES, SPLIT_BATCH_ROWS};
 use handover_core::{Error, ErrorKind, Kind, NewDelivery, Result, fault};
 use handover_file::draft::{Draft, Written};
-use handover_ledger::{Ledger, Load};
-use handover_records::{Compression, FileKind, Format};
+use handover_ledger::{Held, Ledger, Load};
+use handover_records::{FileKind, Format};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What splitting a file came to.
 struct Split {
@@ -71,9 +71,9 @@ impl Attempt {
     async fn split_rows(&self, payload: FilePayload) -> Result<Split> {
         let ext = payload.name()?.ext;
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let (lease, timeout) = (self.lease.clone(), self.app.timeout);
-        let mut rows = self.entering(&payload);
-        let splitter = self.splitter(&ext)?;
+        let bounds = Arc::new(Bounds::new(self.lease.clone(), self.app.timeout));
+        let (splitter, made_by) = self.splitter(&ext)?;
+        let mut rows = self.entering(&payload, made_by, bounds.clone());
         blocking(move || {
             let (_kept, mut file) = checked_input(&data, &holder, &payload)?;
             fault::point("program.before_start")?;
@@ -82,21 +82,20 @@ impl Attempt {
                 make: || Ok(data.draft(&holder, rejected_ext)?.counting(rows_of(rejected_ext))),
                 draft: None,
             };
-            let began = Instant::now();
             let ran = splitter.run(AppIo {
                 input: &mut file,
                 output: &mut rows,
                 rejected: &mut rejected,
                 input_ext: &ext,
                 progress: None,
-                cancelled: &|| lease.is_stopped() || began.elapsed() > timeout,
-                // A limit, so that it goes row by row and looks at each.
-                options: RunOptions { limit: Some(u64::MAX), ..RunOptions::default() },
+                cancelled: &|| bounds.are_over(),
+                options: RunOptions::default(),
                 scratch: &|| data.scratch(),
             });
             // Why the rows could not enter says more than that the app could not write them.
-            let outcome = ran.map_err(|error| rows.failed.take().unwrap_or(error))?;
-            let records = rows.rest()?;
+            let ran = ran.map_err(|error| rows.failed.take().unwrap_or(error));
+            let entered = ran.and_then(|outcome| Ok((outcome, rows.rest()?)));
+            let (outcome, records) = entered.map_err(|error| bounds.told(error))?;
             fault::point("program.ended")?;
             if outcome.refuse.is_none() {
                 conserved(&payload, &outcome, records)?;
@@ -109,18 +108,19 @@ impl Attempt {
         .await
     }
 
-    /// The app that makes lines of JSON of any table, or of any records; of a table by the schema that the link names.
-    fn splitter(&self, ext: &str) -> Result<Arc<dyn RowApp>> {
+    /// The app that makes lines of JSON of any table, or of any records; of a table by the schema that the link names, which
+    /// its checksum tells from what it may become.
+    fn splitter(&self, ext: &str) -> Result<(Arc<dyn RowApp>, Option<String>)> {
         let is_table = FileKind::of_ext(ext).is_some_and(|kind| kind.format == Format::Csv);
         let schema = self.ctx.doors.cast(&self.delivery.source_app, &self.app.name).filter(|_| is_table);
         match schema.and_then(|schema| self.ctx.built.casts.get(schema)) {
-            Some(cast) => Ok(cast.clone()),
-            None => lines_of_json(),
+            Some(cast) => Ok((cast.app.clone(), Some(format!("cast:{}", cast.checksum)))),
+            None => Ok((Arc::new(Exporter::of_records()?), None)),
         }
     }
 
     /// Where the rows go.
-    fn entering(&self, payload: &FilePayload) -> Rows {
+    fn entering(&self, payload: &FilePayload, made_by: Option<String>, bounds: Arc<Bounds>) -> Rows {
         let flows = flows_of(&[], &payload.manifest.flows);
         let like = NewDelivery {
             flow: flows.first().cloned(),
@@ -139,8 +139,11 @@ impl Attempt {
         Rows {
             entering: Entering {
                 ledger: self.ctx.project.ledger.clone(),
+                held: self.held.clone(),
+                bounds,
                 actor: self.ctx.process.holder.0.clone(),
                 key: format!("split:{}", self.delivery.id),
+                made_by,
                 load: None,
                 rows: 0,
             },
@@ -152,14 +155,6 @@ impl Attempt {
             failed: None,
         }
     }
-}
-
-fn lines_of_json() -> Result<Arc<dyn RowApp>> {
-    let mut config = Config::to(".".into());
-    config.format = Some(FormatName::Ndjson);
-    config.compression = Some(Compression::None);
-    config.verify = Verify::Written(false);
-    Ok(Arc::new(Exporter::new(&config)?))
 }
 
 /// Every row of the file is a record, or rejected.
@@ -175,20 +170,48 @@ fn conserved(payload: &FilePayload, outcome: &Outcome, records: u64) -> Result<(
 /// How rows of a file enter the ledger, each once: a load, named after the file's delivery, knows how far it has come.
 struct Entering {
     ledger: Arc<dyn Ledger>,
+    /// The file's delivery: once it is no longer ours, nothing of it enters.
+    held: Held,
+    bounds: Arc<Bounds>,
     actor: String,
     /// The load's name.
     key: String,
+    /// By what rows become records, where that may change between two attempts.
+    made_by: Option<String>,
     load: Option<Load>,
     /// So many rows of the file have been seen, and are in.
     rows: u64,
 }
 
 impl Entering {
+    /// Begins the load, or goes on with it, if its rows are still made by the same schema: where an earlier one rejected others,
+    /// the place in the load is another one in the file.
+    async fn begin(&self) -> Result<Load> {
+        let mut load = self.ledger.begin_load(&self.actor, &self.key, false).await?;
+        if load.made_by != self.made_by {
+            load = self.ledger.load_is_made_by(&self.key, self.made_by.as_deref()).await?;
+        }
+        if load.made_by == self.made_by {
+            return Ok(load);
+        }
+        let id = self.held.id;
+        Err(Error::config(format!(
+            "the schema that the link casts by is another than the one by which {} records of this file are in: \
+             some rows might be handed over twice, and some never",
+            load.rows
+        ))
+        .hint(format!(
+            "put the schema back as it was and `handover retry {id}`: the rest follows, and the next file goes by the new one; \
+             or `handover replay {id}`, which hands over all rows anew, those that are in too"
+        )))
+    }
+
     /// Puts the next rows in, in one transaction, less those that an earlier attempt put in.
     async fn enter(&mut self, mut rows: Vec<NewDelivery>) -> Result<()> {
+        self.may_go_on().await?;
         let load = match self.load.take() {
             Some(load) => load,
-            None => self.ledger.begin_load(&self.actor, &self.key, false).await?,
+            None => self.begin().await?,
         };
         let seen = rows.len() as u64;
         let known = if load.ended { seen } else { load.rows.saturating_sub(self.rows).min(seen) };
@@ -201,6 +224,19 @@ impl Entering {
         self.rows += seen;
         tracing::debug!(load = self.key, known, rows = self.rows, "rows entered");
         fault::point("split.loaded")
+    }
+
+    /// Whether the file is still ours to split, and its time not over. The app asks at each read of the input; but what it
+    /// has read may be many batches.
+    async fn may_go_on(&self) -> Result<()> {
+        if self.bounds.are_over() {
+            return Err(Error::new(ErrorKind::Cancelled, "the work was cancelled"));
+        }
+        if self.ledger.lost(vec![self.held.clone()]).await?.is_empty() {
+            return Ok(());
+        }
+        let lost = "the lease was lost or the delivery was cancelled meanwhile";
+        Err(Error::new(ErrorKind::Stale, lost))
     }
 
     /// All rows are in.

@@ -64,7 +64,7 @@ async fn runnable(generation: &Generation) -> Result<bool> {
     let streams = generation.streams.iter().filter(|(_, health)| !health.is_broken());
     let records = streams.map(|(app, _)| (app, Queue::Records));
     for (app, queue) in generation.pools.iter().map(|(app, queue)| (app, *queue)).chain(records) {
-        if ledger.waiting(queue, app.as_str(), 1).await?.count > 0 {
+        if ledger.claimable(queue, app.as_str()).await? {
             return Ok(true);
         }
     }
@@ -75,7 +75,7 @@ async fn runnable(generation: &Generation) -> Result<bool> {
 async fn to_gather(generation: &Generation) -> Result<bool> {
     let ledger = &generation.ctx.project.ledger;
     for app in &generation.gathering {
-        if ledger.waiting(Queue::Records, app.as_str(), 1).await?.count > 0 {
+        if ledger.claimable(Queue::Records, app.as_str()).await? {
             return Ok(true);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Rows in = rows out + rejected + left out + failed + waiting, from the first app to the last, through files, records and files
 //! again. What goes in is counted where it enters (imports, replays, what others hand over); everything else where it happened, so
-//! that the sum tells whether a row was lost. It reads the whole ledger. Rows deleted from it are in no part of the sum.
+//! that the sum tells whether a row was lost. It reads the whole ledger. Rows deleted from it are in no part of the sum: where retention
+//! deleted some, a difference accuses nobody, and how many went is said.
 
 use crate::config::{App, Enters, Flow, Runs};
 use crate::project::Project;
@@ -51,6 +52,10 @@ pub struct Account {
     pub failed: u64,
     /// Rows that wait.
     pub waiting: u64,
+    /// Deliveries of files that its apps got or made, and that retention has deleted, with all that was known of their rows.
+    pub files_expired: u64,
+    /// Records of the same sort.
+    pub records_expired: u64,
     /// Whether every row is accounted for.
     pub balanced: bool,
 }
@@ -58,8 +63,12 @@ pub struct Account {
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = super::times::number;
-        let sign = if self.balanced { "=" } else { "is NOT" };
-        write!(f, "{} rows in {sign} {} out", number(self.rows_in), number(self.rows_out))?;
+        let sign = match (self.balanced, self.lost()) {
+            (true, _) => " =",
+            (_, true) => " is NOT",
+            _ => ",",
+        };
+        write!(f, "{} rows in{sign} {} out", number(self.rows_in), number(self.rows_out))?;
         for (count, what) in [
             (self.rejected, "rejected"),
             (self.left_out, "left out"),
@@ -68,9 +77,14 @@ impl fmt::Display for Account {
         ] {
             write!(f, " + {} {what}", number(count))?;
         }
-        match self.balanced {
-            true => write!(f, ": every row is accounted for"),
-            false => write!(f, ": they differ"),
+        let count = super::times::count;
+        let (files, records) = (count(self.files_expired, "file"), count(self.records_expired, "record"));
+        let expired = format!("retention deleted {files} and {records}, one for each app that had them");
+        match (self.balanced, self.expired() > 0) {
+            (true, false) => write!(f, ": every row is accounted for"),
+            (true, true) => write!(f, ": every row that is still known is accounted for; {expired}"),
+            (false, true) => write!(f, ": only what is still known is counted; {expired}"),
+            (false, false) => write!(f, ": they differ"),
         }
     }
 }
@@ -102,17 +116,50 @@ pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> 
             false => here.filter(|row| row.kind == Kind::File).map(|row| row.rows_out).sum(),
         }
     });
-    Ok(Some(Account::of(flow.name.clone(), steps, out)))
+    let mut account = Account::of(flow.name.clone(), steps, out);
+    // What other apps make is in other flows; but whoever else hands over to this one is known only while it is there.
+    let elsewhere = |source: &str| {
+        project.config.app(source).is_some() && !chain.iter().any(|app| app.as_str() == source)
+    };
+    for sum in project.ledger.conservation().await?.iter().filter(|sum| !elsewhere(&sum.source)) {
+        match sum.kind {
+            Kind::File => account.files_expired += sum.expired,
+            Kind::Record => account.records_expired += sum.expired,
+            Kind::Job => {}
+        }
+    }
+    Ok(Some(account))
 }
 
 impl Account {
+    /// Whether a row was lost: it does not add up, though nothing that it counts was ever deleted by retention.
+    pub fn lost(&self) -> bool {
+        !self.balanced && self.expired() == 0
+    }
+
+    fn expired(&self) -> u64 {
+        self.files_expired + self.records_expired
+    }
+
     fn of(flow: String, steps: Vec<Step>, rows_out: u64) -> Self {
         let sum = |of: fn(&Step) -> u64| steps.iter().map(of).sum::<u64>();
         let rows_in = sum(|step| step.entered + step.made);
         let (rejected, left_out) = (sum(|step| step.rejected), sum(|step| step.left_out));
         let (failed, waiting) = (sum(|step| step.failed), sum(|step| step.waiting));
         let balanced = rows_in == rows_out + rejected + left_out + failed + waiting;
-        Self { flow, steps, rows_in, rows_out, rejected, left_out, failed, waiting, balanced }
+        Self {
+            flow,
+            steps,
+            rows_in,
+            rows_out,
+            rejected,
+            left_out,
+            failed,
+            waiting,
+            files_expired: 0,
+            records_expired: 0,
+            balanced,
+        }
     }
 }
 
@@ -249,6 +296,19 @@ mod tests {
             "10 rows in = 8 out + 2 rejected + 0 left out + 0 failed + 0 waiting: every row is accounted for"
         );
         let lost = Account::of("f".into(), vec![step(10, 0), step(0, 2)], 7);
-        assert!(!lost.balanced && lost.to_string().starts_with("10 rows in is NOT 7 out"), "{lost}");
+        assert!(lost.lost() && lost.to_string().starts_with("10 rows in is NOT 7 out"), "{lost}");
+        let expired = Account { records_expired: 1_200, ..lost };
+        assert!(!expired.lost() && !expired.balanced);
+        assert_eq!(
+            expired.to_string(),
+            "10 rows in, 7 out + 2 rejected + 0 left out + 0 failed + 0 waiting: only what is still known is counted; \
+             retention deleted 0 files and 1,200 records, one for each app that had them"
+        );
+        let fine = Account { files_expired: 1, ..fine };
+        assert!(
+            fine.to_string()
+                .contains("every row that is still known is accounted for; retention deleted 1 file and 0"),
+            "{fine}"
+        );
     }
 }

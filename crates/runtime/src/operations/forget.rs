@@ -1,6 +1,9 @@
 //! Retention: what has been in the archive for as long as `archive: { keep: … }` says is deleted for good, and the audit log with
 //! it. Without `keep` nothing is ever deleted.
 //!
+//! Of the audit log nothing goes that speaks of anything younger than the oldest delivery that is still there, wherever it is:
+//! without `after` a file stays in its table until somebody archives it.
+//!
 //! Some rows go at a time, so that nothing waits for it; after a crash the next call goes on. The counts by source keep what went.
 
 use crate::project::Project;

@@ -62,22 +62,9 @@ fn one_by_one(flow: &Flow) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{By, Link};
 
     fn drawn(links: &[(&str, &str)]) -> Vec<String> {
-        let app = |name: &str| AppName::new(name).unwrap();
-        let links = links
-            .iter()
-            .map(|(from, to)| Link {
-                from: app(from),
-                to: app(to),
-                by: By::File,
-                label: None,
-                gather: None,
-                cast: None,
-            })
-            .collect();
-        picture(&Flow::new("f", None, links, vec![]))
+        picture(&Flow::by_file("f", links))
     }
 
     #[test]

@@ -25,6 +25,8 @@ use std::sync::Arc;
 const LISTED_MAX: usize = 1_000;
 /// So many deliveries are read at a time.
 const PAGE: usize = 1_000;
+/// Of so many records that are being worked on, the latest, it is looked whether somebody does.
+const HELD_LOOKED_AT: usize = 10_000;
 /// So many originals of the past are compared with.
 const REMEMBERED_MAX: usize = 2_000_000;
 
@@ -47,7 +49,8 @@ pub struct Plan {
     pub records: Vec<RecordQueue>,
     /// What is tried again later.
     pub later: Vec<Later>,
-    /// Deliveries of processes that are gone, to be taken back.
+    /// Deliveries of processes that are gone, to be taken back; of more than ten thousand records that are being worked on, those
+    /// among the latest ten thousand.
     pub rescues: u64,
     /// Schedules with their next time.
     pub schedules: Vec<Due>,
@@ -316,7 +319,7 @@ impl Plan {
         for delivery in all(project, Status::Processing).await? {
             self.rescues += u64::from(is_lost(project, &delivery, now));
         }
-        let held = all_of(project, Kind::Record, Status::Processing).await?;
+        let held = some_of(project, Kind::Record, Status::Processing, HELD_LOOKED_AT).await?;
         self.rescues += held.iter().filter(|record| is_lost(project, record, now)).count() as u64;
         self.later.sort_by_key(|later| later.run_at);
         self.queues = queues.into_values().collect();
@@ -356,19 +359,21 @@ fn is_lost(project: &Project, delivery: &Delivery, now: Timestamp) -> bool {
 
 /// All files and jobs that stand here and are not deleted.
 async fn all(project: &Project, status: Status) -> Result<Vec<Delivery>> {
-    let mut found = all_of(project, Kind::File, status).await?;
-    found.extend(all_of(project, Kind::Job, status).await?);
+    let mut found = some_of(project, Kind::File, status, usize::MAX).await?;
+    found.extend(some_of(project, Kind::Job, status, usize::MAX).await?);
     Ok(found)
 }
 
-async fn all_of(project: &Project, kind: Kind, status: Status) -> Result<Vec<Delivery>> {
+/// The latest that stand here and are not deleted, about so many at most.
+async fn some_of(project: &Project, kind: Kind, status: Status, at_most: usize) -> Result<Vec<Delivery>> {
     let (mut found, mut before) = (Vec::new(), None);
-    loop {
+    while found.len() < at_most {
         let filter =
             Filter { status: Some(status), kind: Some(kind), before, limit: PAGE, ..Filter::default() };
         let page = project.ledger.list(filter).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else { break };
         before = Some(last.id);
         found.extend(page.into_iter().filter(|delivery| delivery.deleted_at.is_none()));
     }
+    Ok(found)
 }

@@ -66,12 +66,14 @@ pub fn concerns(health: &Health) -> Vec<Concern> {
     }
     if !off.is_empty() {
         let all = off.join(", ");
+        let alter =
+            off.iter().map(|table| format!("ALTER TABLE integration.{table} RESET (autovacuum_enabled)"));
         found.push(Concern::new(
             format!("autovacuum of {all}"),
             format!(
                 "autovacuum is off for {all}, so it only grows and becomes slow: \
-                 ALTER TABLE integration.{} RESET (autovacuum_enabled)",
-                off[0]
+                 {}",
+                alter.collect::<Vec<_>>().join("; ")
             ),
             format!("autovacuum is on again for {all}"),
         ));
@@ -229,6 +231,13 @@ mod tests {
         let text = only(&of(vec![TableHealth { autovacuum: false, ..table(0, 0) }, table(0, 0)]));
         assert!(
             text.contains("off for data_staging_live") && text.contains("RESET (autovacuum_enabled)"),
+            "{text}"
+        );
+        let off = |name: &str| TableHealth { table: name.into(), autovacuum: false, ..table(0, 0) };
+        let text = only(&of(vec![off("audit_log"), off("loads")]));
+        assert!(
+            text.contains("off for audit_log, loads")
+                && text.contains("ALTER TABLE integration.audit_log RESET (autovacuum_enabled); ALTER TABLE integration.loads RESET"),
             "{text}"
         );
         let text = only(&Health { autovacuum: false, ..of(vec![table(0, 0)]) });

@@ -4,7 +4,7 @@ use super::Plan;
 use crate::config::Enters;
 use crate::project::Project;
 use handover_core::{Kind, Result, Status};
-use handover_ledger::Queue;
+use handover_ledger::{Queue, Waiting};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -14,7 +14,8 @@ use std::collections::HashSet;
 pub struct RecordQueue {
     /// The app.
     pub app: String,
-    /// How many could be claimed now; of a paused app all that wait.
+    /// How many could be claimed now, those of one order key one after the other; where any can, also what an older one of its key
+    /// holds up that waits for a later time. Of a paused app all that wait.
     pub pending: u64,
     /// How many wait for a later time.
     pub later: u64,
@@ -64,7 +65,11 @@ impl Plan {
         });
         for count in waiting.filter(|count| count.count > 0) {
             let at_most = usize::try_from(count.count).unwrap_or(usize::MAX);
-            let now = ledger.waiting(Queue::Records, &count.app, at_most).await?;
+            let mut now = ledger.waiting(Queue::Records, &count.app, at_most).await?;
+            if !ledger.claimable(Queue::Records, &count.app).await? {
+                // All of them are held up by older ones of their order keys.
+                now = Waiting { count: 0, oldest: None };
+            }
             let paused = paused.contains(&count.app);
             let fate = match config.app(&count.app).map(|app| doors.enters(&app.name)) {
                 None => RecordFate::NotDeclared,
