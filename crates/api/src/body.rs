@@ -155,7 +155,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                     _ => (issue.split('`').nth(1).unwrap_or_default().to_owned(), issue),
                 };
                 let mut fault = Fault::invalid(vec![Detail { field, issue }]);
-                fault = fault.as_bad_request();
+                fault = fault.into_bad_request();
                 Err(fault)
             }
         }

@@ -16,7 +16,7 @@ use handover_core::{Error, Result};
 use handover_runtime::config::{Config, Runs};
 use handover_runtime::operations::jobs::Contracts;
 use http::header;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use utoipa::OpenApi as _;
 use utoipa_swagger_ui::Config as SwaggerConfig;
@@ -174,7 +174,7 @@ fn describe(status: &str, response: &mut Value) {
 fn complete_error(response: &mut Value, is_v2: bool) {
     let problem = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
     let content = response["content"].as_object_mut();
-    let mut content = content.map(std::mem::take).unwrap_or_else(Map::new);
+    let mut content = content.map(std::mem::take).unwrap_or_default();
     if is_v2 {
         content.clear();
     }

@@ -8,7 +8,7 @@
 use crate::auth::Caller;
 use crate::fault::{Fault, Form, PROBLEM_JSON};
 use crate::state::{Api, Current};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -105,8 +105,16 @@ async fn admit(
     };
     let name = caller.name.clone();
     request.extensions_mut().insert(caller);
-    extra.extend(current.rates.take(&name, address)?);
+    let route = route(request);
+    extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// What is asked for, as limits name it: the method and the path below the version, with its parameters by name.
+fn route(request: &Request) -> Option<String> {
+    let path = request.extensions().get::<MatchedPath>()?.as_str().strip_prefix("/api/")?;
+    let (_, path) = path.split_once('/')?;
+    Some(format!("{} /{}", request.method(), path.replace("{*", "{")))
 }
 
 /// Paths that need no key: whether this process lives, and the documents.

@@ -106,7 +106,7 @@ impl Fault {
     }
 
     /// The same of a request that cannot be understood.
-    pub(crate) fn as_bad_request(mut self) -> Self {
+    pub(crate) fn into_bad_request(mut self) -> Self {
         self.0.status = StatusCode::BAD_REQUEST;
         self.0.code = "BAD_REQUEST";
         self

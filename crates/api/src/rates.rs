@@ -1,4 +1,5 @@
-//! How much a caller may ask in a time: the generic cell rate algorithm, by key, by address, and by key and app.
+//! How much a caller may ask in a time: the generic cell rate algorithm, by key, by address, by key and
+//! route, and by key and app.
 //!
 //! What is left is said in `RateLimit` and `RateLimit-Policy` (the IETF's draft draft-ietf-httpapi-ratelimit-headers-10). The
 //! counts are of this process alone; a restart begins anew. Memory is bounded: whoever has not asked for a while is forgotten.
@@ -87,6 +88,7 @@ pub(crate) struct Rates {
     address: Limit<IpAddr>,
     default: Limit<String>,
     apps: HashMap<String, Limit<String>>,
+    routes: HashMap<String, Limit<String>>,
 }
 
 impl Rates {
@@ -95,6 +97,11 @@ impl Rates {
             address: Limit::new("address", limits.address),
             default: Limit::new("default", limits.default),
             apps: limits.apps.iter().map(|(app, rate)| (app.clone(), Limit::new("app", *rate))).collect(),
+            routes: limits
+                .routes
+                .iter()
+                .map(|(route, rate)| (route.clone(), Limit::new("route", *rate)))
+                .collect(),
         }
     }
 
@@ -110,13 +117,20 @@ impl Rates {
         self.address.take(&key).map(drop)
     }
 
-    /// Takes one of a caller; the headers say what is left.
-    pub(crate) fn take(&self, caller: &str, address: IpAddr) -> Result<HeaderMap, Fault> {
+    /// Takes one of a caller for a route (`POST /jobs`), where that has a limit of its own, and one of all; the headers say what is
+    /// left of the narrower one.
+    pub(crate) fn take(
+        &self,
+        caller: &str,
+        address: IpAddr,
+        route: Option<&str>,
+    ) -> Result<HeaderMap, Fault> {
         // Without keys all callers are one by name, and told apart by their address.
-        match caller {
-            "api" => self.default.take(&address.to_string()),
-            key => self.default.take(&key.to_owned()),
-        }
+        let key = if caller == "api" { address.to_string() } else { caller.to_owned() };
+        let by_route =
+            route.and_then(|route| self.routes.get(route)).map(|limit| limit.take(&key)).transpose()?;
+        let of_all = self.default.take(&key)?;
+        Ok(by_route.unwrap_or(of_all))
     }
 
     /// Takes one of a caller's jobs for an app, where that has a limit of its own.
@@ -128,7 +142,7 @@ impl Rates {
     pub(crate) fn tidy(&self) {
         self.address.limiter.retain_recent();
         self.default.limiter.retain_recent();
-        self.apps.values().for_each(|limit| limit.limiter.retain_recent());
+        self.apps.values().chain(self.routes.values()).for_each(|limit| limit.limiter.retain_recent());
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Fault> {
     caller.require(Scope::Submit)?;
-    let name = |field: &str, error: Error| Fault::field(field, error.to_string()).as_bad_request();
+    let name = |field: &str, error: Error| Fault::field(field, error.to_string()).into_bad_request();
     check_ext(&query.ext).map_err(|e| name("ext", e))?;
     let put = Put {
         app: query.app.parse().map_err(|e| name("app", e))?,
@@ -130,7 +130,7 @@ pub(crate) async fn put(
     let put = Put {
         app: name.app,
         type_name: name.type_name,
-        next: next.map_err(|e: Error| Fault::field("next", e.to_string()).as_bad_request())?,
+        next: next.map_err(|e: Error| Fault::field("next", e.to_string()).into_bad_request())?,
         flow: query.flow,
         date: Some(name.date),
         ext: Some(name.ext),
@@ -156,7 +156,7 @@ pub(crate) async fn put(
 
 /// The name in a path, where both follow the convention and the folder is the app's.
 fn named(current: &Current, path: &str) -> Result<FileName, Fault> {
-    let wrong = |issue: String| Fault::field("path", issue).as_bad_request();
+    let wrong = |issue: String| Fault::field("path", issue).into_bad_request();
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let name: FileName = name.parse().map_err(|e: Error| {
         let hint = e.hint_text().unwrap_or_default();

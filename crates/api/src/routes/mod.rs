@@ -102,7 +102,8 @@ pub(crate) mod cursor {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
         let id = bytes.map(i64::from_be_bytes).filter(|id| *id > 0);
         id.map(DeliveryId).ok_or_else(|| {
-            Fault::field("cursor", "is none that this API gave: leave it out to begin anew").as_bad_request()
+            Fault::field("cursor", "is none that this API gave: leave it out to begin anew")
+                .into_bad_request()
         })
     }
 }
@@ -115,6 +116,6 @@ pub(crate) const PAGE_DEFAULT: usize = 50;
 pub(crate) fn page(limit: Option<u32>) -> Result<usize, Fault> {
     match limit.map_or(PAGE_DEFAULT, |limit| limit as usize) {
         limit @ 1..=PAGE_MAX => Ok(limit),
-        _ => Err(Fault::field("limit", format!("must be 1 to {PAGE_MAX}")).as_bad_request()),
+        _ => Err(Fault::field("limit", format!("must be 1 to {PAGE_MAX}")).into_bad_request()),
     }
 }

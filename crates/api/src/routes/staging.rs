@@ -105,11 +105,11 @@ fn require_app(current: &Current, caller: &Caller, app: &str) -> Result<(), Faul
 
 fn plan(current: &Current, app: &str, query: PushQuery) -> Result<Push, Fault> {
     let from = query.from.unwrap_or_else(|| "api".to_owned());
-    from.parse::<AppName>().map_err(|e| Fault::field("from", e.to_string()).as_bad_request())?;
+    from.parse::<AppName>().map_err(|e| Fault::field("from", e.to_string()).into_bad_request())?;
     let whole = query.whole.unwrap_or(false);
     if whole && query.load.is_none() {
         return Err(
-            Fault::field("load", "is missing: what is to appear all at once needs a name").as_bad_request()
+            Fault::field("load", "is missing: what is to appear all at once needs a name").into_bad_request()
         );
     }
     if query
@@ -117,10 +117,10 @@ fn plan(current: &Current, app: &str, query: PushQuery) -> Result<Push, Fault> {
         .as_ref()
         .is_some_and(|load| load.is_empty() || load.len() > 255 || load.chars().any(char::is_control))
     {
-        return Err(Fault::field("load", "must have 1 to 255 characters").as_bad_request());
+        return Err(Fault::field("load", "must have 1 to 255 characters").into_bad_request());
     }
     if let Some(flow) = query.flow.as_deref().filter(|flow| current.project.config.flow(flow).is_none()) {
-        return Err(Fault::field("flow", format!("there is no flow {flow:?}")).as_bad_request());
+        return Err(Fault::field("flow", format!("there is no flow {flow:?}")).into_bad_request());
     }
     let attempts = current.project.config.app(app).map(|app| app.max_attempts());
     let usual = Shape::new(from, app);

@@ -92,6 +92,8 @@ pub struct ApiLimits {
     pub address: Rate,
     /// Jobs submitted by one key to an app, where less is wanted than `default`.
     pub apps: BTreeMap<String, Rate>,
+    /// Requests of one key for a route, such as `POST /jobs` or `GET /jobs/{id}`, where less is wanted than `default`.
+    pub routes: BTreeMap<String, Rate>,
     /// Requests that are worked on at the same time.
     pub requests: usize,
     /// Connections at the same time.
@@ -179,6 +181,8 @@ struct RawLimits {
     address: Option<String>,
     /// Jobs submitted by one key to an app, by app.
     apps: Option<BTreeMap<String, String>>,
+    /// Requests of one key for a route, by method and path below /api/v1: `POST /jobs`, `GET /jobs/{id}`.
+    routes: Option<BTreeMap<String, String>>,
     /// Requests that are worked on at the same time; by default 1024.
     #[schemars(range(min = 1))]
     requests: Option<usize>,
@@ -307,6 +311,16 @@ fn read_limits(report: &mut Report<'_>, raw: RawLimits, declared: &[String]) -> 
         .iter()
         .map(|(app, text)| (app.clone(), rate(&["apps", app], Some(text), limits::API_RATE_DEFAULT)))
         .collect();
+    let by_route = raw.routes.unwrap_or_default();
+    let routes = by_route
+        .iter()
+        .map(|(route, text)| (route.clone(), rate(&["routes", route], Some(text), limits::API_RATE_DEFAULT)))
+        .collect();
+    for route in by_route.keys().filter(|route| !is_route(route)) {
+        report
+            .key(&["api", "limits", "routes", route], format!("`{route}` is no route"))
+            .help("write a method and a path as /api/docs shows it, without /api/v1: `POST /jobs`, `GET /jobs/{id}`");
+    }
     for app in given.keys().filter(|app| !declared.contains(app)) {
         let hint = super::report::did_you_mean(app, declared.iter().map(String::as_str));
         report.key(&["api", "limits", "apps", app], format!("there is no app `{app}`")).maybe_help(hint);
@@ -315,6 +329,7 @@ fn read_limits(report: &mut Report<'_>, raw: RawLimits, declared: &[String]) -> 
         default,
         address,
         apps,
+        routes,
         requests: raw.requests.unwrap_or(limits::API_REQUESTS_MAX).max(1),
         connections: raw.connections.unwrap_or(limits::API_CONNECTIONS_MAX).max(1),
         streams: raw.streams.unwrap_or(limits::API_STREAMS_MAX),
@@ -324,6 +339,14 @@ fn read_limits(report: &mut Report<'_>, raw: RawLimits, declared: &[String]) -> 
         upload: raw.upload.unwrap_or(limits::API_UPLOAD_MAX_BYTES),
         idle: raw.idle.unwrap_or(Duration::from_millis(limits::API_IDLE_MS)),
     }
+}
+
+/// Whether this is a method and a path.
+fn is_route(route: &str) -> bool {
+    let (method, path) = route.split_once(' ').unwrap_or_default();
+    ["GET", "POST", "PUT", "DELETE", "PATCH"].contains(&method)
+        && path.starts_with('/')
+        && !path.starts_with("/api/")
 }
 
 fn read_versions(
@@ -360,7 +383,7 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
     let to = raw.to.list();
     for prefix in &to {
         let host = prefix.strip_prefix("https://").or_else(|| prefix.strip_prefix("http://"));
-        if !host.is_some_and(|rest| rest.split_once('/').is_some_and(|(host, _)| !host.is_empty())) {
+        if host.is_none_or(|rest| rest.split_once('/').is_none_or(|(host, _)| host.is_empty())) {
             report
                 .value(&["api", "webhooks", "to"], format!("`{prefix}` does not say which hosts may be told"))
                 .help(
