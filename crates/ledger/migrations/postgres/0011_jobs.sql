@@ -118,7 +118,7 @@ BEGIN
         IF v_url IS NOT NULL THEN
             PERFORM integration._push_deliveries('handover', ARRAY[coalesce(NEW.target_app, NEW.source_app)],
                 ARRAY['handover-webhook'], ARRAY[json_build_object('job', NEW.id, 'status', NEW.status, 'url', v_url)],
-                ARRAY['job'], p_max_attempts => ARRAY[12::bigint], p_parents => ARRAY[NEW.id], p_now => NEW.processed_at);
+                ARRAY['job'], p_max_attempts => ARRAY[30::bigint], p_parents => ARRAY[NEW.id], p_now => NEW.processed_at);
         END IF;
     END IF;
     RETURN NULL;

@@ -59,7 +59,7 @@ WHEN OLD.status IN ('pending', 'processing') AND NEW.status IN ('completed', 'fa
     INSERT INTO deliveries (kind, source_app, target_app, data, created_by, max_attempts, parent_id)
         SELECT 'job', coalesce(NEW.target_app, NEW.source_app), 'handover-webhook',
                json_object('job', NEW.id, 'status', NEW.status, 'url', json_extract(NEW.data, '$.webhook')),
-               'handover', 12, NEW.id
+               'handover', 30, NEW.id
         WHERE NEW.kind = 'job' AND json_type(NEW.data, '$.webhook') = 'text';
 END;
 
