@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Work(commands::work::Args),
     /// How everything stands: apps, processes, disk, ledger
     Status(commands::status::Args),
+    /// Whether all is well: exit code 0, 1 or 2
+    Health(commands::health::Args),
     /// Deliveries, newest first
     List(commands::list::Args),
     /// Everything of one delivery: files, rows, attempts, history, lineage

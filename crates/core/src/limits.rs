@@ -119,3 +119,5 @@ pub const FAULTS_TOLD_MAX: usize = 20;
 pub const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;
 /// How often somebody is told of an ended job before it is given up: over five hours or so.
 pub const WEBHOOK_ATTEMPTS: u32 = 30;
+/// What waits for so long is stuck: an hour.
+pub const STUCK_AFTER_MS: u64 = 3_600_000;

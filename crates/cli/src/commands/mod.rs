@@ -11,6 +11,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod extend;
 pub(crate) mod fail;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Extend(args) => extend::run(&start, &args),
         Command::Work(args) => work::run(&start, args),
         Command::Status(args) => status::run(&start, &args),
+        Command::Health(args) => health::run(&start, &args),
         Command::List(args) => list::run(&start, args),
         Command::Show(args) => show::run(&start, args),
         Command::Why(args) => why::run(&start, args),

@@ -6,6 +6,7 @@ pub mod balance;
 pub mod copy;
 pub mod facts;
 pub mod forget;
+pub mod health;
 pub mod jobs;
 pub mod lineage;
 pub mod picture;

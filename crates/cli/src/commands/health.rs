@@ -1,0 +1,91 @@
+//! `handover health`: whether all is well, for monitors and for people.
+
+use super::{Start, block_on, length};
+use crate::printer::{Failure, Outcome, Printer};
+use crate::table::{Cell, Column, Table, Tone};
+use handover_core::limits::STUCK_AFTER_MS;
+use handover_runtime::Project;
+use handover_runtime::operations::health::{Health, Verdict, health};
+use handover_runtime::operations::times;
+use serde_json::json;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+Exit code 0 where all is well, 1 where somebody should look, 2 where something does not work.
+
+A file is stuck that waits, in any folder, for an app or in front of an importer, for an hour or longer. Checkpoints that are kept are not \
+stuck, so `find data -mmin +60` finds too much: --stuck prints the paths, one a line.
+
+Examples:
+  handover health || mail -s 'handover' ops@example.com
+  handover health --stuck --older 2h
+  handover health --json | jq '.checks[] | select(.verdict != \"pass\")'";
+
+/// The arguments of `health`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Print the paths of the files that are stuck, and nothing else
+    #[arg(long)]
+    stuck: bool,
+    /// What waits for so long is stuck [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = length)]
+    older: Option<Duration>,
+}
+
+/// Looks, and says it by the exit code too.
+pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
+    let printer = start.printer;
+    let project = match start.look() {
+        Ok(project) => project,
+        Err(failure) => return Ok(cannot_look(printer, &failure)),
+    };
+    let after = args.older.unwrap_or(Duration::from_millis(STUCK_AFTER_MS));
+    let health = block_on(health(&project, after))?;
+    match (args.stuck, printer.is_json()) {
+        (true, true) => printer.json(&health.stuck),
+        (true, false) => health.stuck.iter().for_each(|stuck| printer.data(&stuck.path)),
+        (false, true) => printer.json(&health),
+        (false, false) => print(printer, &project, &health),
+    }
+    Ok(ExitCode::from(match health.verdict {
+        _ if args.stuck => u8::from(!health.stuck.is_empty()),
+        Verdict::Pass => 0,
+        Verdict::Warn => 1,
+        Verdict::Fail => 2,
+    }))
+}
+
+/// A project that cannot be opened is not well.
+fn cannot_look(printer: Printer, failure: &Failure) -> ExitCode {
+    if printer.is_json() {
+        let check = json!({ "name": "ledger", "verdict": "fail", "text": failure.text(), "todo": null });
+        printer.json(&json!({ "verdict": "fail", "checks": [check], "stuck": [] }));
+    } else {
+        printer.data(format_args!("fail  {}", failure.text()));
+    }
+    ExitCode::from(2)
+}
+
+fn print(printer: Printer, project: &Project, health: &Health) {
+    let mut table =
+        Table::new(&[Column::left("check"), Column::left("verdict"), Column::text("what was seen")]);
+    for check in &health.checks {
+        let (word, tone) = match check.verdict {
+            Verdict::Pass => ("pass", Tone::Plain),
+            Verdict::Warn => ("warn", Tone::Warn),
+            Verdict::Fail => ("fail", Tone::Bad),
+        };
+        table.cells([Cell::from(check.name), Cell::toned(word, tone), Cell::from(check.text.clone())]);
+    }
+    printer.data(table);
+    for stuck in &health.stuck {
+        let since = times::at_and_ago(stuck.since, &project.config.timezone, health.at);
+        printer.data(format_args!("stuck: {} since {since}: {}", stuck.path, stuck.reason));
+    }
+    let todo: Vec<&str> = health.checks.iter().filter_map(|check| check.todo.as_deref()).collect();
+    if !todo.is_empty() {
+        printer.talk(format_args!("do: {}", todo.join("; ")));
+    }
+}
