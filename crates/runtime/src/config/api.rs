@@ -402,7 +402,39 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{gallery, good, snapshot};
     use super::*;
+
+    #[test]
+    fn what_cannot_listen_is_shown_with_its_line() {
+        let of = |api: &str| format!("apps: {{ a: {{ run: cat }} }}\napi: {api}\n");
+        let cases = [
+            ("no authentication for other machines", of("{ listen: 0.0.0.0:8080, auth: none }")),
+            ("no address", of("{ auth: keys }")),
+            ("no port", of("{ listen: localhost }")),
+            ("a word for another", of("{ listen: 127.0.0.1:8080, auth: key, limit: { default: 1/s } }")),
+            (
+                "rates",
+                of(
+                    "{ listen: 127.0.0.1:8080, limits: { default: 100, apps: { b: 1/s }, routes: { jobs: 1/s } } }",
+                ),
+            ),
+            ("an origin", of("{ listen: 127.0.0.1:8080, cors: [app.example.com] }")),
+            ("a version", of("{ listen: 127.0.0.1:8080, versions: { v3: { deprecated: soon } } }")),
+            ("webhooks", of("{ listen: 127.0.0.1:8080, webhooks: { to: https://x, secret: hunter2 } }")),
+        ];
+        let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        snapshot("apis_that_cannot_be", &gallery(&cases));
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_usual() {
+        let config = good("apps: { a: { run: cat } }\napi: { listen: [127.0.0.1:8080, \"[::1]:8080\"] }\n");
+        let api = config.api.unwrap();
+        assert_eq!((api.listen.len(), api.auth), (2, Auth::Keys));
+        assert_eq!(api.limits.default.count.get(), limits::API_RATE_DEFAULT);
+        assert!(api.webhooks.is_none() && api.cors.is_empty() && api.versions.is_empty());
+    }
 
     #[test]
     fn a_rate_is_a_number_in_a_time() {
