@@ -470,3 +470,43 @@ fn a_reader_that_goes_away_is_no_error() {
         assert!(output.status.success(), "{args:?}");
     }
 }
+
+#[test]
+fn health_says_what_somebody_should_look_at_and_its_exit_code_too() {
+    let project = Project::new(&[("good.csv", "a\n1\n")]);
+    let well = project.handover(&["health"]);
+    assert!(stdout(&well).contains("ledger       pass"), "{}", stdout(&well));
+    // Nobody takes it, and it is old: stuck, though the project never ran.
+    let old = project.path().join("in/good.csv");
+    Command::new("touch").args(["-d", "3 hours ago"]).arg(&old).status().unwrap();
+    let stuck = project.handover(&["health", "--stuck"]);
+    assert_eq!((stuck.status.code(), stdout(&stuck).trim().ends_with("in/good.csv")), (Some(1), true));
+    // Taken, and its checkpoints are kept: not stuck.
+    project.handover(&["run", "--once"]);
+    let stuck = project.handover(&["health", "--stuck", "--older", "1ms"]);
+    assert_eq!((stuck.status.code(), stdout(&stuck).as_str()), (Some(0), ""));
+    // A failure that nobody has seen to, until it is replayed.
+    project.write("in/bad.csv", "a\nbad\n");
+    project.handover(&["run", "--once"]);
+    let failed = project.handover(&["health", "--json"]);
+    let seen: Value = serde_json::from_str(&stdout(&failed)).unwrap();
+    let check = |seen: &Value| {
+        let checks = seen["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "failed").unwrap()["verdict"].clone()
+    };
+    assert_eq!((failed.status.code(), check(&seen)), (Some(1), "warn".into()));
+    let list = project.handover(&["list", "--status", "failed", "--json"]);
+    let id = serde_json::from_str::<Value>(&stdout(&list)).unwrap()[0]["id"].to_string();
+    project.handover(&["replay", &id]);
+    let seen: Value = serde_json::from_str(&stdout(&project.handover(&["health", "--json"]))).unwrap();
+    assert_eq!(check(&seen), "pass");
+    // A waiting file of a paused app is stuck, with the sentence of `why`.
+    project.handover(&["pause", "picky"]);
+    let text = stdout(&project.handover(&["health", "--older", "1ms"]));
+    assert!(text.contains("because picky is paused"), "{text}");
+    // A ledger that cannot be opened is not well.
+    project.write("handover.yaml", &format!("ledger: postgres://nobody@127.0.0.1:1/none\n{CONFIG}"));
+    let broken = project.handover(&["health"]);
+    assert_eq!(broken.status.code(), Some(2), "{}{}", stdout(&broken), stderr(&broken));
+    assert!(stdout(&broken).starts_with("fail  "), "{}", stdout(&broken));
+}

@@ -22,7 +22,10 @@ use utoipa_axum::routes;
 
 /// All of them.
 pub(crate) fn all() -> OpenApiRouter<Api> {
-    let mut router = OpenApiRouter::new().routes(routes!(system::livez)).routes(routes!(system::readyz));
+    let mut router = OpenApiRouter::new()
+        .routes(routes!(system::livez))
+        .routes(routes!(system::readyz))
+        .routes(routes!(system::health));
     for version in API_VERSIONS {
         router = router.nest(&format!("/api/{version}"), versioned());
     }

@@ -1,10 +1,14 @@
 //! Whether this process lives, and whether it can work: for load balancers and orchestrators. They need no key.
 
+use crate::auth::{Caller, Scope};
 use crate::fault::Fault;
-use crate::model::{ErrorEnvelope, Liveness};
+use crate::model::{ErrorEnvelope, HealthCheck, HealthView, Liveness};
 use crate::state::Api;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
+use handover_core::limits::STUCK_AFTER_MS;
+use handover_runtime::operations::health::{Verdict, health as look};
+use http::StatusCode;
 use std::time::Duration;
 
 /// So long the ledger may take to answer.
@@ -34,4 +38,31 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<Liveness>, Fau
         }
     }
     Ok(Json(Liveness { status: "ok".into() }))
+}
+
+/// Whether all is well: the checks of `handover health`, with what was seen. 503 where something does not work.
+#[utoipa::path(get, path = "/health", tag = "system", responses(
+    (status = 200, description = "All is well, or somebody should look", body = HealthView),
+    (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope),
+    (status = 503, description = "Something does not work", body = HealthView)
+))]
+pub(crate) async fn health(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<(StatusCode, Json<HealthView>), Fault> {
+    caller.require(Scope::Read)?;
+    let current = api.current();
+    let seen = look(&current.project, Duration::from_millis(STUCK_AFTER_MS)).await;
+    let status = match seen.verdict {
+        Verdict::Pass | Verdict::Warn => StatusCode::OK,
+        Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let verdict = seen.verdict.word().to_owned();
+    let checks = seen.checks.into_iter().map(|check| HealthCheck {
+        name: check.name.to_owned(),
+        verdict: check.verdict.word().to_owned(),
+        text: check.text,
+        todo: check.todo,
+    });
+    Ok((status, Json(HealthView { verdict, at: seen.at, checks: checks.collect() })))
 }

@@ -72,12 +72,16 @@ fn print(printer: Printer, project: &Project, health: &Health) {
     let mut table =
         Table::new(&[Column::left("check"), Column::left("verdict"), Column::text("what was seen")]);
     for check in &health.checks {
-        let (word, tone) = match check.verdict {
-            Verdict::Pass => ("pass", Tone::Plain),
-            Verdict::Warn => ("warn", Tone::Warn),
-            Verdict::Fail => ("fail", Tone::Bad),
+        let tone = match check.verdict {
+            Verdict::Pass => Tone::Plain,
+            Verdict::Warn => Tone::Warn,
+            Verdict::Fail => Tone::Bad,
         };
-        table.cells([Cell::from(check.name), Cell::toned(word, tone), Cell::from(check.text.clone())]);
+        table.cells([
+            Cell::from(check.name),
+            Cell::toned(check.verdict.word(), tone),
+            Cell::from(check.text.clone()),
+        ]);
     }
     printer.data(table);
     for stuck in &health.stuck {

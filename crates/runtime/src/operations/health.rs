@@ -6,7 +6,7 @@
 use super::plan::{Fate, plan};
 use super::running::running;
 use super::storage::concerns;
-use super::times::{count, number};
+use super::times::number;
 use super::why::why;
 use crate::config::{Enters, LedgerAddress};
 use crate::delivery::payload::FilePayload;
@@ -41,6 +41,17 @@ pub enum Verdict {
     Warn,
     /// Something does not work.
     Fail,
+}
+
+impl Verdict {
+    /// The verdict in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
 }
 
 /// One check.
@@ -90,11 +101,16 @@ pub async fn health(project: &Project, stuck_after: Duration) -> Health {
     let limit = now.checked_sub(stuck_after).unwrap_or(Timestamp::MIN);
     let mut looking = Looking { project, now, limit, stuck_after, checks: Vec::new(), stuck: Vec::new() };
     if let Some(counts) = looking.ledger().await {
-        looking.try_check("stuck files", async |l| l.stuck_files().await).await;
-        looking.try_check("records", async |l| l.waiting_records(&counts).await).await;
-        looking.try_check("failed", async |l| l.failed(&counts).await).await;
-        looking.try_check("leases", async |l| l.leases().await).await;
-        looking.try_check("storage", async |l| l.storage().await).await;
+        let looked = looking.stuck_files().await;
+        looking.or_failed("stuck files", looked);
+        let looked = looking.waiting_records(&counts).await;
+        looking.or_failed("records", looked);
+        let looked = looking.failed(&counts).await;
+        looking.or_failed("failed", looked);
+        let looked = looking.leases().await;
+        looking.or_failed("leases", looked);
+        let looked = looking.storage().await;
+        looking.or_failed("storage", looked);
         looking.working(&counts);
     }
     looking.room();
@@ -117,9 +133,9 @@ impl Looking<'_> {
         self.checks.push(Check { name, verdict, text: text.into(), todo });
     }
 
-    /// Makes a check; one that cannot be made has failed.
-    async fn try_check(&mut self, name: &'static str, check: impl AsyncFnOnce(&mut Self) -> Result<()>) {
-        if let Err(e) = check(self).await {
+    /// A check that could not be made has failed.
+    fn or_failed(&mut self, name: &'static str, looked: Result<()>) {
+        if let Err(e) = looked {
             let todo = e.hint_text().map(str::to_owned);
             self.add(name, Verdict::Fail, format!("this could not be looked at: {e}"), todo);
         }
@@ -196,9 +212,9 @@ impl Looking<'_> {
     }
 
     async fn reason(&self, delivery: &Delivery) -> String {
-        let said = why(self.project, delivery.id.to_string().as_ref(), Path::new("/")).await;
+        let said = why(self.project, delivery.id.to_string().as_ref(), &self.project.config.base).await;
         match said {
-            Ok(said) => said.sentences.last().cloned().unwrap_or_default(),
+            Ok(said) => said.sentences.join(" "),
             Err(e) => e.to_string(),
         }
     }
@@ -217,13 +233,21 @@ impl Looking<'_> {
     async fn in_front_of_importers(&mut self) -> Result<()> {
         let looked = plan(&self.project.config, Some(self.project), self.now).await?;
         for found in looked.arrivals.into_iter().filter(|found| found.fate != Fate::Refused) {
-            let written = handover_file::layout::last_changed(Path::new(&found.path)).ok().flatten();
+            let path = self.project.config.base.join(&found.path);
+            let written = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
+            let written = written.and_then(|at| Timestamp::try_from(at).ok());
             if let Some(since) = written.filter(|since| *since <= self.limit) {
                 let reason = match found.fate {
                     Fate::Taken => format!("it is complete ({}), and nobody takes it", found.reason),
                     _ => found.reason,
                 };
-                self.stuck.push(Stuck { path: found.path, app: found.app, delivery: None, since, reason });
+                self.stuck.push(Stuck {
+                    path: path.display().to_string(),
+                    app: found.app,
+                    delivery: None,
+                    since,
+                    reason,
+                });
             }
         }
         for text in looked.unreadable {
@@ -284,11 +308,13 @@ impl Looking<'_> {
         }
         let by_app: Vec<String> =
             counts.iter().filter(of).map(|c| format!("{} of {}", number(c.count), c.app)).collect();
-        let text = format!(
-            "{} failed and were neither retried, replayed nor archived: {}",
-            count(open, "delivery").replace("deliverys", "deliveries"),
-            by_app.join(", ")
+        let waits = many(
+            usize::try_from(open).unwrap_or(usize::MAX),
+            "failed delivery waits",
+            "failed deliveries wait",
         );
+        let text =
+            format!("{waits} for somebody, neither retried, replayed nor archived: {}", by_app.join(", "));
         self.add("failed", Verdict::Warn, text, Some("handover list --status failed".to_owned()));
         Ok(())
     }
@@ -356,7 +382,9 @@ impl Looking<'_> {
 
     /// Room on the data directory's disk, and files left to make.
     fn room(&mut self) {
-        let root = self.project.data.root();
+        // Of a project that never ran, the folder that it will be in.
+        let root =
+            self.project.data.root().ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         match disk::space(root) {
             Err(e) => self.add("disk", Verdict::Fail, e.to_string(), None),
             Ok(space) => {
