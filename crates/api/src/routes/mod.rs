@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod jobs;
 pub(crate) mod results;
 pub(crate) mod staging;
+pub(crate) mod submit;
 pub(crate) mod system;
 
 use crate::fault::Fault;
@@ -29,7 +30,7 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
     for version in API_VERSIONS {
         router = router.nest(&format!("/api/{version}"), versioned());
     }
-    router.route("/api/v2/apps/{app}/jobs", axum::routing::post(jobs::submit_typed))
+    router.route("/api/v2/apps/{app}/jobs", axum::routing::post(submit::submit_typed))
 }
 
 /// What every version has.
@@ -37,7 +38,7 @@ fn versioned() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(apps::list))
         .routes(routes!(apps::status))
-        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(submit::submit, jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))

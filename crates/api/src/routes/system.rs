@@ -52,7 +52,11 @@ pub(crate) async fn health(
 ) -> Result<(StatusCode, Json<HealthView>), Fault> {
     caller.require(Scope::Read)?;
     let current = api.current();
-    let seen = look(&current.project, Duration::from_millis(STUCK_AFTER_MS)).await;
+    // It lists folders, which may take a while: not on a thread that answers others.
+    let (project, handle) = (current.project.clone(), tokio::runtime::Handle::current());
+    let after = Duration::from_millis(STUCK_AFTER_MS);
+    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
+    let seen = seen.map_err(|e| Fault::internal(e.to_string()))?;
     let status = match seen.verdict {
         Verdict::Pass | Verdict::Warn => StatusCode::OK,
         Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,

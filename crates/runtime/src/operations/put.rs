@@ -242,7 +242,9 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
             let name = manifest.filename.clone();
             let request =
                 PublishRequest::new(written, dir.clone(), name, reservation.stem.clone(), manifest.clone());
-            match publish_now(request) {
+            // It syncs, which takes its time: not on a thread that others wait for.
+            let published = tokio::task::spawn_blocking(move || publish_now(request)).await;
+            match published.map_err(|e| Error::internal("publishing broke off").because(e))? {
                 Ok(_) => return hand_on(project, actor, &target, &manifest, reservation.file_id).await,
                 Err(e) => match (e.error.kind(), e.written) {
                     (ErrorKind::Exists, Some(whole)) => written = *whole,

@@ -1,0 +1,65 @@
+//! Apps, as they are declared and as they stand.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// An app, as it is declared.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppView {
+    /// Its name.
+    pub(crate) name: String,
+    /// `built-in`, `program`, `stream` or `service`.
+    pub(crate) runs: String,
+    /// What it is for.
+    pub(crate) description: Option<String>,
+    /// A picture for it.
+    pub(crate) icon: Option<String>,
+    /// How many of its deliveries run at the same time on a machine.
+    pub(crate) workers: usize,
+    /// Whether it takes jobs.
+    pub(crate) takes_jobs: bool,
+    /// The JSON Schema of a job's `config`; none where any object will do.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) config_schema: Option<Value>,
+    /// Media types of inputs that it takes; empty where any will do.
+    pub(crate) input: Vec<String>,
+    /// The media type of what it makes, where that is declared.
+    pub(crate) output: Option<String>,
+    /// Whether a job needs an `Idempotency-Key`.
+    pub(crate) idempotency_key_required: bool,
+    /// When it runs next by its schedule.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) next_run: Option<Timestamp>,
+}
+
+/// All apps.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppList {
+    /// In the order of the configuration.
+    pub(crate) apps: Vec<AppView>,
+}
+
+/// How an app stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AppStatusView {
+    /// The app.
+    pub(crate) app: String,
+    /// How many wait for it.
+    pub(crate) pending: u64,
+    /// How many are being worked on.
+    pub(crate) processing: u64,
+    /// How many are done.
+    pub(crate) completed: u64,
+    /// How many were given up.
+    pub(crate) failed: u64,
+    /// How many are in the archive.
+    pub(crate) archived: u64,
+    /// Since when it is paused, where it is.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) paused_since: Option<Timestamp>,
+    /// When the oldest was handed over that waits.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) oldest_pending: Option<Timestamp>,
+}
