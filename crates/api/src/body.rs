@@ -3,7 +3,6 @@
 use crate::fault::Fault;
 use crate::model::Detail;
 use crate::state::Api;
-use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use handover_core::DeliveryId;
 use handover_core::units::format_size;
@@ -25,7 +24,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for JsonBody<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
         let most = api.current().config.limits.body;
         require_json(request.headers())?;
-        let bytes = read(request.into_body(), most).await?;
+        let bytes = read(request, most).await?;
         let value = parse(&bytes)?;
         let meant = understand(&value)?;
         Ok(Self { value, meant })
@@ -41,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for OptionalJson<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
         let most = api.current().config.limits.body;
         let headers = request.headers().clone();
-        let bytes = read(request.into_body(), most).await?;
+        let bytes = read(request, most).await?;
         if bytes.is_empty() {
             return understand(&Value::Object(serde_json::Map::new())).map(Self);
         }
@@ -69,10 +68,20 @@ pub(crate) fn media_type(text: &str) -> String {
     text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Refuses a body whose length is said and is more than is taken, before any of it is read.
+///
+/// # Errors
+/// 413.
+pub(crate) fn refuse_too_large(headers: &HeaderMap, most: u64) -> Result<(), Fault> {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|said| said > most) { Err(too_large(most)) } else { Ok(()) }
+}
+
 /// Reads a body of at most so many bytes.
-pub(crate) async fn read(body: Body, most: u64) -> Result<bytes::Bytes, Fault> {
+async fn read(request: Request, most: u64) -> Result<bytes::Bytes, Fault> {
+    refuse_too_large(request.headers(), most)?;
     let limit = usize::try_from(most).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
+    match Limited::new(request.into_body(), limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(most)),
         Err(e) => Err(cut(&e)),

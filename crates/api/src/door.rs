@@ -60,7 +60,10 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
         Err(fault) => fault.into_response(),
     };
     let mut response = finish(outcome, form, &id, &path);
-    response.headers_mut().extend(extra);
+    // Beside what an app's own limit says: both hold.
+    for (name, value) in &extra {
+        response.headers_mut().append(name, value.clone());
+    }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), &id);
     let took = began.elapsed();
@@ -77,6 +80,20 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     response
 }
 
+/// What is answered before [`pass`]: what a browser asks before a page's request, and other OPTIONS. It has an id and a line of
+/// the access log as all else has.
+pub(crate) async fn greet(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if !response.headers().contains_key(REQUEST_ID) {
+        let id = RequestId::new();
+        standard_headers(response.headers_mut(), &id);
+        let status = response.status().as_u16();
+        info!(target: "handover::access", request_id = %id.0, method = %method, path = %path, status, caller = "-", "{method} {path} {status}");
+    }
+    response
+}
+
 /// What was let in.
 struct Admitted {
     caller: Option<String>,
@@ -90,8 +107,16 @@ async fn admit(
     extra: &mut HeaderMap,
 ) -> Result<Admitted, Fault> {
     fine_path(request.uri())?;
+    // Load balancers ask often, and from one address: whether this lives is told however full it is, and whether it takes
+    // requests is told by whether there is room.
+    let path = request.uri().path();
+    if path == "/livez" {
+        return Ok(Admitted { caller: None, room: None });
+    }
     let address = address(request);
-    current.rates.take_address(address)?;
+    if path != "/readyz" {
+        current.rates.take_address(address)?;
+    }
     let room = api.requests.clone().try_acquire_owned().map_err(|_| {
         let message = "more requests are being worked on than this server takes at a time";
         Fault::unavailable("OVERLOADED", message, Duration::from_secs(1))

@@ -1,6 +1,6 @@
 //! The API door: apps as services over HTTP.
 //!
-//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end.
+//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`begun`]: their first bytes.
 //! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
 //! - [`auth`]: API keys and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
 pub mod auth;
+mod begun;
 mod body;
 pub mod document;
 mod door;

@@ -6,6 +6,7 @@
 //!
 //! [`idle`]: handover_runtime::config::ApiLimits::idle
 
+use crate::begun::{self, Begun};
 use crate::state::{Api, Current};
 use crate::{document, door, routes, webhook};
 use axum::Router;
@@ -24,11 +25,11 @@ use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use tower_http::timeout::TimeoutBody;
 use tracing::{info, warn};
 
@@ -186,8 +187,14 @@ fn router(api: &Api) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), patience))
         .layer(middleware::from_fn_with_state(api.clone(), door::pass))
         .layer(
-            CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any).expose_headers(Any),
+            // `*` does not hold for Authorization: whatever headers a page asks to send are named back.
+            CorsLayer::new()
+                .allow_origin(origins)
+                .allow_methods(Any)
+                .allow_headers(AllowHeaders::mirror_request())
+                .expose_headers(Any),
         )
+        .layer(middleware::from_fn(door::greet))
         .with_state(api.clone())
 }
 
@@ -197,6 +204,7 @@ async fn patience(State(api): State<Api>, request: Request, next: Next) -> Respo
     next.run(request.map(|body| Body::new(TimeoutBody::new(idle, body)))).await
 }
 
+#[derive(Clone)]
 struct Accept {
     router: Router,
     api: Api,
@@ -222,10 +230,12 @@ impl Accept {
             };
             match accepted {
                 Ok((stream, from)) => {
-                    let connection = graceful.watch(self.connection(stream, from));
+                    let (watcher, serving, draining) = (graceful.watcher(), self.clone(), draining.clone());
                     open.spawn(async move {
                         let _room = room;
-                        if let Err(e) = connection.await {
+                        let idle = serving.api.current().config.limits.idle;
+                        let Some(stream) = begun::begun(stream, idle, draining).await else { return };
+                        if let Err(e) = watcher.watch(serving.connection(stream, idle, from)).await {
                             tracing::debug!("a connection of {from} ended: {e}");
                         }
                     });
@@ -245,11 +255,10 @@ impl Accept {
 
     fn connection(
         &self,
-        stream: TcpStream,
+        stream: Begun,
+        idle: Duration,
         from: SocketAddr,
     ) -> auto::Connection<'static, Io, Service, TokioExecutor> {
-        let idle = self.api.current().config.limits.idle;
-        let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(idle));
         let router = self.router.clone();
@@ -279,7 +288,7 @@ impl Accept {
     }
 }
 
-type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>>;
+type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<Begun>>>>;
 type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response, std::convert::Infallible>> + Send>>;
 type Service = TowerToHyperService<
     tower::util::BoxCloneSyncService<

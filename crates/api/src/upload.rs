@@ -1,11 +1,11 @@
 //! A request's body on its way in, as a reader for the threads that block: a few blocks wait at most, so that a client is
 //! held back by whoever reads.
 
-use crate::body::too_large;
+use crate::body::refuse_too_large;
 use crate::fault::Fault;
 use axum::body::Body;
 use bytes::{Buf as _, Bytes};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use std::io::{self, Read};
 use tokio::sync::mpsc;
@@ -25,11 +25,7 @@ impl Upload {
     /// # Errors
     /// 413 where its length is said and is more. Where it turns out so on the way, reading fails.
     pub(crate) fn begin(headers: &HeaderMap, body: Body, most: u64) -> Result<Self, Fault> {
-        let said =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if said.is_some_and(|said| said > most) {
-            return Err(too_large(most));
-        }
+        refuse_too_large(headers, most)?;
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         tokio::spawn(pump(body, most, sender));
         Ok(Self { blocks, block: Bytes::new() })
@@ -41,6 +37,12 @@ pub(crate) fn is_too_large(error: &handover_core::Error) -> bool {
     error.to_string().contains(TOO_LARGE)
 }
 
+/// What an upload fails with whose body ended before its end.
+pub(crate) fn is_cut(error: &handover_core::Error) -> bool {
+    error.to_string().contains(CUT)
+}
+
+const CUT: &str = "the body did not come whole";
 const TOO_LARGE: &str = "the body is larger than is taken";
 
 async fn pump(mut body: Body, most: u64, blocks: mpsc::Sender<io::Result<Bytes>>) {
@@ -51,10 +53,7 @@ async fn pump(mut body: Body, most: u64, blocks: mpsc::Sender<io::Result<Bytes>>
             Ok(Err(_)) => continue,
             Err(e) => {
                 let _ = blocks
-                    .send(Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        format!("the body did not come whole: {e}"),
-                    )))
+                    .send(Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{CUT}: {e}"))))
                     .await;
                 return;
             }

@@ -59,6 +59,11 @@ pub(crate) async fn serve(api: Api) {
 }
 
 async fn round(api: &Api, current: &Current, client: &mut Option<Http>) -> Result<usize> {
+    // First of all: what cannot be sent is not claimed.
+    let http = match client {
+        Some(http) => http,
+        None => client.insert(connect()?),
+    };
     let claim = Claim {
         queue: Queue::Deliveries,
         app: WEBHOOK_APP.to_owned(),
@@ -69,10 +74,6 @@ async fn round(api: &Api, current: &Current, client: &mut Option<Http>) -> Resul
     let claimed = current.ledger().claim(claim).await?;
     let count = claimed.len();
     if count > 0 {
-        let http = match client {
-            Some(http) => http.clone(),
-            None => client.insert(connect()?).clone(),
-        };
         let sends = claimed.into_iter().map(|delivery| send(current, http.clone(), delivery));
         futures_util::future::join_all(sends).await;
     }

@@ -237,7 +237,7 @@ pub struct Reserve {
     pub wanted: Option<u32>,
     /// Every sequence up to this one is taken in the folder.
     pub floor: u32,
-    /// A name of its own form instead of the convention's (exports only).
+    /// This name or none, instead of one by the sequence: an export of its own form, a file put in under its name.
     pub stem: Option<String>,
 }
 

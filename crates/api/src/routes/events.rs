@@ -72,7 +72,6 @@ pub(crate) async fn follow(
         id,
         version,
         at,
-        told_cancelling: false,
         over: false,
         greeted: false,
         _room: room,
@@ -89,22 +88,32 @@ pub(crate) async fn follow(
     Ok(response)
 }
 
-/// How many moves and lines a client has had.
+/// How many moves and lines a client has had, and whether it was told of the end that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Cursor {
     moves: usize,
     lines: u64,
+    cancelling: bool,
 }
+
+/// What stands at the end of an id where `cancelling` was told.
+const CANCELLING: &str = ".c";
 
 impl Cursor {
     fn read(text: &str) -> Option<Self> {
-        let (moves, lines) = text.trim().split_once('.')?;
-        Some(Self { moves: moves.parse().ok()?, lines: lines.parse().ok()? })
+        let text = text.trim();
+        let (text, cancelling) = match text.strip_suffix(CANCELLING) {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
+        let (moves, lines) = text.split_once('.')?;
+        Some(Self { moves: moves.parse().ok()?, lines: lines.parse().ok()?, cancelling })
     }
 
     fn event(self, name: &str, data: &Value) -> String {
         // JSON has no line ends of its own, so that one `data:` line holds it.
-        format!("id: {}.{}\nevent: {name}\ndata: {data}\n\n", self.moves, self.lines)
+        let cancelling = if self.cancelling { CANCELLING } else { "" };
+        format!("id: {}.{}{cancelling}\nevent: {name}\ndata: {data}\n\n", self.moves, self.lines)
     }
 }
 
@@ -115,7 +124,6 @@ struct Stream {
     id: DeliveryId,
     version: &'static str,
     at: Cursor,
-    told_cancelling: bool,
     over: bool,
     greeted: bool,
     _room: OwnedSemaphorePermit,
@@ -177,11 +185,13 @@ impl Stream {
         }
         for one in moves.iter().skip(self.at.moves) {
             self.at.moves += 1;
+            // An end that was asked for comes with the next move; what is tried again may be asked to end again.
+            self.at.cancelling = false;
             let data = json!({ "at": one.at, "from": one.from, "status": one.to, "by": one.actor, "note": one.note });
             text.push_str(&self.at.event("state", &data));
         }
-        if cancelling && !self.told_cancelling {
-            self.told_cancelling = true;
+        if cancelling && !self.at.cancelling {
+            self.at.cancelling = true;
             text.push_str(&self.at.event("cancelling", &json!({ "id": self.id })));
         }
         if ended && let Some(delivery) = self.ledger.get(self.id).await? {
@@ -201,12 +211,13 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let at = Cursor { moves: 3, lines: 12 };
+        let at = Cursor { moves: 3, lines: 12, cancelling: false };
         assert_eq!(
             at.event("state", &json!({"a": "x\ny"})),
             "id: 3.12\nevent: state\ndata: {\"a\":\"x\\ny\"}\n\n"
         );
         assert_eq!(Cursor::read("3.12"), Some(at));
+        assert_eq!(Cursor::read("3.12.c"), Some(Cursor { cancelling: true, ..at }));
         assert_eq!(Cursor::read("3"), None);
         assert_eq!(Cursor::read("-1.x"), None);
     }

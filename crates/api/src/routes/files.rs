@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::model::{ErrorEnvelope, Uploaded};
 use crate::state::{Api, Current};
 use crate::transfer::send;
-use crate::upload::{Upload, is_too_large};
+use crate::upload::{Upload, is_cut, is_too_large};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -200,7 +200,7 @@ async fn receive(
         }
         Ok(written) => Ok(written),
         Err(e) if is_too_large(&e) => Err(too_large(most)),
-        Err(e) if e.to_string().contains("did not come whole") => Err(cut(&"nothing of it was published")),
+        Err(e) if is_cut(&e) => Err(cut(&"nothing of it was published")),
         Err(e) => Err(e.into()),
     }
 }

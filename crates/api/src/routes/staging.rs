@@ -7,7 +7,7 @@ use crate::model::{
     AckOutcome, AckRequest, Acked, Detail, ErrorEnvelope, PullRequest, Pulled, PulledRecord, PushDone,
 };
 use crate::state::{Api, Current};
-use crate::upload::{Upload, is_too_large};
+use crate::upload::{Upload, is_cut, is_too_large};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -83,6 +83,7 @@ pub(crate) async fn push(
     let source = match source.map_err(|e| Fault::internal(e.to_string()))? {
         Ok(source) => source,
         Err(e) if is_too_large(&e) => return Err(too_large(most)),
+        Err(e) if is_cut(&e) => return Err(cut(&NOTHING)),
         Err(e) => return Err(e.into()),
     };
     let done = bulk::push(current.ledger(), &caller.name, source, plan, &mut |_| Ok(())).await;
@@ -155,11 +156,13 @@ fn format(headers: &HeaderMap) -> Result<Format, Fault> {
     }
 }
 
+const NOTHING: &str = "nothing of it is in the ledger";
+
 /// What is said of a push that did not come to its end: what is in stays in, and how to go on.
 fn was_cut(pushed: Cut, most: u64) -> Fault {
     let Cut { error, done } = pushed;
     let is_in = match (&done.key, done.records) {
-        (_, 0) => "nothing of it is in the ledger".to_owned(),
+        (_, 0) => NOTHING.to_owned(),
         (Some(_), count) => {
             format!("{count} records are in the ledger: push the same again with the same `load` to go on")
         }
@@ -177,7 +180,7 @@ fn was_cut(pushed: Cut, most: u64) -> Fault {
             let (field, issue) = (field.to_owned(), format!("{issue}; {is_in}"));
             Fault::invalid(vec![Detail { field, issue }])
         }
-        ErrorKind::Io if error.to_string().contains("did not come whole") => cut(&is_in),
+        _ if is_cut(&error) => cut(&is_in),
         _ => error.into(),
     }
 }

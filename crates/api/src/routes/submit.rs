@@ -219,8 +219,15 @@ fn allow_webhook(current: &Current, webhook: Option<&str>) -> Result<(), Fault> 
             "is not taken here: `api.webhooks` says who may be told, and there is none",
         ));
     };
-    if webhooks.to.iter().any(|prefix| url.starts_with(prefix.as_str())) {
+    if webhooks.to.iter().any(|prefix| url.starts_with(prefix.as_str())) && !leads_out(url) {
         return Ok(());
     }
     Err(Fault::field("webhook", "is not among the addresses that `api.webhooks.to` allows"))
+}
+
+/// Whether an address could lead out of what it begins with: by `..`, however written, or by what some read as a slash.
+fn leads_out(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+    path.contains('\\') || path.split('/').any(|part| matches!(part, "." | ".."))
 }

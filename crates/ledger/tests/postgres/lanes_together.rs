@@ -10,9 +10,9 @@ use handover_ledger::{Answered, Ledger, Pushed, Verdict};
 use handover_testkit::{Random, TemporaryPostgres};
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// A claim that locks no record must not take one that plain SQL is just changing: it waits for the change.
@@ -136,37 +136,44 @@ async fn nothing_is_given_twice_while_the_way_of_claiming_changes() {
     const ALL: usize = 1_500;
     let w = World::<Lanes>::new().await;
     let pushed = w.push_to(Kind::Record, "a", ALL).await;
+    let given = Arc::new(AtomicUsize::new(0));
     let mut claimers = JoinSet::new();
     for number in 0..3 {
-        let ledger = w.backend.open().await;
+        let (ledger, given) = (w.backend.open().await, given.clone());
         claimers.spawn(async move {
             let mut mine = vec![];
-            loop {
+            // A claim may find nothing while others have the rest, or while the mode just changes.
+            while given.load(Ordering::SeqCst) < ALL {
                 let claimed = ledger.claim(ask(Kind::Record, "a", 7, &format!("{number}-w"))).await.unwrap();
                 if claimed.is_empty() {
-                    return mine;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    continue;
                 }
                 for answered in ledger.answer(answers(&claimed, false)).await.unwrap() {
                     assert_eq!(answered, Answered::Completed(vec![]));
                 }
+                given.fetch_add(claimed.len(), Ordering::SeqCst);
                 mine.extend(ids(&claimed));
             }
+            mine
         });
     }
-    let mut by_lanes = true;
-    while !claimers.is_empty() {
-        by_lanes = !by_lanes;
-        let (lanes, usual) =
-            if by_lanes { (vec!["a".to_owned()], vec![]) } else { (vec![], vec!["a".to_owned()]) };
-        w.ledger.claim_by("test", lanes, usual).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(15)).await;
-        if w.number("SELECT count(*) FROM v_data_staging WHERE status IN ('pending', 'processing')").await
-            == 0
-        {
-            break;
+    let (mut all, mut by_lanes): (Vec<DeliveryId>, bool) = (vec![], true);
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        match tokio::time::timeout(Duration::from_millis(15), claimers.join_next()).await {
+            Ok(None) => break,
+            Ok(Some(mine)) => all.extend(mine.unwrap()),
+            Err(_) => {
+                by_lanes = !by_lanes;
+                let app = || vec!["a".to_owned()];
+                let (lanes, usual) = if by_lanes { (app(), vec![]) } else { (vec![], app()) };
+                w.ledger.claim_by("test", lanes, usual).await.unwrap();
+                let count = given.load(Ordering::SeqCst);
+                assert!(Instant::now() < end, "{count} of {ALL} were given, and then no more");
+            }
         }
     }
-    let mut all: Vec<DeliveryId> = claimers.join_all().await.into_iter().flatten().collect();
     all.sort();
     assert_eq!(all, pushed);
     w.check_counts().await;

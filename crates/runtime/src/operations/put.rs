@@ -12,7 +12,8 @@ use crate::engine::put_key;
 use crate::project::Project;
 use handover_core::manifest::SCHEMA_VERSION;
 use handover_core::{
-    AppName, Checksum, DeliveryId, Error, ErrorKind, HolderId, Manifest, Result, TypeName, path_text,
+    AppName, Checksum, DeliveryId, Error, ErrorKind, FileName, HolderId, Manifest, Result, TypeName,
+    path_text,
 };
 use handover_file::arrive::{self, Candidate, TakeLimits};
 use handover_file::draft::{Draft, Written};
@@ -234,10 +235,14 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
     let exactly = target.put.sequence;
     let (mut floor, mut written) = (exactly.map_or(0, |sequence| sequence.saturating_sub(1)), written);
     loop {
-        let reservation = reserve(project, &target, floor).await?;
+        let reservation = match (reserve(project, &target, floor).await, exactly) {
+            (Err(e), Some(sequence)) if e.kind() == ErrorKind::Exists => {
+                return Err(taken(&target, sequence));
+            }
+            (reserved, _) => reserved?,
+        };
         let ext = written.ext().to_owned();
-        let right = exactly.is_none_or(|sequence| sequence == reservation.sequence);
-        if right && !name_taken(dir, &reservation.stem, &ext)? {
+        if !name_taken(dir, &reservation.stem, &ext)? {
             let manifest = manifest(project, &target, &reservation, &written);
             let name = manifest.filename.clone();
             let request =
@@ -254,27 +259,39 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
         }
         project.ledger.discard(&reservation, None).await?;
         if let Some(sequence) = exactly {
-            let error =
-                Error::new(ErrorKind::Exists, format!("the name with the sequence {sequence:03} is taken"));
-            return Err(error.on(&target.folder).hint("choose another, or leave it to Handover"));
+            return Err(taken(&target, sequence));
         }
         let put = &target.put;
         floor = highest_sequence(dir, &put.app, &put.type_name, target.date)?.max(reservation.sequence);
     }
 }
 
+fn taken(target: &Target, sequence: u32) -> Error {
+    let error = Error::new(ErrorKind::Exists, format!("the name with the sequence {sequence:03} is taken"));
+    error.on(&target.folder).hint("choose another, or leave it to Handover")
+}
+
+/// Reserves a name: the one with the wanted sequence or none, so that asking for a name that is taken uses no other up.
 async fn reserve(project: &Project, target: &Target, floor: u32) -> Result<Reservation> {
+    let put = &target.put;
+    let exactly = put.sequence.map(|sequence| FileName {
+        app: put.app.clone(),
+        type_name: put.type_name.clone(),
+        date: target.date,
+        sequence,
+        ext: String::new(),
+    });
     let reserve = Reserve {
         maker: None,
         slot: "put".into(),
         folder: target.folder.clone(),
-        app: target.put.app.clone(),
-        type_name: target.put.type_name.clone(),
+        app: put.app.clone(),
+        type_name: put.type_name.clone(),
         date: target.date,
         // Above the highest that there can be, the ledger says what to do.
         wanted: floor.checked_add(1),
         floor,
-        stem: None,
+        stem: exactly.map(|name| name.stem()),
     };
     project.ledger.reserve(reserve).await
 }

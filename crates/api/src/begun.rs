@@ -1,0 +1,69 @@
+//! The first bytes of a connection: enough of them to tell HTTP/1.1 from HTTP/2 come in time, or it is let go.
+//!
+//! The library that serves both waits for them without bound, and only then counts the time that headers take.
+
+use std::io::Cursor;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, Chain, Join};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+
+/// What every connection of HTTP/2 begins with (RFC 9113).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that has begun to speak, read from its beginning.
+pub(crate) type Begun = Join<Chain<Cursor<Vec<u8>>, OwnedReadHalf>, OwnedWriteHalf>;
+
+/// The connection when it has said which protocol it speaks; none where it ends, pauses longer than `idle`, or the end comes
+/// before.
+pub(crate) async fn begun(
+    stream: TcpStream,
+    idle: Duration,
+    mut draining: watch::Receiver<bool>,
+) -> Option<Begun> {
+    let _ = stream.set_nodelay(true);
+    let (mut reading, writing) = stream.into_split();
+    let mut bytes = Vec::with_capacity(1_024);
+    while bytes.len() < PREFACE.len() && PREFACE.starts_with(&bytes) {
+        let read = tokio::time::timeout(idle, reading.read_buf(&mut bytes));
+        let count = tokio::select! {
+            read = read => read.ok()?.ok()?,
+            _ = draining.wait_for(|drains| *drains) => return None,
+        };
+        if count == 0 {
+            break;
+        }
+    }
+    (!bytes.is_empty()).then(|| tokio::io::join(Cursor::new(bytes).chain(reading), writing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn what_was_read_to_know_the_protocol_is_read_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_drain, draining) = watch::channel(false);
+        for (first, rest, begins) in [("P", "OST / HTTP/1.1", true), ("GET /", " x", true), ("", "", false)] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            client.write_all(first.as_bytes()).await.unwrap();
+            client.write_all(rest.as_bytes()).await.unwrap();
+            client.shutdown().await.unwrap();
+            let stream = begun(stream, Duration::from_secs(60), draining.clone()).await;
+            assert_eq!(stream.is_some(), begins, "{first}");
+            let Some(mut stream) = stream else { continue };
+            let mut all = String::new();
+            stream.read_to_string(&mut all).await.unwrap();
+            assert_eq!(all, format!("{first}{rest}"));
+        }
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(begun(stream, Duration::from_millis(1), draining).await.is_none());
+    }
+}

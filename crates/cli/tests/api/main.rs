@@ -1,0 +1,22 @@
+//! The API as its clients meet it: the real binary serves on this machine, and every exchange is held against its own OpenAPI
+//! document ([`document`]).
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+mod bad_input;
+mod browsers;
+mod cancel;
+mod covered;
+mod death;
+mod document;
+mod events;
+mod files;
+mod http;
+mod keys;
+mod kit;
+mod limits;
+mod once;
+mod results;
+mod staging;
+mod webhooks;
