@@ -360,7 +360,7 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
     let to = raw.to.list();
     for prefix in &to {
         let host = prefix.strip_prefix("https://").or_else(|| prefix.strip_prefix("http://"));
-        if !host.is_some_and(|rest| rest.split_once('/').is_some_and(|(host, _)| !host.is_empty())) {
+        if host.is_none_or(|rest| rest.split_once('/').is_none_or(|(host, _)| host.is_empty())) {
             report
                 .value(&["api", "webhooks", "to"], format!("`{prefix}` does not say which hosts may be told"))
                 .help(
