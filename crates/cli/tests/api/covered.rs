@@ -257,7 +257,9 @@ fn staging_rows(all: &Client, read: &Client, v: &str) {
     let held = post(&load).body(ndjson, some.clone()).claims((some.len() + rest.len()) as u64);
     let held = all.with_key(held);
     let mut first = held.send(all.address);
-    expect(all, 200, post(&load).body(ndjson, some + &rest));
+    let whole = post(&load).body(ndjson, some + &rest);
+    // While the first brings its part in, this one may be the one that is told.
+    wait_for(LONG, "the whole load", || (all.ask(whole.clone()).status == 200).then_some(()));
     first.write_all(rest.as_bytes()).unwrap();
     assert_eq!(all.finish(&held, first).status, 409);
 }
