@@ -90,6 +90,7 @@ fn complete_paths(document: &mut Value) {
                 operation["operationId"] = json!(format!("{version}_{resource}_{id}"));
             }
             let is_v2 = version.as_deref() == Some("v2");
+            let is_open = operation["security"] == json!([{}]);
             if let Some(body) = operation.get_mut("requestBody") {
                 binary_body(body, OCTETS);
                 if path.ends_with("/pull") {
@@ -98,7 +99,7 @@ fn complete_paths(document: &mut Value) {
             }
             if let Some(responses) = operation["responses"].as_object_mut() {
                 // What the door may answer to any request.
-                for status in ["400", "401", "403", "429", "503"].into_iter().filter(|_| version.is_some()) {
+                for status in ["400", "401", "403", "429", "503"].into_iter().filter(|_| !is_open) {
                     responses.entry(status).or_insert_with(|| error_response(""));
                 }
                 for (status, response) in responses.iter_mut() {
@@ -106,6 +107,7 @@ fn complete_paths(document: &mut Value) {
                     binary_body(response, "*/*");
                     describe(status, response);
                     if status.starts_with(['4', '5']) {
+                        or_envelope(response);
                         complete_error(response, is_v2);
                     }
                 }
@@ -168,6 +170,16 @@ fn describe(status: &str, response: &mut Value) {
         "503" => "Not now: Retry-After says when",
         _ => "An error",
     });
+}
+
+/// Where an error tells more than an envelope does, the door may still answer with that.
+fn or_envelope(response: &mut Value) {
+    let envelope = json!({ "$ref": "#/components/schemas/ErrorEnvelope" });
+    let schema =
+        response.pointer_mut("/content/application~1json/schema").filter(|schema| **schema != envelope);
+    if let Some(schema) = schema {
+        *schema = json!({ "oneOf": [schema.take(), envelope] });
+    }
 }
 
 /// An error has two forms: v2 gives problem details, v1 gives them to who accepts them.
