@@ -20,6 +20,8 @@ use tracing::warn;
 
 /// So old at most is what a process knows of keys.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
+/// For an unknown key the ledger is asked at most so often.
+const UNKNOWN_APART: Duration = Duration::from_millis(200);
 /// When keys were used is written so often.
 const USE_NOTED: Duration = Duration::from_secs(30);
 /// What every key begins with, so that a person, or a scanner for leaked secrets, knows one.
@@ -133,11 +135,39 @@ fn id_in(secret: &str) -> Option<&str> {
     (fine(id, ID_CHARS) && fine(rest, SECRET_CHARS)).then_some(id)
 }
 
+/// Whether a text holds a key.
+pub(crate) fn holds_key(text: &str) -> bool {
+    let length = LEAD.len() + ID_CHARS + 1 + SECRET_CHARS;
+    text.match_indices(LEAD)
+        .any(|(at, _)| text.get(at..at + length).is_some_and(|part| id_in(part).is_some()))
+}
+
+/// Whether a key has neither expired nor been revoked.
+fn is_worth(key: &ApiKey, now: Timestamp) -> bool {
+    [key.expires_at, key.revoked_at].into_iter().flatten().all(|end| end > now)
+}
+
+/// The first of the keys of which each was made in the place of the one before.
+fn first_of<'k>(keys: &'k HashMap<String, ApiKey>, id: &'k str) -> &'k str {
+    let mut first = id;
+    // No longer than there are keys: a circle could only have been made by hand.
+    for _ in 0..keys.len() {
+        match keys.values().find(|key| key.replaced_by.as_deref() == Some(first)) {
+            Some(before) => first = &before.id,
+            None => break,
+        }
+    }
+    first
+}
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Who, for audits, logs and limits: `key:ID`, or `api` where anyone on this machine may ask.
+    /// Who, for audits, logs and limits: `key:ID`, or `api` where anyone on this machine may ask. A key that was made in another's
+    /// place goes on under the id of the first: its jobs, its idempotency keys and its quotas are the same.
     pub(crate) name: String,
+    /// The id of the key itself.
+    pub(crate) key_id: Option<String>,
     scopes: Vec<Scope>,
     apps: Option<Vec<String>>,
 }
@@ -145,7 +175,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Anyone on this machine, where no keys are asked for.
     pub(crate) fn anyone() -> Self {
-        Self { name: "api".into(), scopes: vec![Scope::Admin], apps: None }
+        Self { name: "api".into(), key_id: None, scopes: vec![Scope::Admin], apps: None }
     }
 
     /// Whether it may do this.
@@ -176,6 +206,14 @@ impl Caller {
             return Ok(());
         }
         Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", format!("this key is not for the app {app}")))
+    }
+
+    /// The app that it is for, where that is one alone.
+    pub(crate) fn only_app(&self) -> Option<String> {
+        match self.apps.as_deref() {
+            Some([app]) => Some(app.clone()),
+            _ => None,
+        }
     }
 
     /// Whether it is for all apps.
@@ -220,9 +258,25 @@ impl Keys {
             return Ok(keys);
         }
         let _one = self.reading.lock().await;
-        if let Some(keys) = self.fresh() {
-            return Ok(keys);
+        match self.fresh() {
+            Some(keys) => Ok(keys),
+            None => self.read().await,
         }
+    }
+
+    /// Whether what is known is older than this.
+    fn is_older_than(&self, age: Duration) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.read.is_none_or(|read| read.elapsed() > age)
+    }
+
+    /// Whether the key of this id is worth anything (any more); where the ledger does not say, it is.
+    pub(crate) async fn is_worth(&self, id: &str) -> bool {
+        let Ok(keys) = self.all().await else { return true };
+        keys.get(id).is_some_and(|key| is_worth(key, self.clock.now()))
+    }
+
+    async fn read(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
         let began = Instant::now();
         let keys: HashMap<_, _> =
             self.ledger.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
@@ -239,19 +293,24 @@ impl Keys {
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
         let secret = shown(headers)?.ok_or_else(|| unauthorized(None))?;
         let invalid = || unauthorized(Some("this key is not (or no longer) valid"));
-        let keys = self.all().await?;
+        let mut keys = self.all().await?;
+        // One that was made a moment ago in another process.
+        if id_in(secret).is_some_and(|id| !keys.contains_key(id)) && self.is_older_than(UNKNOWN_APART) {
+            keys = self.read().await?;
+        }
         let key = id_in(secret).and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.
         let (given, kept) = (digest(secret), key.map_or("", |key| key.digest.as_str()));
         let equal = bool::from(given.as_bytes().ct_eq(kept.as_bytes()));
         let key = key.filter(|_| equal).ok_or_else(invalid)?;
         let now = self.clock.now();
-        if [key.expires_at, key.revoked_at].into_iter().flatten().any(|end| end <= now) {
+        if !is_worth(key, now) {
             return Err(invalid());
         }
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
         Ok(Caller {
-            name: format!("key:{}", key.id),
+            name: format!("key:{}", first_of(&keys, &key.id)),
+            key_id: Some(key.id.clone()),
             scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             apps: key.apps.clone(),
         })
@@ -286,15 +345,16 @@ fn shown(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
             None => Ok(first.map(|value| value.to_str().unwrap_or_default())),
         }
     };
-    let bearer = match one("authorization")? {
-        None => None,
+    let header = one("x-api-key")?;
+    // Where both are there, one is for a proxy on the way: a bearer is ours.
+    match one("authorization")? {
+        None => Ok(header),
         Some(text) => match text.split_once(' ') {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Some(key.trim()),
-            _ => return Err(unauthorized(Some("Authorization must be `Bearer` and a key"))),
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
+            _ if header.is_some() => Ok(header),
+            _ => Err(unauthorized(Some("Authorization must be `Bearer` and a key"))),
         },
-    };
-    // Where both are there, one is for a proxy on the way: Authorization is ours.
-    Ok(bearer.or(one("x-api-key")?))
+    }
 }
 
 fn unauthorized(wrong: Option<&str>) -> Fault {
@@ -331,6 +391,7 @@ mod tests {
     fn scopes_hold_what_they_say() {
         let caller = |scopes: &[Scope]| Caller {
             name: "x".into(),
+            key_id: None,
             scopes: scopes.to_vec(),
             apps: Some(vec!["a".into()]),
         };

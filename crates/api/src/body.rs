@@ -6,11 +6,17 @@ use crate::state::Api;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use handover_core::DeliveryId;
 use handover_core::units::format_size;
+use handover_database::record::from_json;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// So deep a body may lie: in the ledger it lies a few levels deeper, and must be read from there.
+const DEPTH_MAX: usize = 64;
+/// So many values a body may have: each takes a hundred bytes or more of memory.
+const VALUES_MAX: usize = 50_000;
 
 /// A JSON body, as a value and as what it means.
 pub(crate) struct JsonBody<T> {
@@ -100,26 +106,48 @@ pub(crate) fn cut(why: &impl std::fmt::Display) -> Fault {
         .with(header::CONNECTION, "close")
 }
 
+/// Reads JSON as strictly as records are read: no name twice in an object, no number that would come out as another, no NUL;
+/// and not so deep, or of so many values, that it would be a burden.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     if bytes.is_empty() {
         return Err(Fault::bad_request("MALFORMED_JSON", "the body is empty, and JSON is wanted"));
     }
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|e| Fault::bad_request("MALFORMED_JSON", format!("the body is not JSON: {e}")))?;
-    if holds_nul(&value) {
-        let message = "a text in the body holds the character NUL (\\u0000), which not every ledger can keep";
-        return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", message));
+    let (deep, many) = measure(bytes);
+    let invalid = |why: String| Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", why);
+    if let Err(e) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        return Err(Fault::bad_request("MALFORMED_JSON", format!("the body is not JSON: {e}")));
     }
-    Ok(value)
+    if deep > DEPTH_MAX {
+        return Err(invalid(format!("the body lies more than {DEPTH_MAX} arrays and objects deep")));
+    }
+    if many > VALUES_MAX {
+        return Err(invalid(format!(
+            "the body has more than {VALUES_MAX} values: put large data in as a file or as records"
+        )));
+    }
+    from_json(bytes).map_err(|why| invalid(format!("the body cannot be kept as it is: {why}")))
 }
 
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(map) => map.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
-        _ => false,
+/// How deep a JSON text lies, and about how many values it has: a look at its bytes, before anything is built of it.
+fn measure(bytes: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values, mut in_text, mut escaped) = (0_usize, 0, 1, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => {
+                depth += 1;
+                values += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => values += 1,
+            _ => {}
+        }
     }
+    (deepest, values)
 }
 
 /// What a value means; the field that will not do is named by its path.

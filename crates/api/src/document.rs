@@ -230,6 +230,11 @@ fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("$id");
         }
+        let component = format!("{name}-config");
+        let place = format!("#/components/schemas/{component}");
+        lead_into(&mut schema, &place);
+        document["components"]["schemas"][component] = schema;
+        let schema = json!({ "$ref": place });
         let summary = app.description.clone().unwrap_or_else(|| format!("Submits a job of {name}"));
         document["paths"][format!("/api/v2/apps/{name}/jobs")] = json!({ "post": {
             "tags": ["jobs"],
@@ -245,6 +250,24 @@ fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
         } });
     }
     Ok(())
+}
+
+/// A schema that stands within another document refers to its own parts by where it stands there.
+fn lead_into(schema: &mut Value, place: &str) {
+    match schema {
+        Value::Object(map) => {
+            for (name, value) in map.iter_mut() {
+                match value {
+                    Value::String(text) if name == "$ref" && text.starts_with('#') => {
+                        *text = format!("{place}{}", &text[1..]);
+                    }
+                    value => lead_into(value, place),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| lead_into(item, place)),
+        _ => {}
+    }
 }
 
 /// What shows the document.

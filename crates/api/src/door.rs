@@ -6,7 +6,8 @@
 //! The path is logged without its query, and headers never are.
 
 use crate::auth::Caller;
-use crate::fault::{Fault, Form, PROBLEM_JSON};
+use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
+use crate::places::Place;
 use crate::state::{Api, Current};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -16,7 +17,7 @@ use handover_runtime::config::Auth;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::{error, info};
 
 /// The name of the header with the request's id.
@@ -97,7 +98,7 @@ pub(crate) async fn greet(request: Request, next: Next) -> Response {
 /// What was let in.
 struct Admitted {
     caller: Option<String>,
-    room: Option<tokio::sync::OwnedSemaphorePermit>,
+    room: Option<Place>,
 }
 
 async fn admit(
@@ -117,29 +118,64 @@ async fn admit(
     if path != "/readyz" {
         current.rates.take_address(address)?;
     }
-    let room = api.requests.clone().try_acquire_owned().map_err(|_| {
-        let message = "more requests are being worked on than this server takes at a time";
-        Fault::unavailable("OVERLOADED", message, Duration::from_secs(1))
-    })?;
     if is_open(request.uri().path()) || request.method() == Method::OPTIONS {
+        let room = api.requests.take(&address.to_string())?;
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     let caller = match current.config.auth {
         Auth::Keys => api.keys.caller(request.headers()).await?,
-        Auth::None => Caller::anyone(),
+        Auth::None => {
+            from_here(request.headers(), &current.config.cors)?;
+            Caller::anyone()
+        }
     };
     let name = caller.name.clone();
+    let room = api.requests.take(&name)?;
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
 }
 
+/// Where anyone on this machine may ask, a page of another origin, or of a name that was made to lead here, is not anyone.
+fn from_here(headers: &HeaderMap, cors: &[String]) -> Result<(), Fault> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let refuse = |what: &str| {
+        let message =
+            format!("without keys only this machine may ask, and {what}: `auth: keys` lets others ask");
+        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message))
+    };
+    if text(header::HOST).is_some_and(|host| !is_loopback(host)) {
+        return refuse("Host names another");
+    }
+    let is_foreign = |origin: &str| {
+        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+        !is_loopback(host) && !cors.iter().any(|allowed| allowed == origin)
+    };
+    if text(header::ORIGIN).is_some_and(is_foreign) {
+        return refuse("Origin is another's page");
+    }
+    Ok(())
+}
+
+/// Whether a host, with or without its port, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// What is asked for, as limits name it: the method and the path below the version, with its parameters by name.
 fn route(request: &Request) -> Option<String> {
     let path = request.extensions().get::<MatchedPath>()?.as_str().strip_prefix("/api/")?;
     let (_, path) = path.split_once('/')?;
-    Some(format!("{} /{}", request.method(), path.replace("{*", "{")))
+    // A HEAD costs what its GET does, and a typed submission is one.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let path = if path == "apps/{app}/jobs" { "jobs" } else { path };
+    Some(format!("{method} /{}", path.replace("{*", "{")))
 }
 
 /// Paths that need no key: whether this process lives, and the documents.
@@ -171,7 +207,8 @@ fn fine_path(uri: &Uri) -> Result<(), Fault> {
     for part in uri.query().unwrap_or_default().split('&') {
         let name = part.split('=').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
-        if KEY_NAMES.contains(&name.as_str()) {
+        let part = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
+        if KEY_NAMES.contains(&name.as_str()) || crate::auth::holds_key(&part) {
             let message = "a key does not belong into a query, where logs keep it: show it in `Authorization: Bearer`, and replace this one with `handover keys rotate`";
             return Err(Fault::bad_request("KEY_IN_QUERY", message));
         }
@@ -182,9 +219,13 @@ fn fine_path(uri: &Uri) -> Result<(), Fault> {
 /// In which form a client wants its errors.
 fn form(path: &str, headers: &HeaderMap) -> Form {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let asks =
-        accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == PROBLEM_JSON);
-    if asks || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
+    let refused = |one: &str| {
+        one.split(';').skip(1).any(|part| matches!(part.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    };
+    let asks = accepts
+        .flat_map(|value| value.split(','))
+        .any(|one| crate::body::media_type(one) == PROBLEM_JSON && !refused(one));
+    if asks || path == "/api/v2" || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
 }
 
 /// Gives an error its form, whoever made it.
@@ -192,6 +233,8 @@ fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Res
     let status = response.status();
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault.with_all(std::mem::take(response.headers_mut())),
+        // Made whole by its handler.
+        None if response.extensions().get::<Whole>().is_some() => return response,
         // Of the router, or of a library: a bare status.
         None if (status.is_client_error() || status.is_server_error())
             && status != StatusCode::RANGE_NOT_SATISFIABLE =>

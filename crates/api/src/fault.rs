@@ -28,6 +28,10 @@ struct Inner {
     log: Option<String>,
 }
 
+/// Marks an answer with the status of an error that its handler has made whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Whole;
+
 /// The form in which a client gets an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {

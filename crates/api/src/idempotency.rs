@@ -49,6 +49,18 @@ pub(crate) fn key(
     Ok(Some(IdempotencyKey { owner: owner.to_owned(), key: key.to_owned(), fingerprint }))
 }
 
+/// Refuses a key where it would do nothing: a client that sends one relies on it.
+///
+/// # Errors
+/// 400 where there is one.
+pub(crate) fn refuse(headers: &HeaderMap) -> Result<(), Fault> {
+    if !headers.contains_key(HEADER) {
+        return Ok(());
+    }
+    let message = "Idempotency-Key does nothing here: jobs are submitted with one, files are uploaded once by PUT under their name";
+    Err(Fault::bad_request("IDEMPOTENCY_KEY_INVALID", message))
+}
+
 /// The same value with the names of each object in order.
 fn sorted(value: &Value) -> Value {
     match value {

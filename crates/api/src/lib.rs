@@ -28,6 +28,7 @@ mod house;
 mod hub;
 mod idempotency;
 mod model;
+mod places;
 mod prefer;
 mod rates;
 mod routes;

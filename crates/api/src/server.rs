@@ -18,6 +18,7 @@ use axum::response::Response;
 use handover_core::limits::{API_HEADERS_MAX, API_HEADERS_MAX_BYTES};
 use handover_core::{Error, ErrorKind, HolderId, Result};
 use handover_runtime::Project;
+use handover_runtime::config::Auth;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -129,6 +130,15 @@ impl Server {
     /// Where it has no `api:`, or one that will not do; the old one stays in force.
     pub fn reload(&self, project: Project) -> Result<()> {
         let current = Current::new(project)?;
+        if current.config.auth == Auth::None
+            && let Some(public) = self.addresses.iter().find(|address| !address.ip().is_loopback())
+        {
+            let error =
+                Error::config("`auth: none` would let anyone ask who reaches this address").on(public);
+            return Err(
+                error.hint("stop and start with another `listen`: an address holds from the start on")
+            );
+        }
         let mut listens: Vec<_> = current.config.listen.clone();
         listens.retain(|address| address.port() != 0 && !self.addresses.contains(address));
         if !listens.is_empty() {

@@ -3,16 +3,20 @@
 use crate::auth::Keys;
 use crate::house::House;
 use crate::hub::Hub;
+use crate::places::Places;
 use crate::rates::Rates;
 use crate::submitter::Submitter;
 use arc_swap::ArcSwap;
+use handover_core::limits::API_TRANSFERS_MAX;
 use handover_core::{Error, HolderId, Result};
 use handover_ledger::Ledger;
 use handover_runtime::Project;
 use handover_runtime::config::Api as ApiConfig;
+use handover_runtime::operations::health::Health;
 use handover_runtime::operations::jobs::Contracts;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use std::time::Instant;
+use tokio::sync::watch;
 
 /// The state of this door; clones are one.
 #[derive(Clone)]
@@ -27,9 +31,13 @@ pub(crate) struct Shared {
     pub(crate) house: House,
     pub(crate) submitter: Submitter,
     /// Requests that are worked on.
-    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) requests: Places,
+    /// Files and records on their way in or out: each takes a thread that waits for its client.
+    pub(crate) transfers: Places,
+    /// Looks at health: one at a time.
+    pub(crate) health: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
     /// Streams of events.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Places,
     /// True when the end has come: streams end, nothing new is waited for.
     pub(crate) draining: watch::Receiver<bool>,
 }
@@ -71,15 +79,18 @@ impl Api {
         let current = Current::new(project)?;
         let (ledger, clock) = (current.project.ledger.clone(), current.project.clock.clone());
         let limits = &current.config.limits;
-        let (requests, streams) = (Semaphore::new(limits.requests), Semaphore::new(limits.streams));
+        let requests = Places::new("requests", limits.requests);
+        let streams = Places::new("streams of events", limits.streams);
         Ok(Self(Arc::new(Shared {
             holder,
             keys: Arc::new(Keys::new(ledger.clone(), clock)),
             hub: Hub::start(ledger.clone()),
             house: House::default(),
             submitter: Submitter::start(ledger),
-            requests: Arc::new(requests),
-            streams: Arc::new(streams),
+            requests,
+            streams,
+            transfers: Places::new("transfers", API_TRANSFERS_MAX),
+            health: tokio::sync::Mutex::default(),
             draining,
             current: ArcSwap::from_pointee(current),
         })))

@@ -3,7 +3,7 @@
 //! Invariant: a submission is answered when its transaction is on disk, or has failed; each for itself. Whoever stops waiting
 //! has submitted all the same. On a crash those that were not answered are in the ledger or not; their keys tell which.
 
-use handover_core::{Error, Result};
+use handover_core::{Error, ErrorKind, Result};
 use handover_ledger::{Ledger, NewJob, Submitted};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -55,17 +55,18 @@ async fn submit_all(ledger: &dyn Ledger, group: Vec<Waiting>) {
                 let _ = answer.send(Ok(one));
             }
         }
-        Err(error) if answers.len() == 1 => {
-            for answer in answers {
-                let _ = answer.send(Err(Error::new(error.kind(), error.to_string())));
-            }
-        }
-        // One of them may be the cause: each by itself then.
-        Err(_) => {
+        // One of them may be the cause: each by itself then. After any other failure nobody knows whether they are in, and each is
+        // told so: once more they would be there twice.
+        Err(error) if answers.len() > 1 && matches!(error.kind(), ErrorKind::BadData | ErrorKind::Config) => {
             for (job, answer) in jobs.into_iter().zip(answers) {
                 let one = ledger.submit(vec![job]).await;
                 let missing = || Error::internal("a submission got no answer");
                 let _ = answer.send(one.and_then(|mut all| all.pop().ok_or_else(missing)));
+            }
+        }
+        Err(error) => {
+            for answer in answers {
+                let _ = answer.send(Err(Error::new(error.kind(), error.to_string())));
             }
         }
     }

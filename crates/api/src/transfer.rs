@@ -5,6 +5,7 @@
 //! read. What lies in its place is not checked again here: the digest lets the client do that.
 
 use crate::fault::Fault;
+use crate::places::Place;
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
@@ -39,11 +40,11 @@ pub(crate) enum Source {
     Reader(Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>),
 }
 
-/// Answers with it, or with the part that is asked for.
+/// Answers with it, or with the part that is asked for; the place is kept until the client has it.
 ///
 /// # Errors
 /// 416 for a part that is not there.
-pub(crate) fn send(headers: &HeaderMap, content: Content) -> Result<Response, Fault> {
+pub(crate) fn send(headers: &HeaderMap, content: Content, place: Option<Place>) -> Result<Response, Fault> {
     let etag = format!("\"{}\"", hex(&content.checksum));
     if not_modified(headers, &etag) {
         let mut response = Response::new(Body::empty());
@@ -66,7 +67,7 @@ pub(crate) fn send(headers: &HeaderMap, content: Content) -> Result<Response, Fa
             let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
             Body::from(bytes.slice(at(first)..at(first + length)))
         }
-        Source::Reader(open) => stream(open, first, length),
+        Source::Reader(open) => stream(open, first, length, place),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -146,9 +147,11 @@ fn stream(
     open: Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>,
     first: u64,
     length: u64,
+    place: Option<Place>,
 ) -> Body {
     let (blocks, receiver) = mpsc::channel::<io::Result<Bytes>>(BLOCKS_AHEAD);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         if let Err(e) = read_part(open, first, length, &blocks) {
             // The client sees that the body is short: its length was said.
             tracing::warn!("cannot send a file: {e}");

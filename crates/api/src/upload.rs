@@ -3,6 +3,7 @@
 
 use crate::body::refuse_too_large;
 use crate::fault::Fault;
+use crate::places::Place;
 use axum::body::Body;
 use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
@@ -17,18 +18,19 @@ const BLOCKS_AHEAD: usize = 16;
 pub(crate) struct Upload {
     blocks: mpsc::Receiver<io::Result<Bytes>>,
     block: Bytes,
+    _place: Place,
 }
 
 impl Upload {
-    /// Takes a body of at most so many bytes.
+    /// Takes a body of at most so many bytes; the place is kept until it is read.
     ///
     /// # Errors
     /// 413 where its length is said and is more. Where it turns out so on the way, reading fails.
-    pub(crate) fn begin(headers: &HeaderMap, body: Body, most: u64) -> Result<Self, Fault> {
+    pub(crate) fn begin(headers: &HeaderMap, body: Body, most: u64, place: Place) -> Result<Self, Fault> {
         refuse_too_large(headers, most)?;
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         tokio::spawn(pump(body, most, sender));
-        Ok(Self { blocks, block: Bytes::new() })
+        Ok(Self { blocks, block: Bytes::new(), _place: place })
     }
 }
 

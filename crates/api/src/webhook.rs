@@ -21,15 +21,19 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use sha2::Sha256;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 /// So many messages are under way at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// So long a message may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The claim lasts longer than a message may take.
 const LEASE: Duration = Duration::from_secs(60);
+/// Looks are at least so far apart.
+const LOOK_APART: Duration = Duration::from_millis(200);
 /// A look is made at least so often: those that are tried again become due.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// So much of an answer is read.
@@ -40,17 +44,18 @@ type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// Sends what is to be sent, until it is dropped.
 pub(crate) async fn serve(api: Api) {
     let mut wake = api.current().ledger().wake();
+    let sending = Arc::new(Semaphore::new(AT_ONCE));
     let mut client = None;
     loop {
         let current = api.current();
         if current.config.webhooks.is_some() {
-            match round(&api, &current, &mut client).await {
+            match round(&api, &current, &sending, &mut client).await {
                 Ok(0) => {}
                 Ok(_) => continue,
                 Err(e) => warn!("cannot send webhooks now: {e}; it is tried again"),
             }
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(LOOK_APART).await;
         tokio::select! {
             _ = wake.changed() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -58,24 +63,39 @@ pub(crate) async fn serve(api: Api) {
     }
 }
 
-async fn round(api: &Api, current: &Current, client: &mut Option<Http>) -> Result<usize> {
+/// One round: claims as many as can be sent now, and sends each by itself, so that a slow receiver holds up nobody else's.
+async fn round(
+    api: &Api,
+    current: &Arc<Current>,
+    sending: &Arc<Semaphore>,
+    client: &mut Option<Http>,
+) -> Result<usize> {
     // First of all: what cannot be sent is not claimed.
     let http = match client {
         Some(http) => http,
         None => client.insert(connect()?),
     };
+    let closed = |_| Error::internal("the places of webhooks are gone");
+    let mut place = Some(sending.clone().acquire_owned().await.map_err(closed)?);
     let claim = Claim {
         queue: Queue::Deliveries,
         app: WEBHOOK_APP.to_owned(),
-        max: AT_ONCE,
+        max: 1 + sending.available_permits(),
         lease: LEASE,
         holder: api.holder.clone(),
     };
     let claimed = current.ledger().claim(claim).await?;
     let count = claimed.len();
-    if count > 0 {
-        let sends = claimed.into_iter().map(|delivery| send(current, http.clone(), delivery));
-        futures_util::future::join_all(sends).await;
+    for delivery in claimed {
+        let place = match place.take() {
+            Some(place) => place,
+            None => sending.clone().acquire_owned().await.map_err(closed)?,
+        };
+        let (current, http) = (current.clone(), http.clone());
+        tokio::spawn(async move {
+            send(&current, http, delivery).await;
+            drop(place);
+        });
     }
     Ok(count)
 }

@@ -121,3 +121,5 @@ pub const ARGUMENT_MAX_BYTES: usize = 128 * 1024 - 1;
 pub const WEBHOOK_ATTEMPTS: u32 = 30;
 /// What waits for so long is stuck: an hour.
 pub const STUCK_AFTER_MS: u64 = 3_600_000;
+/// Files and records that are on their way in or out at the same time; each takes a thread of 512 that there are.
+pub const API_TRANSFERS_MAX: usize = 128;

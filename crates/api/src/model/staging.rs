@@ -83,10 +83,10 @@ pub(crate) enum AckOutcome {
 pub(crate) struct AckRequest {
     /// The proof of the claim.
     pub(crate) token: String,
-    /// Which records; none is all of the claim.
+    /// Which records; without it all of the claim.
     #[serde(default)]
-    #[schema(value_type = Vec<i64>)]
-    pub(crate) ids: Vec<DeliveryId>,
+    #[schema(value_type = Option<Vec<i64>>, min_items = 1)]
+    pub(crate) ids: Option<Vec<DeliveryId>>,
     /// How they end; `completed` by default.
     #[serde(default)]
     pub(crate) outcome: AckOutcome,

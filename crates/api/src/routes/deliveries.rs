@@ -1,6 +1,6 @@
 //! Deliveries of every kind: listed, looked at, explained, retried, replayed, cancelled.
 
-use super::{cursor, page};
+use super::{cursor, page, read_page};
 use crate::auth::{Caller, Scope};
 use crate::body::{Id, Query};
 use crate::fault::Fault;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use handover_core::{Delivery, DeliveryId, Kind, Status};
 use handover_ledger::Filter;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -26,8 +26,9 @@ async fn visible(api: &Api, caller: &Caller, id: DeliveryId) -> Result<Delivery,
 
 /// What goes to an app of the caller's, or came from one.
 fn sees(caller: &Caller, delivery: &Delivery) -> bool {
+    // Who hands over a job is a word for whoever asked, and no app.
     delivery.target_app.as_deref().is_some_and(|app| caller.is_for(app))
-        || caller.is_for(&delivery.source_app)
+        || (delivery.kind != Kind::Job && caller.is_for(&delivery.source_app))
 }
 
 /// What may be changed by who may operate: what goes to an app of the caller's.
@@ -88,12 +89,9 @@ pub(crate) async fn list(
         parent: query.parent,
         before: query.cursor.as_deref().map(cursor::read).transpose()?,
         archived: query.status == Some(Status::Archived),
-        limit: limit + 1,
         ..Filter::default()
     };
-    let mut found = api.current().ledger().list(filter).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let (mut found, more) = read_page(api.current().ledger(), filter, limit).await?;
     let next = found.last().filter(|_| more).map(|last| cursor::write(last.id));
     found.retain(|one| sees(&caller, one));
     Ok(Json(DeliveryPage { deliveries: found.into_iter().map(DeliveryView::from).collect(), next }))
@@ -163,7 +161,9 @@ pub(crate) async fn replay(
     Extension(caller): Extension<Caller>,
     super::Version(version): super::Version,
     Id(id): Id,
+    headers: HeaderMap,
 ) -> Result<Response, Fault> {
+    crate::idempotency::refuse(&headers)?;
     may_change(&caller, &visible(&api, &caller, id).await?)?;
     let new = api.current().ledger().replay(&caller.name, id).await?;
     let location = [(header::LOCATION, format!("/api/{version}/deliveries/{new}"))];

@@ -7,11 +7,12 @@
 
 use super::Version;
 use super::jobs::{summary, visible};
-use crate::auth::Caller;
+use crate::auth::{Caller, Keys};
 use crate::body::Id;
 use crate::fault::Fault;
 use crate::hub::Follow;
 use crate::model::{ErrorEnvelope, Job};
+use crate::places::Place;
 use crate::state::Api;
 use axum::Extension;
 use axum::body::Body;
@@ -19,12 +20,11 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use handover_core::{DeliveryId, Status};
-use handover_ledger::Ledger;
+use handover_ledger::{AuditEntry, Ledger, Standing};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The connection is kept alive so often.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -52,13 +52,7 @@ pub(crate) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     visible(&api, &caller, id).await?;
-    let room = api.streams.clone().try_acquire_owned().map_err(|_| {
-        Fault::unavailable(
-            "TOO_MANY_STREAMS",
-            "there are as many streams of events as this server takes",
-            Duration::from_secs(5),
-        )
-    })?;
+    let place = api.streams.take(&caller.name)?;
     let at = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
@@ -74,7 +68,9 @@ pub(crate) async fn follow(
         at,
         over: false,
         greeted: false,
-        _room: room,
+        more: None,
+        keys: caller.key_id.clone().map(|id| (api.keys.clone(), id)),
+        _place: place,
     };
     let body = Body::from_stream(futures_util::stream::unfold(stream, |mut stream| async move {
         let text = stream.next().await?;
@@ -110,11 +106,31 @@ impl Cursor {
         Some(Self { moves: moves.parse().ok()?, lines: lines.parse().ok()?, cancelling })
     }
 
+    /// A move of the ledger.
+    fn moved(&mut self, one: &AuditEntry) -> String {
+        self.moves += 1;
+        // An end that was asked for comes with the next move; what is tried again may be asked to end again.
+        self.cancelling = false;
+        let data =
+            json!({ "at": one.at, "from": one.from, "status": one.to, "by": one.actor, "note": one.note });
+        self.event("state", &data)
+    }
+
     fn event(self, name: &str, data: &Value) -> String {
         // JSON has no line ends of its own, so that one `data:` line holds it.
         let cancelling = if self.cancelling { CANCELLING } else { "" };
         format!("id: {}.{}{cancelling}\nevent: {name}\ndata: {data}\n\n", self.moves, self.lines)
     }
+}
+
+/// What a stream has waited for.
+enum Waited {
+    /// There may be something new.
+    Standing(Standing),
+    /// Nothing for a while.
+    Quiet,
+    /// The end.
+    Over,
 }
 
 struct Stream {
@@ -126,7 +142,10 @@ struct Stream {
     at: Cursor,
     over: bool,
     greeted: bool,
-    _room: OwnedSemaphorePermit,
+    /// There is more to tell than was told at once.
+    more: Option<Standing>,
+    keys: Option<(Arc<Keys>, String)>,
+    _place: Place,
 }
 
 impl Stream {
@@ -140,13 +159,16 @@ impl Stream {
             return Some("retry: 1000\n\n".to_owned());
         }
         loop {
-            let standing = tokio::select! {
-                standing = self.follow.next() => standing?,
-                () = tokio::time::sleep(ALIVE) => return Some(":\n\n".to_owned()),
-                _ = self.draining.wait_for(|drains| *drains) => return None,
+            let standing = match std::mem::take(&mut self.more) {
+                Some(standing) => standing,
+                None => match self.wait().await {
+                    Waited::Standing(standing) => standing,
+                    Waited::Quiet if self.may_hear().await => return Some(":\n\n".to_owned()),
+                    Waited::Quiet | Waited::Over => return None,
+                },
             };
             let ended = !matches!(standing.status, Status::Pending | Status::Processing);
-            match self.news(standing.cancelling, ended).await {
+            match self.news(&standing, ended).await {
                 Ok(text) if text.is_empty() => {}
                 Ok(text) => return Some(text),
                 Err(e) => {
@@ -161,36 +183,50 @@ impl Stream {
         }
     }
 
-    /// What has happened since the last time.
-    async fn news(&mut self, cancelling: bool, ended: bool) -> handover_core::Result<String> {
+    /// Waits until there may be something new, or the connection must be kept alive.
+    async fn wait(&mut self) -> Waited {
+        tokio::select! {
+            standing = self.follow.next() => standing.map_or(Waited::Over, Waited::Standing),
+            () = tokio::time::sleep(ALIVE) => Waited::Quiet,
+            _ = self.draining.wait_for(|drains| *drains) => Waited::Over,
+        }
+    }
+
+    /// Whether its key is still worth something: one that was revoked meanwhile hears no more.
+    async fn may_hear(&self) -> bool {
+        match &self.keys {
+            Some((keys, id)) => keys.is_worth(id).await,
+            None => true,
+        }
+    }
+
+    /// What has happened since the last time, or the first of it: the rest is `more`.
+    async fn news(&mut self, standing: &Standing, ended: bool) -> handover_core::Result<String> {
         let mut text = String::new();
         let moves = self.ledger.audit(self.id).await?;
-        // Lines first: what a program said came before its end.
-        loop {
-            let lines = self.ledger.progress(self.id, self.at.lines, LINES).await?;
-            let whole = lines.len() < LINES;
-            for line in lines {
-                self.at.lines = line.seq;
-                let said: Value =
-                    serde_json::from_str(&line.line).ok().filter(Value::is_object).unwrap_or(Value::Null);
-                let mut data = json!({ "seq": line.seq, "at": line.at, "line": line.line });
-                if !said.is_null() {
-                    data["json"] = said;
-                }
-                text.push_str(&self.at.event("progress", &data));
+        let lines = self.ledger.progress(self.id, self.at.lines, LINES).await?;
+        let whole = lines.len() < LINES;
+        let mut moves = moves.iter().skip(self.at.moves).peekable();
+        for line in lines {
+            // A program speaks after it was begun, and before its end.
+            while let Some(one) = moves.next_if(|one| one.at <= line.at) {
+                text.push_str(&self.at.moved(one));
             }
-            if whole {
-                break;
+            self.at.lines = line.seq;
+            let mut data = json!({ "seq": line.seq, "at": line.at, "line": line.line });
+            if let Some(said) = serde_json::from_str::<Value>(&line.line).ok().filter(Value::is_object) {
+                data["json"] = said;
             }
+            text.push_str(&self.at.event("progress", &data));
         }
-        for one in moves.iter().skip(self.at.moves) {
-            self.at.moves += 1;
-            // An end that was asked for comes with the next move; what is tried again may be asked to end again.
-            self.at.cancelling = false;
-            let data = json!({ "at": one.at, "from": one.from, "status": one.to, "by": one.actor, "note": one.note });
-            text.push_str(&self.at.event("state", &data));
+        if !whole {
+            self.more = Some(standing.clone());
+            return Ok(text);
         }
-        if cancelling && !self.at.cancelling {
+        for one in moves {
+            text.push_str(&self.at.moved(one));
+        }
+        if standing.cancelling && !self.at.cancelling {
             self.at.cancelling = true;
             text.push_str(&self.at.event("cancelling", &json!({ "id": self.id })));
         }

@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use handover_core::name::check_ext;
 use handover_core::{Error, ErrorKind, FileName, TypeName};
 use handover_file::draft::Written;
-use handover_file::read;
+use handover_file::read::{self, Retained};
 use handover_runtime::operations::put::{self, Done, Put};
 use http::{HeaderMap, StatusCode, header};
 use jiff::civil::Date;
@@ -70,6 +70,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Fault> {
     caller.require(Scope::Submit)?;
+    crate::idempotency::refuse(&headers)?;
     let name = |field: &str, error: Error| Fault::field(field, error.to_string()).into_bad_request();
     check_ext(&query.ext).map_err(|e| name("ext", e))?;
     let put = Put {
@@ -188,7 +189,7 @@ async fn receive(
     let ext = put.ext.as_deref().unwrap_or("dat");
     let mut draft = put::draft(&current.project, &api.holder, put, ext)?;
     let most = current.config.limits.upload;
-    let mut upload = Upload::begin(headers, body, most)?;
+    let mut upload = Upload::begin(headers, body, most, api.transfers.take(&caller.name)?)?;
     let written = tokio::task::spawn_blocking(move || {
         std::io::copy(&mut upload, &mut draft).map_err(|e| Error::io("take", "the body", e))?;
         draft.finish()
@@ -259,15 +260,26 @@ pub(crate) async fn get(
 ) -> Result<Response, Fault> {
     caller.require(Scope::Read)?;
     let current = api.current();
-    let none = || Fault::not_found("there is no published file under this path");
-    let (data, wanted) = (current.project.data.clone(), path.clone());
+    if published(&current, &caller, &path).await?.is_none() {
+        return Err(Fault::not_found("there is no published file under this path"));
+    }
+    send(&headers, file_content(&current, &path).await?, Some(api.transfers.take(&caller.name)?))
+}
+
+/// The published file under a path, where this caller's apps made it or get it.
+pub(super) async fn published(
+    current: &Current,
+    caller: &Caller,
+    path: &str,
+) -> Result<Option<Retained>, Fault> {
+    let (data, wanted) = (current.project.data.clone(), path.to_owned());
     let found = tokio::task::spawn_blocking(move || read::retained(&data, &wanted));
     // A path that is none, a file without a manifest: nothing is published there.
-    let found = found.await.map_err(|e| Fault::internal(e.to_string()))?.map_err(|_| none())?;
-    let manifest = found.manifest();
-    let apps = manifest.next_app.iter().chain(&manifest.next_apps).chain([&manifest.created_by]);
-    if !caller.is_for_all() && !apps.into_iter().any(|app| caller.is_for(app.as_str())) {
-        return Err(none());
-    }
-    send(&headers, file_content(&current, &path).await?)
+    let Ok(found) = found.await.map_err(|e| Fault::internal(e.to_string()))? else { return Ok(None) };
+    let theirs = caller.is_for_all() || {
+        let manifest = found.manifest();
+        let mut apps = manifest.next_app.iter().chain(&manifest.next_apps).chain([&manifest.created_by]);
+        apps.any(|app| caller.is_for(app.as_str()))
+    };
+    Ok(theirs.then_some(found))
 }

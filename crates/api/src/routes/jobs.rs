@@ -1,6 +1,6 @@
 //! Jobs: listed, looked at, cancelled, retried, replayed, explained.
 
-use super::{Version, cursor, page};
+use super::{Version, cursor, page, read_page};
 use crate::auth::{Caller, Scope};
 use crate::body::{Id, Query};
 use crate::fault::Fault;
@@ -105,7 +105,7 @@ pub(crate) async fn list(
             caller.require_app(app)?;
             query.app
         }
-        None => None,
+        None => caller.only_app(),
     };
     let filter = Filter {
         app,
@@ -114,13 +114,10 @@ pub(crate) async fn list(
         since: query.since,
         before: query.cursor.as_deref().map(cursor::read).transpose()?,
         by: own.then(|| caller.name.clone()),
-        limit: limit + 1,
         ..Filter::default()
     };
     let current = api.current();
-    let mut found = current.ledger().list(filter).await?;
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let (found, more) = read_page(current.ledger(), filter, limit).await?;
     let next = found.last().filter(|_| more).map(|last| cursor::write(last.id));
     let cancelling = current.ledger().cancellations().await?;
     let jobs = found
@@ -234,7 +231,9 @@ pub(crate) async fn replay(
     Extension(caller): Extension<Caller>,
     Version(version): Version,
     Id(id): Id,
+    headers: HeaderMap,
 ) -> Result<Response, Fault> {
+    crate::idempotency::refuse(&headers)?;
     visible(&api, &caller, id).await?;
     caller.require(Scope::Operate)?;
     let new = api.current().ledger().replay(&caller.name, id).await?;
@@ -259,8 +258,7 @@ pub(crate) async fn explain(
 }
 
 pub(crate) async fn explained(current: &Current, id: DeliveryId) -> Result<Json<Explained>, Fault> {
-    let base = current.project.config.base.clone();
-    let said = why::why(&current.project, id.to_string().as_ref(), &base).await?;
+    let said = why::of(&current.project, id).await?;
     Ok(Json(said.into()))
 }
 

@@ -16,8 +16,11 @@ use crate::fault::Fault;
 use crate::state::Api;
 use axum::extract::FromRequestParts;
 use axum::extract::OriginalUri;
+use handover_core::Delivery;
+use handover_ledger::{Filter, Ledger};
 use handover_runtime::config::API_VERSIONS;
 use http::request::Parts;
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -121,5 +124,44 @@ pub(crate) fn page(limit: Option<u32>) -> Result<usize, Fault> {
     match limit.map_or(PAGE_DEFAULT, |limit| limit as usize) {
         limit @ 1..=PAGE_MAX => Ok(limit),
         _ => Err(Fault::field("limit", format!("must be 1 to {PAGE_MAX}")).into_bad_request()),
+    }
+}
+
+/// So many deliveries of a page are read at a time.
+const ROWS_AT_ONCE: usize = 20;
+/// A page ends early where its deliveries come to so many bytes, about.
+const PAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// A page of deliveries, newest first, and whether there are more: at most so many, and fewer where they are large.
+pub(crate) async fn read_page(
+    ledger: &dyn Ledger,
+    filter: Filter,
+    limit: usize,
+) -> handover_core::Result<(Vec<Delivery>, bool)> {
+    let (mut found, mut bytes, mut before) = (Vec::new(), 0, filter.before);
+    loop {
+        let some = ROWS_AT_ONCE.min(limit - found.len());
+        let mut rows = ledger.list(Filter { before, limit: some + 1, ..filter.clone() }).await?;
+        let more = rows.len() > some;
+        rows.truncate(some);
+        bytes +=
+            rows.iter().map(|row| size_of(&row.data) + row.result.as_ref().map_or(0, size_of)).sum::<usize>();
+        before = rows.last().map(|row| row.id).or(before);
+        found.append(&mut rows);
+        if !more || found.len() >= limit || bytes > PAGE_MAX_BYTES {
+            return Ok((found, more));
+        }
+    }
+}
+
+/// About how many bytes a value takes as JSON.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| size_of(item) + 1).sum::<usize>() + 2,
+        Value::Object(map) => {
+            map.iter().map(|(name, item)| name.len() + size_of(item) + 4).sum::<usize>() + 2
+        }
+        _ => 8,
     }
 }

@@ -97,13 +97,13 @@ pub(crate) async fn fetch(
     if name == INLINE
         && let Some(kept) = Kept::of(&result)
     {
-        return send(&headers, kept.content(format!("job-{id}"))?);
+        return send(&headers, kept.content(format!("job-{id}"))?, None);
     }
     let outputs =
         result.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let path =
         outputs.into_iter().find(|path| path.rsplit('/').next() == Some(&name)).ok_or_else(none)?.to_owned();
-    send(&headers, file_content(&current, &path).await?)
+    send(&headers, file_content(&current, &path).await?, Some(api.transfers.take(&caller.name)?))
 }
 
 /// Until when the results of a job are kept.

@@ -21,6 +21,7 @@ use handover_database::source::Source;
 use handover_database::token;
 use handover_ledger::{Outcome, Verdict};
 use handover_records::Format;
+use handover_runtime::operations::jobs::SOURCE;
 use handover_runtime::operations::records;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
@@ -75,10 +76,11 @@ pub(crate) async fn push(
     caller.require(Scope::Submit)?;
     let current = api.current();
     require_app(&current, &caller, &app)?;
-    let plan = plan(&current, &app, query)?;
+    let load = query.load.clone();
+    let plan = plan(&current, &caller, &app, query)?;
     let format = format(&headers)?;
     let most = current.config.limits.upload;
-    let upload = Upload::begin(&headers, body, most)?;
+    let upload = Upload::begin(&headers, body, most, api.transfers.take(&caller.name)?)?;
     let source = tokio::task::spawn_blocking(move || Source::open(upload, format)).await;
     let source = match source.map_err(|e| Fault::internal(e.to_string()))? {
         Ok(source) => source,
@@ -92,7 +94,7 @@ pub(crate) async fn push(
         records: done.records,
         duplicates: done.duplicates,
         already: done.already,
-        key: done.key,
+        key: load,
         ended_before: done.ended_before,
     }))
 }
@@ -104,9 +106,12 @@ fn require_app(current: &Current, caller: &Caller, app: &str) -> Result<(), Faul
     caller.require_app(app)
 }
 
-fn plan(current: &Current, app: &str, query: PushQuery) -> Result<Push, Fault> {
-    let from = query.from.unwrap_or_else(|| "api".to_owned());
+fn plan(current: &Current, caller: &Caller, app: &str, query: PushQuery) -> Result<Push, Fault> {
+    let from = query.from.unwrap_or_else(|| SOURCE.to_owned());
     from.parse::<AppName>().map_err(|e| Fault::field("from", e.to_string()).into_bad_request())?;
+    if from != SOURCE {
+        caller.require_app(&from)?;
+    }
     let whole = query.whole.unwrap_or(false);
     if whole && query.load.is_none() {
         return Err(
@@ -134,7 +139,8 @@ fn plan(current: &Current, app: &str, query: PushQuery) -> Result<Push, Fault> {
             flow: query.flow,
             ..usual
         },
-        key: query.load,
+        // A name of its own for each caller and app: equal names of two are two loads, and none is one of Handover's own.
+        key: query.load.map(|load| format!("api:{}:{app}:{load}", caller.name)),
         whole,
         skip: false,
     })
@@ -256,9 +262,13 @@ pub(crate) async fn ack(
     let current = api.current();
     require_app(&current, &caller, &app)?;
     let asked = body.meant;
+    if asked.ids.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Fault::field("ids", "is empty: leave it out to answer the whole claim"));
+    }
     let ledger = current.ledger();
     let claim = token::read(&asked.token).map_err(|e| Fault::field("token", e.to_string()))?;
     belongs(ledger, &claim, &app).await?;
+    let ids = asked.ids.unwrap_or_default();
     let error = || asked.error.clone().unwrap_or_else(|| format!("given up by {}", caller.name));
     let records = match asked.outcome {
         AckOutcome::Extend => {
@@ -270,12 +280,12 @@ pub(crate) async fn ack(
         }
         AckOutcome::Completed => {
             let outcome = Outcome::Completed { result: None, next: Vec::new() };
-            token::answer(ledger, &claim, &asked.ids, outcome).await?.len()
+            token::answer(ledger, &claim, &ids, outcome).await?.len()
         }
         AckOutcome::Failed | AckOutcome::Retry => {
             let verdict = if asked.outcome == AckOutcome::Failed { Verdict::Final } else { Verdict::Retry };
             let outcome = Outcome::Failed { error: error(), verdict, result: None };
-            token::answer(ledger, &claim, &asked.ids, outcome).await?.len()
+            token::answer(ledger, &claim, &ids, outcome).await?.len()
         }
     };
     Ok(Json(Acked { records }).into_response())

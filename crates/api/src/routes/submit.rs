@@ -1,6 +1,7 @@
 //! Jobs are submitted: checked against their app's contract, held to the limits, and put into the ledger with their key.
 
 use super::Version;
+use super::files::published;
 use super::jobs::{load, until_ended};
 use crate::auth::{Caller, Scope};
 use crate::body::{JsonBody, Query};
@@ -12,11 +13,11 @@ use crate::state::{Api, Current};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use handover_ledger::{NewJob, Submitted};
+use handover_ledger::{IdempotencyKey, NewJob, Submitted};
 use handover_runtime::operations::jobs::{JobInput, Refused, Submission, prepare};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Submits a job. It is in the ledger when this answers, and runs whatever becomes of this connection or process.
@@ -65,9 +66,10 @@ pub(crate) async fn submit(
         run_at: asked.run_at,
         trace: trace(&headers),
     };
-    Submitting { api: &api, caller: &caller, version, headers: &headers }
-        .submit(submission, &body.value)
-        .await
+    let key = idempotency::key(&headers, &caller.name, &submission.app, &body.value)?;
+    // It is not kept while this waits: of a large body the tree is many times as large.
+    drop(body.value);
+    Submitting { api: &api, caller: &caller, version, headers: &headers }.submit(submission, key).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +87,9 @@ pub(crate) async fn submit_typed(
     headers: HeaderMap,
     body: JsonBody<serde_json::Map<String, Value>>,
 ) -> Result<Response, Fault> {
+    let asked = json!({ "config": body.value, "input_file": query.input_file });
+    let key = idempotency::key(&headers, &caller.name, &app, &asked)?;
+    drop(asked);
     let submission = Submission {
         app,
         config: Value::Object(body.meant),
@@ -94,9 +99,7 @@ pub(crate) async fn submit_typed(
         run_at: None,
         trace: trace(&headers),
     };
-    Submitting { api: &api, caller: &caller, version: "v2", headers: &headers }
-        .submit(submission, &body.value)
-        .await
+    Submitting { api: &api, caller: &caller, version: "v2", headers: &headers }.submit(submission, key).await
 }
 
 /// The trace context that a request brings (W3C), where it is one.
@@ -119,15 +122,19 @@ struct Submitting<'a> {
 }
 
 impl Submitting<'_> {
-    async fn submit(&self, submission: Submission, asked: &Value) -> Result<Response, Fault> {
+    async fn submit(&self, submission: Submission, key: Option<IdempotencyKey>) -> Result<Response, Fault> {
         self.caller.require(Scope::Submit)?;
         let current = self.api.current();
         let app = submission.app.clone();
         self.caller.require_app(&app)?;
         let rate = current.rates.take_job(&self.caller.name, &app)?;
         allow_webhook(&current, submission.webhook.as_deref())?;
+        if let Some(JobInput::File(path)) = &submission.input
+            && published(&current, self.caller, path).await?.is_none()
+        {
+            return Err(Fault::field("input_file", "names no published file that this key may use"));
+        }
         let delivery = prepare(&current.project, &current.contracts, submission).await.map_err(refused)?;
-        let key = idempotency::key(self.headers, &self.caller.name, &app, asked)?;
         let required = current.project.config.app(&app).is_some_and(|app| app.job.key_required);
         if key.is_none() && required {
             let message = format!(
@@ -219,7 +226,8 @@ fn allow_webhook(current: &Current, webhook: Option<&str>) -> Result<(), Fault> 
             "is not taken here: `api.webhooks` says who may be told, and there is none",
         ));
     };
-    if webhooks.to.iter().any(|prefix| url.starts_with(prefix.as_str())) && !leads_out(url) {
+    let is_address = url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some());
+    if is_address && webhooks.to.iter().any(|prefix| url.starts_with(prefix.as_str())) && !leads_out(url) {
         return Ok(());
     }
     Err(Fault::field("webhook", "is not among the addresses that `api.webhooks.to` allows"))

@@ -1,16 +1,20 @@
 //! Whether this process lives, and whether it can work: for load balancers and orchestrators. They need no key.
 
 use crate::auth::{Caller, Scope};
-use crate::fault::Fault;
+use crate::fault::{Fault, Whole};
 use crate::model::{ErrorEnvelope, HealthCheck, HealthView, Liveness};
 use crate::state::Api;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use handover_core::limits::STUCK_AFTER_MS;
-use handover_runtime::operations::health::{Verdict, health as look};
+use handover_runtime::operations::health::{Health, Verdict, health as look};
 use http::StatusCode;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+/// So old at most is what is told of health.
+const HEALTH_FRESH: Duration = Duration::from_secs(5);
 /// So long the ledger may take to answer.
 const LEDGER_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -49,24 +53,41 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Result<Json<Liveness>, Fau
 pub(crate) async fn health(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
-) -> Result<(StatusCode, Json<HealthView>), Fault> {
+) -> Result<Response, Fault> {
     caller.require(Scope::Read)?;
-    let current = api.current();
-    // It lists folders, which may take a while: not on a thread that answers others.
-    let (project, handle) = (current.project.clone(), tokio::runtime::Handle::current());
-    let after = Duration::from_millis(STUCK_AFTER_MS);
-    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
-    let seen = seen.map_err(|e| Fault::internal(e.to_string()))?;
+    if !caller.is_for_all() {
+        let message = "this key is for some apps alone, and health is of all";
+        return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
+    }
+    let seen = looked(&api).await?;
     let status = match seen.verdict {
         Verdict::Pass | Verdict::Warn => StatusCode::OK,
         Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
     };
     let verdict = seen.verdict.word().to_owned();
-    let checks = seen.checks.into_iter().map(|check| HealthCheck {
+    let checks = seen.checks.iter().map(|check| HealthCheck {
         name: check.name.to_owned(),
         verdict: check.verdict.word().to_owned(),
-        text: check.text,
-        todo: check.todo,
+        text: check.text.clone(),
+        todo: check.todo.clone(),
     });
-    Ok((status, Json(HealthView { verdict, at: seen.at, checks: checks.collect() })))
+    let view = HealthView { verdict, at: seen.at, checks: checks.collect() };
+    let mut response = (status, Json(view)).into_response();
+    response.extensions_mut().insert(Whole);
+    Ok(response)
+}
+
+/// What was seen a moment ago, or is seen now: it lists folders, so one look serves all who ask meanwhile.
+async fn looked(api: &Api) -> Result<Arc<Health>, Fault> {
+    let mut known = api.health.lock().await;
+    if let Some((_, seen)) = known.as_ref().filter(|(at, _)| at.elapsed() < HEALTH_FRESH) {
+        return Ok(seen.clone());
+    }
+    let (project, handle) = (api.current().project.clone(), tokio::runtime::Handle::current());
+    let after = Duration::from_millis(STUCK_AFTER_MS);
+    // Not on a thread that answers others.
+    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
+    let seen = Arc::new(seen.map_err(|e| Fault::internal(e.to_string()))?);
+    *known = Some((Instant::now(), seen.clone()));
+    Ok(seen)
 }

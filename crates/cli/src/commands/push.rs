@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// What the names of Handover's own loads begin with.
+const OWN_KEYS: [&str; 2] = ["split:", "api:"];
 /// So many bad lines are named one by one.
 const NAMED_MAX: u64 = 100;
 
@@ -115,6 +117,11 @@ impl From<As> for Format {
 pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let project = start.project()?;
     records::require_target(&project, args.to.as_str(), args.accept_unknown)?;
+    if let Some(key) = args.key.as_deref().filter(|key| OWN_KEYS.iter().any(|own| key.starts_with(own))) {
+        return Err(Error::config(format!("the key {key:?} begins as those of Handover's own loads do"))
+            .hint("choose another: `split:` is for files that become records, `api:` for loads over the network")
+            .into());
+    }
     let (input, content) = open(&args.file)?;
     let source = Source::open(input, format(&args))?;
     let push = plan(&project, &args, content)?;

@@ -5,6 +5,8 @@
 use super::decode::decode;
 use super::report::Report;
 use super::settings::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use handover_core::{limits, units};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -242,7 +244,7 @@ pub(crate) fn read(report: &mut Report<'_>, declared: &[String]) -> Option<Api> 
         auth,
         limits: read_limits(report, raw.limits.unwrap_or_default(), declared),
         results: raw.results.unwrap_or(Duration::from_millis(limits::RESULTS_KEPT_MS)),
-        cors: raw.cors.as_ref().map(|cors| origins(report, cors)).unwrap_or_default(),
+        cors: raw.cors.as_ref().map(|cors| origins(report, cors, auth)).unwrap_or_default(),
         versions: raw.versions.map(|versions| read_versions(report, versions)).unwrap_or_default(),
         webhooks: raw.webhooks.and_then(|webhooks| read_webhooks(report, webhooks)),
     })
@@ -281,8 +283,13 @@ fn listen(report: &mut Report<'_>, given: &OneOrMany, auth: Auth) -> Vec<SocketA
     listen
 }
 
-fn origins(report: &mut Report<'_>, given: &OneOrMany) -> Vec<String> {
+fn origins(report: &mut Report<'_>, given: &OneOrMany, auth: Auth) -> Vec<String> {
     let given = given.list();
+    if auth == Auth::None && given.iter().any(|origin| origin == "*") {
+        report
+            .value(&["api", "cors"], "with `auth: none` any page that is open in a browser here could ask")
+            .help("name the origins, or write `auth: keys`");
+    }
     for origin in given.iter().filter(|origin| *origin != "*") {
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' '])) {
@@ -391,8 +398,9 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
                 );
         }
     }
-    if !raw.secret.starts_with("whsec_") {
-        report.value(&["api", "webhooks", "secret"], "the secret of webhooks begins with `whsec_`").help(
+    let key = raw.secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
+    if !key.is_some_and(|key| (24..=64).contains(&key.len())) {
+        report.value(&["api", "webhooks", "secret"], "the secret of webhooks is `whsec_` and the base64 of 24 to 64 bytes").help(
             "make one: printf 'whsec_%s' \"$(openssl rand -base64 32)\", and give it as ${WEBHOOK_SECRET}",
         );
         return None;

@@ -7,7 +7,7 @@ use super::plan::{Fate, plan};
 use super::running::running;
 use super::storage::concerns;
 use super::times::number;
-use super::why::why;
+use super::why;
 use crate::config::{Enters, LedgerAddress};
 use crate::delivery::payload::FilePayload;
 use crate::project::Project;
@@ -212,7 +212,7 @@ impl Looking<'_> {
     }
 
     async fn reason(&self, delivery: &Delivery) -> String {
-        let said = why(self.project, delivery.id.to_string().as_ref(), &self.project.config.base).await;
+        let said = why::of(self.project, delivery.id).await;
         match said {
             Ok(said) => said.sentences.join(" "),
             Err(e) => e.to_string(),

@@ -207,6 +207,19 @@ pub async fn why(project: &Project, asked: &OsStr, from: &Path) -> Result<Explan
     asking.place(&Place::new(project, asked, from)).await
 }
 
+/// Explains a delivery by its number; paths in the answer are relative to the configuration's folder.
+///
+/// # Errors
+/// [`handover_core::ErrorKind::NotFound`] where no delivery has it; others where the ledger cannot be read.
+pub async fn of(project: &Project, id: DeliveryId) -> Result<Explanation> {
+    let from = &project.config.base;
+    let asking = Asking { project, from, now: project.clock.now(), running: running(&project.data) };
+    match project.ledger.get(id).await? {
+        Some(delivery) => asking.story(&delivery, format!("delivery {id}")).await,
+        None => Err(Error::not_found(format!("there is no delivery {id}"))),
+    }
+}
+
 /// What every part of an answer needs.
 struct Asking<'a> {
     project: &'a Project,
