@@ -165,21 +165,21 @@ fn who_is_slow_is_cut_off() {
         b"P",
         b"PRI * HTTP/2.0\r\n\r\nS",
         b"GET /api/v1/apps",
-        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
         b"\r\n",
     ];
     for bytes in silent {
         let said = after(server.address, bytes);
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{bytes:?}: {said}");
     }
-    let slow = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"app\"";
+    let slow = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"app\"";
     let said = after(server.address, slow);
     assert!(said.starts_with("HTTP/1.1 408") && said.contains("BODY_CUT"), "{said}");
-    let pushed = b"POST /api/v1/staging/up HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\n1\n\r\n";
+    let pushed = b"POST /api/v1/staging/up HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na\n1\n\r\n";
     let said = after(server.address, pushed);
     assert!(said.starts_with("HTTP/1.1 408") && said.contains("BODY_CUT"), "{said}");
     // A connection that is kept, and asks no more.
-    let said = after(server.address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    let said = after(server.address, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(said.starts_with("HTTP/1.1 200"), "{said}");
     // Who waits for an end is not slow, and neither is who follows.
     let client = server.anyone();
@@ -203,7 +203,7 @@ fn a_flood_of_headers_is_refused_and_the_next_is_served() {
     let long = format!("X-Long: {}\r\n", "y".repeat(64 * 1024));
     for flood in [many, long] {
         let mut stream = connect(server.address);
-        let _ = stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: x\r\n{flood}\r\n").as_bytes());
+        let _ = stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{flood}\r\n").as_bytes());
         if let Some(answer) = read_answer(stream, "GET") {
             assert_eq!(answer.status, 431);
         }

@@ -75,7 +75,7 @@ fn a_push_that_was_cut_goes_on_under_its_load() {
     // Half of it comes, and the connection ends.
     let mut stream = connect(server.address);
     let head = format!(
-        "POST /api/v1/staging/bill?load=orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+        "POST /api/v1/staging/bill?load=orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
         all.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
