@@ -133,19 +133,23 @@ fn what_does_not_come_whole_or_right_is_not_published() {
 
 #[test]
 fn an_upload_whose_process_dies_can_be_asked_again() {
-    let site = Site::new(APPS, OPEN);
-    let name = "in_sales_2025-11-24_001.csv";
-    let mut run = site.project.start_with_fault(&["run", "-v"], "publish.written:kill");
-    run.says_within(LONG, LISTENS);
-    let server = Server::of(run);
-    let asked = read_answer(put(name, "a\n1\n").send(server.address), "PUT");
-    assert!(asked.is_none(), "{asked:?}");
-    let server = site.serve();
-    let client = server.anyone();
-    assert_eq!(client.get("/api/v1/files/in/2025-11-24/in_sales_2025-11-24_001.csv").status, 404);
-    let made = client.ask(put(name, "a\n1\n"));
-    assert_eq!((made.status, client.ask(put(name, "a\n1\n")).status), (201, 204), "{made:?}");
-    assert_eq!(client.ask(put(name, "a\n2\n")).status, 409);
-    let listed = client.get("/api/v1/deliveries?kind=file&app=up").json();
-    assert_eq!(listed["deliveries"].as_array().unwrap().len(), 1, "{listed:#}");
+    for (point, then) in [("publish.written", 201), ("publish.synced", 201), ("publish.done", 204)] {
+        let site = Site::new(APPS, OPEN);
+        let name = "in_sales_2025-11-24_001.csv";
+        let mut run = site.project.start_with_fault(&["run", "-v"], &format!("{point}:kill"));
+        run.says_within(LONG, LISTENS);
+        let server = Server::of(run);
+        let asked = read_answer(put(name, "a\n1\n").send(server.address), "PUT");
+        assert!(asked.is_none(), "{asked:?}");
+        let server = site.serve();
+        let client = server.anyone();
+        let again = client.ask(put(name, "a\n1\n"));
+        assert_eq!((again.status, client.ask(put(name, "a\n1\n")).status), (then, 204), "{point}: {again:?}");
+        assert_eq!(client.ask(put(name, "a\n2\n")).status, 409);
+        let handed_on = wait_for(LONG, "what it is handed on as", || {
+            let listed = client.get("/api/v1/deliveries?kind=file&app=up").json()["deliveries"].clone();
+            Some(listed).filter(|listed| listed[0].is_object())
+        });
+        assert_eq!(handed_on.as_array().unwrap().len(), 1, "{point}: {handed_on:#}");
+    }
 }
