@@ -1,7 +1,7 @@
 //! Files over HTTP: uploaded once under each name, whole or not at all, handed on, and fetched, from the archive too.
 
-use crate::http::Ask;
-use crate::kit::{LONG, OPEN, Site};
+use crate::http::{Ask, read_answer};
+use crate::kit::{LISTENS, LONG, OPEN, Server, Site};
 use crate::results::gives_parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -59,6 +59,12 @@ fn a_file_is_uploaded_handed_on_and_given_back() {
         (!site.project.join("data/in/2025-11-24/in_sales_2025-11-24_001.csv").exists()).then_some(())
     });
     gives_parts(&client, &url, content.as_bytes());
+    assert_eq!(
+        client.ask(Ask::new("PUT", &url).body("text/csv", "a\n")).status,
+        409,
+        "its name is taken for ever"
+    );
+    assert_eq!(client.ask(Ask::new("PUT", &url).body("text/csv", content)).status, 204);
 }
 
 #[test]
@@ -85,7 +91,9 @@ fn a_name_is_given_once_and_what_is_published_is_never_replaced() {
         let all: Vec<_> = (0..10).map(|_| scope.spawn(one)).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
+    // Of those that come while the first is at it, some cannot know yet that it is the same.
     assert_eq!(answers.iter().filter(|status| **status == 201).count(), 1, "{answers:?}");
+    assert_eq!(client.ask(put("in_sales_2025-11-24_008.csv", "same\n")).status, 204);
     assert!(answers.iter().all(|status| [201, 204, 409].contains(status)), "{answers:?}");
 }
 
@@ -121,4 +129,27 @@ fn what_does_not_come_whole_or_right_is_not_published() {
         files_below(&site.project.join("data/.handover/tmp")).is_empty().then_some(())
     });
     assert_eq!(client.ask(put(name, "a\n")).status, 201, "the name is free still");
+}
+
+#[test]
+fn an_upload_whose_process_dies_can_be_asked_again() {
+    for (point, then) in [("publish.written", 201), ("publish.synced", 201), ("publish.done", 204)] {
+        let site = Site::new(APPS, OPEN);
+        let name = "in_sales_2025-11-24_001.csv";
+        let mut run = site.project.start_with_fault(&["run", "-v"], &format!("{point}:kill"));
+        run.says_within(LONG, LISTENS);
+        let server = Server::of(run);
+        let asked = read_answer(put(name, "a\n1\n").send(server.address), "PUT");
+        assert!(asked.is_none(), "{asked:?}");
+        let server = site.serve();
+        let client = server.anyone();
+        let again = client.ask(put(name, "a\n1\n"));
+        assert_eq!((again.status, client.ask(put(name, "a\n1\n")).status), (then, 204), "{point}: {again:?}");
+        assert_eq!(client.ask(put(name, "a\n2\n")).status, 409);
+        let handed_on = wait_for(LONG, "what it is handed on as", || {
+            let listed = client.get("/api/v1/deliveries?kind=file&app=up").json()["deliveries"].clone();
+            Some(listed).filter(|listed| listed[0].is_object())
+        });
+        assert_eq!(handed_on.as_array().unwrap().len(), 1, "{point}: {handed_on:#}");
+    }
 }

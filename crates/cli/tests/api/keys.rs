@@ -245,6 +245,9 @@ fn no_secret_is_told_to_anyone() {
         log.contains("/api/v1/apps") && log.contains(id_of(&key)),
         "the log tells who asked what:\n{log}"
     );
+    for answer in &answers {
+        assert!(log.contains(answer.header("x-request-id").unwrap()), "{answer:?}\n{log}");
+    }
     let whole = key.rsplit('_').next().unwrap();
     let listed = site.command(&["--json", "keys", "list"]);
     let said = [told, String::from_utf8_lossy(&ps).into_owned(), listed];

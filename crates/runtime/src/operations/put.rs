@@ -67,6 +67,9 @@ pub struct Done {
     pub checksum: Checksum,
 }
 
+/// Which output such a name is for.
+const SLOT: &str = "put";
+
 /// Where it goes and what it is called, but for the sequence.
 struct Target {
     put: Put,
@@ -237,7 +240,7 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
     loop {
         let reservation = match (reserve(project, &target, floor).await, exactly) {
             (Err(e), Some(sequence)) if e.kind() == ErrorKind::Exists => {
-                return Err(taken(&target, sequence));
+                unfinished(project, &target, sequence).await?.ok_or_else(|| taken(&target, sequence))?
             }
             (reserved, _) => reserved?,
         };
@@ -257,12 +260,36 @@ async fn publish(project: &Project, actor: &str, target: Target, written: Writte
                 },
             }
         }
-        project.ledger.discard(&reservation, None).await?;
+        // The one name that is wanted is given up for no other: whoever asked for it too may be publishing under it.
         if let Some(sequence) = exactly {
             return Err(taken(&target, sequence));
         }
+        project.ledger.discard(&reservation, None).await?;
         let put = &target.put;
         floor = highest_sequence(dir, &put.app, &put.type_name, target.date)?.max(reservation.sequence);
+    }
+}
+
+/// The reservation of a name that was put in before and is no delivery: whoever made it died, or is still at it. Nothing
+/// that stands at a name is replaced here, so that of several who publish under it the first has it.
+async fn unfinished(project: &Project, target: &Target, sequence: u32) -> Result<Option<Reservation>> {
+    let (folder, stem) = (target.folder.clone(), name(target, sequence).stem());
+    let Some(row) = project.ledger.name(&folder, &stem).await? else { return Ok(None) };
+    if row.maker.is_some() || row.slot != SLOT || project.ledger.get(row.file_id).await?.is_some() {
+        return Ok(None);
+    }
+    let reserved_at = project.clock.now();
+    Ok(Some(Reservation { folder, stem, sequence, file_id: row.file_id, reserved_at, fresh: false }))
+}
+
+fn name(target: &Target, sequence: u32) -> FileName {
+    let put = &target.put;
+    FileName {
+        app: put.app.clone(),
+        type_name: put.type_name.clone(),
+        date: target.date,
+        sequence,
+        ext: String::new(),
     }
 }
 
@@ -274,16 +301,9 @@ fn taken(target: &Target, sequence: u32) -> Error {
 /// Reserves a name: the one with the wanted sequence or none, so that asking for a name that is taken uses no other up.
 async fn reserve(project: &Project, target: &Target, floor: u32) -> Result<Reservation> {
     let put = &target.put;
-    let exactly = put.sequence.map(|sequence| FileName {
-        app: put.app.clone(),
-        type_name: put.type_name.clone(),
-        date: target.date,
-        sequence,
-        ext: String::new(),
-    });
     let reserve = Reserve {
         maker: None,
-        slot: "put".into(),
+        slot: SLOT.into(),
         folder: target.folder.clone(),
         app: put.app.clone(),
         type_name: put.type_name.clone(),
@@ -291,7 +311,7 @@ async fn reserve(project: &Project, target: &Target, floor: u32) -> Result<Reser
         // Above the highest that there can be, the ledger says what to do.
         wanted: floor.checked_add(1),
         floor,
-        stem: exactly.map(|name| name.stem()),
+        stem: put.sequence.map(|sequence| name(target, sequence).stem()),
     };
     project.ledger.reserve(reserve).await
 }
