@@ -113,19 +113,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Fault> {
         return Err(Fault::bad_request("MALFORMED_JSON", "the body is empty, and JSON is wanted"));
     }
     let (deep, many) = measure(bytes);
+    let malformed =
+        |e: serde_json::Error| Fault::bad_request("MALFORMED_JSON", format!("the body is not JSON: {e}"));
     let invalid = |why: String| Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_ERROR", why);
-    if let Err(e) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
-        return Err(Fault::bad_request("MALFORMED_JSON", format!("the body is not JSON: {e}")));
-    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(malformed)?;
     if deep > DEPTH_MAX {
         return Err(invalid(format!("the body lies more than {DEPTH_MAX} arrays and objects deep")));
     }
     if many > VALUES_MAX {
-        return Err(invalid(format!(
-            "the body has more than {VALUES_MAX} values: put large data in as a file or as records"
-        )));
+        let why =
+            format!("the body has more than {VALUES_MAX} values: put large data in as a file or as records");
+        return Err(invalid(why));
     }
-    from_json(bytes).map_err(|why| invalid(format!("the body cannot be kept as it is: {why}")))
+    match from_json(bytes) {
+        Ok(value) => Ok(value),
+        Err(why) => {
+            // What no reader of JSON takes is malformed; what one would take and change is not.
+            serde_json::from_slice::<Value>(bytes).map_err(malformed)?;
+            Err(invalid(format!("the body cannot be kept as it is: {why}")))
+        }
+    }
 }
 
 /// How deep a JSON text lies, and about how many values it has: a look at its bytes, before anything is built of it.

@@ -111,7 +111,7 @@ fn streams_and_requests_have_so_much_room() {
     let mut stream = Stream::open(&client, id, None);
     assert_eq!(stream.next().unwrap().name, "state");
     let refused = client.get(format!("/api/v1/jobs/{id}/events"));
-    assert_eq!((refused.status, refused.code()), (503, "TOO_MANY_STREAMS".into()));
+    assert_eq!((refused.status, refused.code()), (503, "OVERLOADED".into()));
     drop(stream);
     wait_for(LONG, "room for a stream", || {
         let ask = Ask::get(format!("/api/v1/jobs/{id}/events"));

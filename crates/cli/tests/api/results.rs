@@ -176,6 +176,8 @@ fn an_app_has_an_operation_of_its_own() {
     let client = server.anyone();
     let operation = &server.document.root["paths"]["/api/v2/apps/scorer/jobs"]["post"];
     let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(schema["$ref"], "#/components/schemas/scorer-config");
+    let schema = &server.document.root["components"]["schemas"]["scorer-config"];
     assert_eq!((&schema["required"], &operation["summary"]), (&json!(["threshold"]), &json!("Scores")));
     let answer = client.post("/api/v2/apps/scorer/jobs", &json!({ "threshold": 2.5 }));
     assert_eq!((answer.status, &answer.json()["config"]), (202, &json!({ "threshold": 2.5 })));
