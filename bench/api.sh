@@ -47,6 +47,8 @@ url=http://127.0.0.1:$port
 for _ in $(seq 100); do curl -sf -o /dev/null $url/readyz && break; sleep 0.1; done
 
 say() { printf '{"figure":"%s","round":%s,%s\n' "$1" "$2" "${3#\{}"; }
+# First, because what the others leave in memory is none of theirs.
+say "idle followers" 1 "$(python3 "$here/api.py" events $url "$KEY" 10000 $server)"
 for round in $(seq "$rounds"); do
     say "POST /jobs, 32 connections" "$round" "$(wrk -t1 -c32 -d"${secs}s" -s "$here/api_post.lua" --latency $url | tail -1)"
 done
@@ -69,4 +71,3 @@ for round in $(seq "$rounds"); do
 rest, push = $records / ($over - $began), $records / ($end - $over)
 print('{\"rest_per_s\":%.0f,\"push_per_s\":%.0f,\"ratio\":%.2f}' % (rest, push, rest / push))")"
 done
-say "idle followers" 1 "$(python3 "$here/api.py" events $url "$KEY" 10000 $server)"

@@ -94,7 +94,7 @@ pub const API_REQUESTS_MAX: usize = 1_024;
 /// Connections at the same time.
 pub const API_CONNECTIONS_MAX: usize = 16_384;
 /// Streams of events at the same time.
-pub const API_STREAMS_MAX: usize = 12_000;
+pub const API_STREAMS_MAX: usize = 16_000;
 /// Unended jobs of one caller.
 pub const API_CALLER_JOBS_MAX: u64 = 10_000;
 /// Deliveries that may wait for one app before new jobs for it are refused.

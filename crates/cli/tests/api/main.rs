@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod apart;
 mod bad_input;
 mod browsers;
 mod cancel;

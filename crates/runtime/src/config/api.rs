@@ -191,7 +191,7 @@ struct RawLimits {
     /// Connections at the same time; by default 16384.
     #[schemars(range(min = 1))]
     connections: Option<usize>,
-    /// Streams of events at the same time; by default 12000.
+    /// Streams of events at the same time; by default 16000.
     streams: Option<usize>,
     /// Unended jobs of one caller; by default 10000.
     caller_jobs: Option<u64>,
@@ -428,6 +428,7 @@ mod tests {
                 ),
             ),
             ("an origin", of("{ listen: 127.0.0.1:8080, cors: [app.example.com] }")),
+            ("any page", of("{ listen: 127.0.0.1:8080, auth: none, cors: '*' }")),
             ("a version", of("{ listen: 127.0.0.1:8080, versions: { v3: { deprecated: soon } } }")),
             ("webhooks", of("{ listen: 127.0.0.1:8080, webhooks: { to: https://x, secret: hunter2 } }")),
         ];
