@@ -123,3 +123,5 @@ pub const WEBHOOK_ATTEMPTS: u32 = 30;
 pub const STUCK_AFTER_MS: u64 = 3_600_000;
 /// Files and records that are on their way in or out at the same time; each takes a thread of 512 that there are.
 pub const API_TRANSFERS_MAX: usize = 128;
+/// So often a program is believed that says that its disk is full, where ours is not.
+pub const FULL_BELIEVED_MAX: u32 = 20;

@@ -14,7 +14,7 @@ use super::untouched::Untouched;
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{App, Input, Output, Placeholder, Placeholders, Program, Then};
 use crate::program::{self, Ended, How, ProgramSpec, Verdict};
-use handover_core::limits::SHUTDOWN_GRACE_MS;
+use handover_core::limits::{FULL_BELIEVED_MAX, SHUTDOWN_GRACE_MS};
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, TypeName, fault, media, units};
 use handover_file::disk;
 use handover_file::draft::Draft;
@@ -317,6 +317,8 @@ impl Attempt {
             exit: Some(meaning.sentence.clone()),
             ..Summary::default()
         };
+        // A program may say so of a disk of its own, or only repeat what it was given: it is believed so often, and then it has failed.
+        let said_full = self.delivery.snoozes < FULL_BELIEVED_MAX && says_full(&ended.stderr);
         let kind = match meaning.verdict {
             Verdict::Done if full => {
                 let error = Error::new(
@@ -330,8 +332,8 @@ impl Attempt {
                 summary.exit = None;
                 return Ok(summary);
             }
-            Verdict::BadData if says_full(&ended.stderr) => ErrorKind::NotYet,
-            Verdict::Retry if full || says_full(&ended.stderr) => ErrorKind::NotYet,
+            Verdict::BadData if said_full => ErrorKind::NotYet,
+            Verdict::Retry if full || said_full => ErrorKind::NotYet,
             Verdict::BadData => ErrorKind::BadData,
             Verdict::Later => ErrorKind::NotYet,
             Verdict::Retry if ended.how == How::TimedOut => ErrorKind::Timeout,
