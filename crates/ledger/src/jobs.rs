@@ -122,6 +122,10 @@ pub trait Jobs: Send + Sync {
     /// Submits jobs, in their order and each for itself: one that is refused does not keep another back.
     async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<Submitted>>;
 
+    /// What was asked for under this key: [`Submitted::Known`], or [`Submitted::Differs`] where it was something else; none where
+    /// nothing was.
+    async fn known_key(&self, key: &IdempotencyKey) -> Result<Option<Submitted>>;
+
     /// Ends what nobody has; asks whoever works on it to stop. What is asked for twice is asked for once. Records are ended
     /// at once. Fails with `IllegalTransition` for what has ended, `NotFound` for what is not there.
     async fn ask_to_cancel(&self, actor: &str, id: DeliveryId) -> Result<Cancelled>;

@@ -220,6 +220,20 @@ impl Job {
         self.run_at = self.run_at.max(at);
     }
 
+    /// The job as it was when it was submitted.
+    pub(crate) fn as_submitted(self) -> Self {
+        Self {
+            status: JobStatus::Pending,
+            cancelling: false,
+            archived: false,
+            updated_at: self.created_at,
+            ended_at: None,
+            attempts: 0,
+            error: None,
+            ..self
+        }
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.status, JobStatus::Completed | JobStatus::Failed)
     }

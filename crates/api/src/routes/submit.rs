@@ -124,6 +124,27 @@ struct Submitting<'a> {
 impl Submitting<'_> {
     async fn submit(&self, submission: Submission, key: Option<IdempotencyKey>) -> Result<Response, Fault> {
         self.caller.require(Scope::Submit)?;
+        let refused = match self.try_submit(submission, key.clone()).await {
+            Err(refused) if refused.status().is_client_error() => refused,
+            other => return other,
+        };
+        // What was taken before is answered as it was, though it would not be taken any more: by another configuration, say.
+        let current = self.api.current();
+        let Some(key) = key else { return Err(refused) };
+        match current.ledger().known_key(&key).await? {
+            Some(Submitted::Known { id, .. }) => {
+                let job = load(&current, id, self.version).await?.as_submitted();
+                self.answer(&current, job, true).await
+            }
+            _ => Err(refused),
+        }
+    }
+
+    async fn try_submit(
+        &self,
+        submission: Submission,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Response, Fault> {
         let current = self.api.current();
         let app = submission.app.clone();
         self.caller.require_app(&app)?;

@@ -107,3 +107,28 @@ fn equal_keys_of_two_callers_are_two() {
         clients.iter().map(|client| client.ask(keyed("k", "x")).json()["id"].clone()).collect();
     assert_eq!(again, [json!(ids[0]), json!(ids[1])]);
 }
+
+#[test]
+fn what_was_taken_is_answered_though_it_would_not_be_taken_any_more() {
+    let apps = |least: u32| {
+        format!(
+            "apps: {{ up: {{ run: cat, job: {{ config: {{ type: object, properties: {{ n: {{ type: integer, minimum: {least} }} }} }} }} }} }}"
+        )
+    };
+    let site = Site::new(&apps(0), OPEN);
+    let ask = |n: u32| {
+        Ask::post("/api/v1/jobs")
+            .json(&json!({ "app": "up", "config": { "n": n } }))
+            .header("Idempotency-Key", "k")
+    };
+    let server = site.serve();
+    let id = server.anyone().ask(ask(1)).id();
+    server.stop();
+    let text = site.file("handover.yaml").replace("minimum: 0", "minimum: 5");
+    site.project.write("handover.yaml", &text);
+    let server = site.serve();
+    let again = server.anyone().ask(ask(1));
+    assert_eq!((again.status, again.id(), again.header("idempotency-replayed")), (202, id, Some("true")));
+    let other = server.anyone().ask(ask(2));
+    assert_eq!((other.status, other.code()), (422, "VALIDATION_ERROR".into()));
+}

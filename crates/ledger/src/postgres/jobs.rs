@@ -8,7 +8,8 @@ use super::query::{ARCHIVE, PARTS, each};
 use super::row::{get, id as id_of, parsed, time as time_of};
 use super::tx::{Tx, in_transaction, number, numbers, text, texts, time, times};
 use crate::jobs::{
-    Cancellation, Cancelled, Jobs, NewJob, ProgressLine, Standing, Submitted, check, kept_line,
+    Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted, check,
+    kept_line,
 };
 use async_trait::async_trait;
 use handover_core::limits::PROGRESS_LINES_MAX;
@@ -28,6 +29,17 @@ impl Jobs for PostgresLedger {
         }
         check(&jobs)?;
         in_transaction!(self, |tx| submit(tx, &jobs))
+    }
+
+    async fn known_key(&self, key: &IdempotencyKey) -> Result<Option<Submitted>> {
+        let query = "SELECT fingerprint = $3, delivery_id, created_at FROM integration.idempotency_keys WHERE owner = $1 AND key = $2";
+        let values = [text(&key.owner), text(&key.key), text(&key.fingerprint)];
+        let rows = self.read("look for an idempotency key", query, &values).await?;
+        let known = each(&rows, |row| {
+            let (same, id, at): (bool, _, _) = (get(row, 0)?, id_of(row, 1)?, time_of(row, 2)?);
+            Ok(if same { Submitted::Known { id, at } } else { Submitted::Differs(id) })
+        });
+        Ok(known?.into_iter().next())
     }
 
     async fn ask_to_cancel(&self, actor: &str, id: DeliveryId) -> Result<Cancelled> {

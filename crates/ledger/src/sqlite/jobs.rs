@@ -9,12 +9,12 @@ use super::error::sql;
 use super::moves::{Moved, moved};
 use super::push::push_all;
 use super::row::{parsed, time};
-use super::submit::submit;
+use super::submit::{known_key, submit};
 use super::writer::{Step, Write};
 use crate::api::Queue;
 use crate::jobs::{
-    Cancellation, Cancelled, Jobs, NewJob, ProgressLine, Standing, Submitted, cancelled_by, cancelled_result,
-    check, kept_line,
+    Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted, cancelled_by,
+    cancelled_result, check, kept_line,
 };
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -32,6 +32,11 @@ impl Jobs for SqliteLedger {
         }
         check(&jobs)?;
         self.writer.run(Step::Other, move |w| submit(w, jobs)).await
+    }
+
+    async fn known_key(&self, key: &IdempotencyKey) -> Result<Option<Submitted>> {
+        let key = key.clone();
+        self.readers.run(move |c| known_key(c, &key)).await
     }
 
     async fn ask_to_cancel(&self, actor: &str, id: DeliveryId) -> Result<Cancelled> {

@@ -9,11 +9,11 @@ use super::push::push_all;
 use super::row::time;
 use super::writer::Write;
 use crate::api::Pushed;
-use crate::jobs::{NewJob, Submitted};
+use crate::jobs::{IdempotencyKey, NewJob, Submitted};
 use handover_core::clock::rfc3339;
 use handover_core::{DeliveryId, Error, NewDelivery, Result};
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use std::collections::HashMap;
 
 /// What becomes of a job of a batch.
@@ -32,7 +32,10 @@ pub(super) fn submit(write: &Write<'_>, jobs: Vec<NewJob>) -> Result<Vec<Submitt
     let mut fates = Vec::with_capacity(jobs.len());
     for (index, job) in jobs.iter().enumerate() {
         let key = job.key.as_ref().map(|key| (key.owner.as_str(), key.key.as_str()));
-        let fate = match (key.and_then(|key| by_key.get(&key)), known_key(write, job)?) {
+        let fate = match (
+            key.and_then(|key| by_key.get(&key)),
+            job.key.as_ref().map(|key| known_key(write.sql, key)).transpose()?.flatten(),
+        ) {
             (Some(earlier), _) => Fate::As(*earlier),
             (None, Some(known)) => Fate::Is(known),
             (None, None) => limits.beyond(write, job)?.map_or(Fate::Made, Fate::Is),
@@ -66,11 +69,10 @@ fn same_as(came_to: &Submitted, job: &NewJob, earlier: &NewJob) -> Submitted {
 }
 
 /// The job that was asked for under the same key.
-fn known_key(write: &Write<'_>, job: &NewJob) -> Result<Option<Submitted>> {
-    let Some(key) = &job.key else { return Ok(None) };
+pub(super) fn known_key(connection: &Connection, key: &IdempotencyKey) -> Result<Option<Submitted>> {
     let text =
         "SELECT fingerprint, delivery_id, created_at FROM idempotency_keys WHERE owner = ?1 AND key = ?2";
-    let found = read(write.sql, text, params![key.owner, key.key], |row| {
+    let found = read(connection, text, params![key.owner, key.key], |row| {
         let (id, at) = (DeliveryId(row.get(1)?), time(row, 2)?);
         let same = row.get_ref(0)?.as_str()? == key.fingerprint;
         Ok(if same { Submitted::Known { id, at } } else { Submitted::Differs(id) })

@@ -83,6 +83,10 @@ pub(crate) async fn an_equal_key_is_one_job<B: Backend>() {
     w.advance(5);
     assert_eq!(w.submit(ask("x")).await, Submitted::Known { id, at });
     assert_eq!(w.submit(ask("y")).await, Submitted::Differs(id));
+    let stands_for = async |job: NewJob| w.ledger.known_key(&job.key.unwrap()).await.unwrap();
+    assert!(matches!(stands_for(ask("x")).await, Some(Submitted::Known { id: known, .. }) if known == id));
+    assert_eq!(stands_for(ask("y")).await, Some(Submitted::Differs(id)));
+    assert_eq!(stands_for(keyed(job("a", "ann"), "ann", "another", "x")).await, None);
     // Another's key is another key.
     assert_ne!(w.submitted(keyed(job("a", "bob"), "bob", "k", "x")).await, id);
     // Whatever became of it.
