@@ -221,7 +221,7 @@ impl Job {
     }
 
     /// The job as it was when it was submitted.
-    pub(crate) fn as_submitted(self) -> Self {
+    pub(crate) fn at_its_submission(self) -> Self {
         Self {
             status: JobStatus::Pending,
             cancelling: false,

@@ -133,7 +133,7 @@ impl Submitting<'_> {
         let Some(key) = key else { return Err(refused) };
         match current.ledger().known_key(&key).await? {
             Some(Submitted::Known { id, .. }) => {
-                let job = load(&current, id, self.version).await?.as_submitted();
+                let job = load(&current, id, self.version).await?.at_its_submission();
                 self.answer(&current, job, true).await
             }
             _ => Err(refused),
