@@ -237,6 +237,12 @@ struct Known {
     read: Option<Instant>,
 }
 
+impl Known {
+    fn newer_than(&self, began: Instant) -> Option<Arc<HashMap<String, ApiKey>>> {
+        self.read.filter(|read| *read >= began).map(|_| self.keys.clone())
+    }
+}
+
 impl Keys {
     pub(crate) fn new(ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -264,10 +270,20 @@ impl Keys {
         }
     }
 
-    /// Whether what is known is older than this.
-    fn is_older_than(&self, age: Duration) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.read.is_none_or(|read| read.elapsed() > age)
+    /// The keys as they are from now on. One look serves all who ask meanwhile, and looks are so far apart that whoever shows
+    /// keys that are none costs little.
+    async fn newer(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
+        let began = Instant::now();
+        let age = self.known.lock().unwrap_or_else(PoisonError::into_inner).read.map(|read| read.elapsed());
+        if let Some(rest) = age.and_then(|age| UNKNOWN_APART.checked_sub(age)) {
+            tokio::time::sleep(rest).await;
+        }
+        let _one = self.reading.lock().await;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).newer_than(began);
+        match known {
+            Some(keys) => Ok(keys),
+            None => self.read().await,
+        }
     }
 
     /// Whether the key of this id is worth anything (any more); where the ledger does not say, it is.
@@ -294,9 +310,9 @@ impl Keys {
         let secret = shown(headers)?.ok_or_else(|| unauthorized(None))?;
         let invalid = || unauthorized(Some("this key is not (or no longer) valid"));
         let mut keys = self.all().await?;
-        // One that was made a moment ago in another process.
-        if id_in(secret).is_some_and(|id| !keys.contains_key(id)) && self.is_older_than(UNKNOWN_APART) {
-            keys = self.read().await?;
+        // One that was made a moment ago, in another process.
+        if id_in(secret).is_some_and(|id| !keys.contains_key(id)) {
+            keys = self.newer().await?;
         }
         let key = id_in(secret).and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.
