@@ -9,17 +9,18 @@
 # LEDGER=postgres://…   on a server; otherwise embedded
 # Needs wrk, curl and python3. POSTs come from 32 connections on one thread; the server has all cores. The app is paused, so that
 # what is measured is the submission alone, durable when it is answered.
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-handover=$(realpath "${HANDOVER:-$here/../target/release/handover}")
+#
+# See lib.sh for HANDOVER and BENCH_DIR.
+
+# shellcheck source=bench/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rounds=${ROUNDS:-3} secs=${SECS:-8} records=${RECORDS:-500000} port=${PORT:-18190}
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/api-bench.XXXXXX")
+need wrk curl python3
+find_handover
+make_work
 server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$scratch"' EXIT
-for program in wrk curl python3; do
-    [ -n "$(type -P $program)" ] || { echo "bench/api.sh needs $program" >&2; exit 1; }
-done
-cd "$scratch"
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
 ulimit -n "$(ulimit -Hn)"
 cat >clock.py <<'PY'
 import json, sys, time

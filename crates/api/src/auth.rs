@@ -5,6 +5,7 @@
 //! changed: a revoked key is worth nothing within [`FRESH`] in every process.
 
 use crate::fault::Fault;
+use handover_core::id::hex;
 use handover_core::{Clock, Error, Result};
 use handover_ledger::{ApiKey, Ledger};
 use http::{HeaderMap, StatusCode, header};
@@ -125,7 +126,7 @@ pub(crate) fn random(count: usize) -> Result<String> {
 }
 
 fn digest(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(secret.as_bytes()))
 }
 
 /// The id in a key; none where it is no key.
@@ -147,17 +148,30 @@ fn is_worth(key: &ApiKey, now: Timestamp) -> bool {
     [key.expires_at, key.revoked_at].into_iter().flatten().all(|end| end > now)
 }
 
-/// The first of the keys of which each was made in the place of the one before.
-fn first_of<'k>(keys: &'k HashMap<String, ApiKey>, id: &'k str) -> &'k str {
-    let mut first = id;
-    // No longer than there are keys: a circle could only have been made by hand.
-    for _ in 0..keys.len() {
-        match keys.values().find(|key| key.replaced_by.as_deref() == Some(first)) {
-            Some(before) => first = &before.id,
-            None => break,
+/// A key, and the first of those of which each was made in the place of the one before.
+struct Kept {
+    key: ApiKey,
+    first: String,
+}
+
+/// Keys by their ids.
+type ById = HashMap<String, Kept>;
+
+fn by_id(keys: Vec<ApiKey>) -> ById {
+    let before: HashMap<String, String> =
+        keys.iter().filter_map(|key| Some((key.replaced_by.clone()?, key.id.clone()))).collect();
+    let first_of = |id: &str| {
+        let mut first = id;
+        // No longer than there are keys: a circle could only have been made by hand.
+        for _ in 0..before.len() {
+            match before.get(first) {
+                Some(before) => first = before,
+                None => break,
+            }
         }
-    }
-    first
+        first.to_owned()
+    };
+    keys.into_iter().map(|key| (key.id.clone(), Kept { first: first_of(&key.id), key })).collect()
 }
 
 /// Who asks.
@@ -233,12 +247,12 @@ pub(crate) struct Keys {
 
 #[derive(Default)]
 struct Known {
-    keys: Arc<HashMap<String, ApiKey>>,
+    keys: Arc<ById>,
     read: Option<Instant>,
 }
 
 impl Known {
-    fn newer_than(&self, began: Instant) -> Option<Arc<HashMap<String, ApiKey>>> {
+    fn newer_than(&self, began: Instant) -> Option<Arc<ById>> {
         self.read.filter(|read| *read >= began).map(|_| self.keys.clone())
     }
 }
@@ -254,12 +268,12 @@ impl Keys {
         }
     }
 
-    fn fresh(&self) -> Option<Arc<HashMap<String, ApiKey>>> {
+    fn fresh(&self) -> Option<Arc<ById>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.read.filter(|read| read.elapsed() < FRESH).map(|_| known.keys.clone())
     }
 
-    async fn all(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
+    async fn all(&self) -> Result<Arc<ById>> {
         if let Some(keys) = self.fresh() {
             return Ok(keys);
         }
@@ -272,7 +286,7 @@ impl Keys {
 
     /// The keys as they are from now on. One look serves all who ask meanwhile, and looks are so far apart that whoever shows
     /// keys that are none costs little.
-    async fn newer(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
+    async fn newer(&self) -> Result<Arc<ById>> {
         let began = Instant::now();
         let age = self.known.lock().unwrap_or_else(PoisonError::into_inner).read.map(|read| read.elapsed());
         if let Some(rest) = age.and_then(|age| UNKNOWN_APART.checked_sub(age)) {
@@ -289,14 +303,12 @@ impl Keys {
     /// Whether the key of this id is worth anything (any more); where the ledger does not say, it is.
     pub(crate) async fn is_worth(&self, id: &str) -> bool {
         let Ok(keys) = self.all().await else { return true };
-        keys.get(id).is_some_and(|key| is_worth(key, self.clock.now()))
+        keys.get(id).is_some_and(|kept| is_worth(&kept.key, self.clock.now()))
     }
 
-    async fn read(&self) -> Result<Arc<HashMap<String, ApiKey>>> {
+    async fn read(&self) -> Result<Arc<ById>> {
         let began = Instant::now();
-        let keys: HashMap<_, _> =
-            self.ledger.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
-        let keys = Arc::new(keys);
+        let keys = Arc::new(by_id(self.ledger.keys().await?));
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
             Known { keys: keys.clone(), read: Some(began) };
         Ok(keys)
@@ -314,18 +326,18 @@ impl Keys {
         if id_in(secret).is_some_and(|id| !keys.contains_key(id)) {
             keys = self.newer().await?;
         }
-        let key = id_in(secret).and_then(|id| keys.get(id));
+        let found = id_in(secret).and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.
-        let (given, kept) = (digest(secret), key.map_or("", |key| key.digest.as_str()));
+        let (given, kept) = (digest(secret), found.map_or("", |kept| kept.key.digest.as_str()));
         let equal = bool::from(given.as_bytes().ct_eq(kept.as_bytes()));
-        let key = key.filter(|_| equal).ok_or_else(invalid)?;
+        let Kept { key, first } = found.filter(|_| equal).ok_or_else(invalid)?;
         let now = self.clock.now();
         if !is_worth(key, now) {
             return Err(invalid());
         }
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
         Ok(Caller {
-            name: format!("key:{}", first_of(&keys, &key.id)),
+            name: format!("key:{first}"),
             key_id: Some(key.id.clone()),
             scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             apps: key.apps.clone(),

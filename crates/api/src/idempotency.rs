@@ -4,6 +4,7 @@
 //! fingerprint is of what was asked for, as it was understood: the same JSON in other spaces is the same.
 
 use crate::fault::Fault;
+use handover_core::id::hex;
 use handover_core::limits::IDEMPOTENCY_KEY_MAX_BYTES;
 use handover_ledger::IdempotencyKey;
 use http::HeaderMap;
@@ -45,7 +46,7 @@ pub(crate) fn key(
     digest.update(app.as_bytes());
     digest.update([0]);
     digest.update(sorted(asked).to_string().as_bytes());
-    let fingerprint = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = hex(&digest.finalize());
     Ok(Some(IdempotencyKey { owner: owner.to_owned(), key: key.to_owned(), fingerprint }))
 }
 

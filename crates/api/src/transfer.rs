@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use handover_core::Checksum;
+use handover_core::id::hex;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::io::{self, Read};
 use tokio::sync::mpsc;
@@ -45,7 +46,7 @@ pub(crate) enum Source {
 /// # Errors
 /// 416 for a part that is not there.
 pub(crate) fn send(headers: &HeaderMap, content: Content, place: Option<Place>) -> Result<Response, Fault> {
-    let etag = format!("\"{}\"", hex(&content.checksum));
+    let etag = format!("\"{}\"", hex(&content.checksum.0));
     if not_modified(headers, &etag) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -92,10 +93,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
     }
-}
-
-fn hex(checksum: &Checksum) -> String {
-    checksum.to_string().trim_start_matches("sha256:").to_owned()
 }
 
 fn not_modified(headers: &HeaderMap, etag: &str) -> bool {

@@ -86,7 +86,12 @@ pub fn random_hex() -> String {
     let mut bytes = [0u8; 16];
     #[allow(clippy::expect_used)]
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    hex(&bytes)
+}
+
+/// Bytes as hexadecimal digits, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

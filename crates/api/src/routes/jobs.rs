@@ -26,7 +26,7 @@ pub(super) async fn until_ended(api: &Api, id: DeliveryId, wait: Duration) {
     let mut draining = api.draining.clone();
     let ended = async {
         while let Some(standing) = follow.next().await {
-            if !matches!(standing.status, Status::Pending | Status::Processing) {
+            if !is_open(standing.status) {
                 return;
             }
         }
@@ -46,10 +46,20 @@ pub(crate) async fn visible(api: &Api, caller: &Caller, id: DeliveryId) -> Resul
     });
     // What a caller may not see is not there for it.
     let seen = job.filter(|job| {
-        let own = caller.may(Scope::Submit) && job.created_by.as_deref() == Some(&caller.name);
-        caller.is_for(job.target_app.as_deref().unwrap_or_default()) && (own || caller.may(Scope::Read))
+        caller.is_for(job.target_app.as_deref().unwrap_or_default())
+            && (is_own(caller, job) || caller.may(Scope::Read))
     });
     seen.ok_or_else(|| Fault::not_found(format!("there is no job {id} that this key may see")))
+}
+
+/// Whether it is a job that this caller submitted, and may still submit.
+fn is_own(caller: &Caller, job: &Delivery) -> bool {
+    caller.may(Scope::Submit) && job.created_by.as_deref() == Some(&caller.name)
+}
+
+/// Whether a delivery has not ended.
+fn is_open(status: Status) -> bool {
+    matches!(status, Status::Pending | Status::Processing)
 }
 
 pub(super) async fn load(current: &Current, id: DeliveryId, version: &str) -> Result<Job, Fault> {
@@ -60,8 +70,8 @@ pub(super) async fn load(current: &Current, id: DeliveryId, version: &str) -> Re
 }
 
 async fn view(current: &Current, delivery: &Delivery, version: &str) -> Result<Job, Fault> {
-    let open = matches!(delivery.status, Status::Pending | Status::Processing);
-    let cancelling = open && current.ledger().cancellations().await?.iter().any(|one| one.id == delivery.id);
+    let cancelling = is_open(delivery.status)
+        && current.ledger().cancellations().await?.iter().any(|one| one.id == delivery.id);
     Ok(Job::of(delivery, cancelling, version))
 }
 
@@ -151,8 +161,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Fault> {
     let mut delivery = visible(&api, &caller, id).await?;
     let prefer = Prefer::of(&headers);
-    let open = |delivery: &Delivery| matches!(delivery.status, Status::Pending | Status::Processing);
-    if let Some(wait) = prefer.wait.filter(|wait| !wait.is_zero() && open(&delivery)) {
+    if let Some(wait) = prefer.wait.filter(|wait| !wait.is_zero() && is_open(delivery.status)) {
         until_ended(&api, id, wait).await;
         delivery = visible(&api, &caller, id).await?;
     }
@@ -182,7 +191,7 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Fault> {
     let job = visible(&api, &caller, id).await?;
     // Who submitted it may end it too.
-    if !(caller.may(Scope::Submit) && job.created_by.as_deref() == Some(&caller.name)) {
+    if !is_own(&caller, &job) {
         caller.require(Scope::Operate)?;
     }
     cancel_delivery(&api, &caller, id).await

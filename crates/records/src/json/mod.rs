@@ -27,6 +27,6 @@ mod tests;
 pub use number::{first_inexact, is_exact};
 pub use parse::{Fault, Fields, Problem, check, fields, parse};
 pub use reader::{Batch, Reader, RecordRef};
-pub use record::record;
+pub use record::{has_nul, record};
 pub use split::Shape;
 pub use writer::{Writer, push_string};

@@ -36,7 +36,8 @@ fn has_escaped_nul(raw: &[u8]) -> bool {
     raw.windows(6).any(|part| part == b"\\u0000")
 }
 
-fn has_nul(value: &Value) -> bool {
+/// Whether a text or a name in it holds the character NUL, which not every ledger can keep.
+pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(values) => values.iter().any(has_nul),

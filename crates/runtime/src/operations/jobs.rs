@@ -11,6 +11,7 @@ use handover_core::limits::{ARGUMENT_MAX_BYTES, FAULTS_TOLD_MAX, RECORD_MAX_BYTE
 use handover_core::{AppName, Error, ErrorKind, Kind, NewDelivery, Result, TypeName, media};
 use handover_ledger::Filter;
 use handover_records::FileKind;
+use handover_records::json::has_nul;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -286,15 +287,6 @@ async fn taken(project: &Project, app: &App, input: JobInput, faults: &mut Fault
 /// What is said of a text that no ledger keeps.
 const NUL: &str =
     "holds a NUL character, which a ledger on PostgreSQL cannot keep: hand such data over as a file";
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
 
 fn too_large() -> String {
     format!("is larger than {} MiB: put it in as a file, and name that", RECORD_MAX_BYTES / (1024 * 1024))
