@@ -220,7 +220,7 @@ fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
         responses.remove("404");
     }
     for app in &config.apps {
-        if matches!(app.runs, Runs::Service { .. }) || app.is_source() {
+        if matches!(app.runs, Runs::Service(_)) || app.is_source() {
             continue;
         }
         let name = app.name.as_str();

@@ -122,19 +122,27 @@ async fn admit(
         let room = api.requests.take(&address.to_string())?;
         return Ok(Admitted { caller: None, room: Some(room) });
     }
-    let caller = match current.config.auth {
-        Auth::Keys => api.keys.caller(request.headers()).await?,
-        Auth::None => {
-            from_here(request.headers(), &current.config.cors)?;
-            Caller::anyone()
-        }
-    };
+    let caller = who(api, current, request.headers()).await?;
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// Who asks.
+///
+/// # Errors
+/// 401 and 403 where it is nobody who may.
+pub(crate) async fn who(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Caller, Fault> {
+    match current.config.auth {
+        Auth::Keys => api.keys.caller(headers).await,
+        Auth::None => {
+            from_here(headers, &current.config.cors)?;
+            Ok(Caller::anyone())
+        }
+    }
 }
 
 /// Where anyone on this machine may ask, a page of another origin, or of a name that was made to lead here, is not anyone.

@@ -133,8 +133,8 @@ impl Rates {
         Ok(by_route.unwrap_or(of_all))
     }
 
-    /// Takes one of a caller's jobs for an app, where that has a limit of its own.
-    pub(crate) fn take_job(&self, caller: &str, app: &str) -> Result<Option<HeaderMap>, Fault> {
+    /// Takes one of a caller's jobs for an app, or calls of a service app, where that has a limit of its own.
+    pub(crate) fn take_app(&self, caller: &str, app: &str) -> Result<Option<HeaderMap>, Fault> {
         self.apps.get(app).map(|limit| limit.take(&caller.to_owned())).transpose()
     }
 

@@ -1,12 +1,13 @@
 //! A project: a configuration with its data directory and ledger, opened.
 
-use crate::config::{Config, LedgerAddress};
+use crate::config::{Config, LedgerAddress, Runs};
 use handover_core::{Clock, Error, ErrorKind, HolderId, Result, SystemClock};
 use handover_file::layout::DataDir;
 use handover_file::{disk, lock};
 use handover_ledger::Ledger;
 use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use handover_ledger::sqlite::SqliteLedger;
+use handover_service::Services;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ pub struct Project {
     pub ledger: Arc<dyn Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Its service apps.
+    pub services: Arc<Services>,
     /// Of a project that never ran: the folder of the empty ledger that stands in for its own.
     stand_in: Option<Arc<TempDir>>,
 }
@@ -53,7 +56,8 @@ impl Project {
             }
         };
         data.bind(ledger.identity())?;
-        Ok(Self { config: Arc::new(config), data, ledger, clock, stand_in: None })
+        let services = services(&config)?;
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in: None })
     }
 
     /// Opens a project for a command that only looks: nothing of it is made. One that never ran gets an empty ledger
@@ -85,7 +89,8 @@ impl Project {
         if data.bound_to()?.is_some() {
             data.bind(ledger.identity())?;
         }
-        Ok(Self { config: Arc::new(config), data, ledger, clock, stand_in })
+        let services = services(&config)?;
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in })
     }
 
     /// Whether there is a ledger where the configuration says.
@@ -130,10 +135,22 @@ impl Project {
     }
 
     /// The same project with another configuration, after a reload.
-    #[must_use]
-    pub fn with_config(&self, config: Config) -> Self {
-        Self { config: Arc::new(config), ..self.clone() }
+    ///
+    /// # Errors
+    /// Where what a service app needs cannot be read.
+    pub fn with_config(&self, config: Config) -> Result<Self> {
+        let services = services(&config)?;
+        Ok(Self { config: Arc::new(config), services, ..self.clone() })
     }
+}
+
+/// The service apps of a configuration.
+fn services(config: &Config) -> Result<Arc<Services>> {
+    let declared = config.apps.iter().filter_map(|app| match &app.runs {
+        Runs::Service(settings) => Some(settings.clone()),
+        _ => None,
+    });
+    Ok(Arc::new(Services::new(declared)?))
 }
 
 /// A data directory whose ledger is not there gets no new one: that would not know the names in it.

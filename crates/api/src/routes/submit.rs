@@ -148,7 +148,7 @@ impl Submitting<'_> {
         let current = self.api.current();
         let app = submission.app.clone();
         self.caller.require_app(&app)?;
-        let rate = current.rates.take_job(&self.caller.name, &app)?;
+        let rate = current.rates.take_app(&self.caller.name, &app)?;
         allow_webhook(&current, submission.webhook.as_deref())?;
         if let Some(JobInput::File(path)) = &submission.input
             && published(&current, self.caller, path).await?.is_none()

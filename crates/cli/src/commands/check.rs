@@ -157,6 +157,6 @@ fn kind(app: &App) -> &'static str {
     match &app.runs {
         Runs::BuiltIn(_) => "built-in",
         Runs::Program(_) => "program",
-        Runs::Service { .. } => "service",
+        Runs::Service(_) => "service",
     }
 }

@@ -6,6 +6,7 @@ use super::decode::decode;
 use super::job::{self, How, JobContract, RawJob};
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
+use super::service;
 use handover_core::{AppName, TypeName, limits, name::check_ext, units};
 use handover_file::layout::{ARCHIVE_FOLDER, ERRORS_FOLDER, default_folder};
 use jiff::tz::TimeZone;
@@ -65,11 +66,8 @@ pub enum Runs {
     BuiltIn(BuiltIn),
     /// A console program.
     Program(Program),
-    /// A service that is called by HTTP. Comes with a later version.
-    Service {
-        /// Its address.
-        url: String,
-    },
+    /// A service that is called by HTTP.
+    Service(handover_service::Settings),
 }
 
 impl std::fmt::Debug for App {
@@ -285,11 +283,7 @@ fn runs(
     if let Some(run) = &raw.run {
         return program(report, path, run, raw, job).map(Runs::Program);
     }
-    let url = raw.url.clone()?;
-    if !(url.starts_with("http://") || url.starts_with("https://")) {
-        report.value(&at(path, "url"), "an address begins with http:// or https://");
-    }
-    Some(Runs::Service { url })
+    service::read(report, path, raw).map(Runs::Service)
 }
 
 fn program(

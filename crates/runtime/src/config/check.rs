@@ -231,7 +231,7 @@ fn unused(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
     let works_alone = |app: &App| match &app.runs {
         Runs::BuiltIn(BuiltIn::Importer(_)) => false,
         Runs::BuiltIn(_) => has_api,
-        Runs::Program(_) | Runs::Service { .. } => true,
+        Runs::Program(_) | Runs::Service(_) => true,
     };
     for app in apps.iter().filter(|app| !works_alone(app)) {
         if !flows.iter().any(|read| read.flow.apps().contains(&app.name)) {
@@ -261,7 +261,7 @@ pub(crate) fn later(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
         let name = app.name.as_str();
         let in_a_flow = flows.iter().any(|read| read.flow.apps().contains(&app.name));
         let entry = match &app.runs {
-            Runs::Service { .. } => report
+            Runs::Service(_) => report
                 .key(
                     &["apps", name, "url"],
                     format!("service apps such as `{name}` come with a later version"),

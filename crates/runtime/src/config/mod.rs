@@ -29,6 +29,7 @@ mod outside;
 mod report;
 mod routes;
 mod schedule;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ impl Config {
                     }
                 }
                 Runs::BuiltIn(builtin) => self.check_builtin(&mut report, &at, builtin),
-                Runs::Service { .. } => {}
+                Runs::Service(_) => {}
             }
         }
         self.check_ledger(&mut report);

@@ -233,9 +233,7 @@ pub(crate) fn name_ahead(app: &App, delivery: &Delivery) -> Option<Reserve> {
         Runs::Program(program) if program.output != Output::None => {
             program::naming(app, &payload::name_of(&delivery.data)?, String::new())
         }
-        Runs::Program(_)
-        | Runs::BuiltIn(BuiltIn::Importer(_) | BuiltIn::Exporter(_))
-        | Runs::Service { .. } => {
+        Runs::Program(_) | Runs::BuiltIn(BuiltIn::Importer(_) | BuiltIn::Exporter(_)) | Runs::Service(_) => {
             return None;
         }
     };
@@ -298,9 +296,7 @@ impl Attempt {
                 Err(Error::internal("a job of a stream program was not given to it").into())
             }
             Runs::Program(program) => self.program(program, slot).await,
-            Runs::Service { .. } => {
-                Err(Error::config("service apps (`url:`) come with a later version").into())
-            }
+            Runs::Service(_) => Err(Error::config("service apps (`url:`) come with a later version").into()),
         }
     }
 }

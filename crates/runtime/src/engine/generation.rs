@@ -98,7 +98,7 @@ impl Generation {
     }
 
     fn work_for(&mut self, app: Arc<App>) {
-        if matches!(app.runs, Runs::Service { .. }) {
+        if matches!(app.runs, Runs::Service(_)) {
             return;
         }
         let (ctx, busy, end) = (self.ctx.clone(), self.busy.clone(), self.end.subscribe());

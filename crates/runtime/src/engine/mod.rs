@@ -146,11 +146,16 @@ impl Engine {
         idle
     }
 
+    /// The generation of another configuration, started.
+    async fn next(&self, config: Config) -> Result<Generation> {
+        let project = self.generation.project().with_config(config)?;
+        records::tell_claims(&project, "run", None).await?;
+        Generation::start(project, self.process.clone(), &self.options)
+    }
+
     /// Swaps the configuration; one that cannot be made leaves the old one in force.
     async fn reload(&mut self, config: Config) {
-        let project = self.generation.project().with_config(config);
-        let told = records::tell_claims(&project, "run", None).await;
-        match told.and_then(|()| Generation::start(project, self.process.clone(), &self.options)) {
+        match self.next(config).await {
             Ok(next) => {
                 let before = std::mem::replace(&mut self.generation, next);
                 before.end();

@@ -169,7 +169,7 @@ impl Faults {
 fn takes_jobs(app: &App, faults: &mut Faults) {
     let name = &app.name;
     match &app.runs {
-        Runs::Service { .. } => {
+        Runs::Service(_) => {
             faults.add(
                 "app",
                 format!("`{name}` is a service app: jobs for it come with the gateway, in a later version"),
@@ -317,7 +317,7 @@ fn needs_input(app: &App, faults: &mut Faults) {
             faults.add("input", format!("is missing: `{name}` reads a file (`{{input}}`)"));
         }
         Runs::BuiltIn(_) => faults.add("input", format!("is missing: `{name}` works on rows")),
-        Runs::Program(_) | Runs::Service { .. } => {}
+        Runs::Program(_) | Runs::Service(_) => {}
     }
 }
 

@@ -1,0 +1,37 @@
+//! Why a call brought no answer.
+
+use std::time::Duration;
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No upstream is to be asked now: all are down, or failed too often. 503, with the time after which it is worth asking.
+    #[error("no upstream of {app} takes requests now")]
+    Unavailable {
+        /// The app.
+        app: String,
+        /// After how long to ask again.
+        again: Duration,
+    },
+    /// No connection came about, or it ended before an answer. 502.
+    #[error("{app} gave no answer: {why}")]
+    NoAnswer {
+        /// The app.
+        app: String,
+        /// What happened.
+        why: String,
+        /// Whether the request cannot have been acted upon.
+        not_begun: bool,
+    },
+    /// The answer did not begin in time. 504.
+    #[error("{app} did not answer within {}", handover_core::units::format_duration(*within))]
+    TimedOut {
+        /// The app.
+        app: String,
+        /// The time it had.
+        within: Duration,
+    },
+    /// What the caller sent broke off. 400: there is nobody to tell, mostly.
+    #[error("the request broke off")]
+    Caller,
+}
