@@ -29,7 +29,7 @@ pub struct Pull {
 pub async fn pull(ledger: &dyn Ledger, clock: &dyn Clock, pull: Pull) -> Result<Vec<Delivery>> {
     let end = tokio::time::Instant::now() + pull.wait;
     let holder = HolderId::without_process(&pull.who);
-    let mut wake = ledger.wake();
+    let mut wake = ledger.wake_for(&pull.app);
     loop {
         wake.mark_unchanged();
         let claim = Claim {

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// Which of the two tables: records have one of their own, which other programs may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -475,6 +475,13 @@ pub trait Ledger: Jobs + Keys {
 
     /// Changes its value whenever there may be new work, whoever made it, in this process or another.
     fn wake(&self) -> watch::Receiver<u64>;
+
+    /// The same for who waits for one app's work alone: where the backend knows for whom new work is, others' wakes it not.
+    fn wake_for(&self, app: &str) -> watch::Receiver<u64>;
+
+    /// Tells of files and jobs whose attempts ended or whose end was asked for: those of this process as soon as that is
+    /// committed, those of others where the backend can say so. Some may be missed, so whoever waits for an end looks as well.
+    fn ends(&self) -> broadcast::Receiver<DeliveryId>;
 
     // --- entering -----------------------------------------------------------------------------------------
 

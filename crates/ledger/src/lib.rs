@@ -16,6 +16,7 @@
 
 mod api;
 mod backoff;
+mod ends;
 pub mod health;
 mod jobs;
 mod keys;

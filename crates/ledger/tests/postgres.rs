@@ -30,6 +30,8 @@ mod plans;
 mod pooler;
 #[path = "postgres/speed.rs"]
 mod speed;
+#[path = "postgres/telling.rs"]
+mod telling;
 #[path = "postgres/tls.rs"]
 mod tls;
 

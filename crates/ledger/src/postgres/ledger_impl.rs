@@ -19,7 +19,7 @@ use handover_core::{
 };
 use jiff::Timestamp;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 #[async_trait]
 impl Ledger for PostgresLedger {
@@ -33,6 +33,16 @@ impl Ledger for PostgresLedger {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
+    }
+
+    fn wake_for(&self, app: &str) -> watch::Receiver<u64> {
+        self.wake.subscribe_for(app)
+    }
+
+    fn ends(&self) -> broadcast::Receiver<DeliveryId> {
+        // Those of other processes are heard on the way of new work.
+        self.wake.listen();
+        self.ends.subscribe()
     }
 
     async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>> {
@@ -113,11 +123,14 @@ impl Ledger for PostgresLedger {
         fault::point("complete.before_commit")?;
         let next = in_transaction!(self, |tx| finish::complete(tx, &completion))?;
         committed("complete.committed");
+        self.ended(completion.held.queue, std::iter::once(completion.held.id));
         Ok(next)
     }
 
     async fn fail(&self, failure: Failure) -> Result<Failed> {
-        in_transaction!(self, |tx| finish::fail(tx, &failure))
+        let failed = in_transaction!(self, |tx| finish::fail(tx, &failure))?;
+        self.ended(failure.held.queue, std::iter::once(failure.held.id));
+        Ok(failed)
     }
 
     async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
@@ -130,6 +143,7 @@ impl Ledger for PostgresLedger {
             None => in_transaction!(self, |tx| answer::answer(tx, &answers))?,
         };
         committed("complete.committed");
+        self.ended(answers.queue, answers.answers.iter().map(|answer| answer.id));
         Ok(answered)
     }
 
@@ -172,7 +186,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn cancel(&self, actor: &str, id: DeliveryId) -> Result<()> {
-        in_transaction!(self, |tx| by_hand::cancel(tx, actor, id))
+        in_transaction!(self, |tx| by_hand::cancel(tx, actor, id))?;
+        self.ended(Queue::Deliveries, std::iter::once(id));
+        Ok(())
     }
 
     async fn replay(&self, actor: &str, id: DeliveryId) -> Result<DeliveryId> {

@@ -41,9 +41,11 @@ mod wake;
 
 pub use migrate::SchemaState;
 
+use crate::api::Queue;
+use crate::ends::Ends;
 use address::Address;
 use clock::ServerClock;
-use handover_core::{Clock, Error, Result};
+use handover_core::{Clock, DeliveryId, Error, Result};
 use jiff::Timestamp;
 use pool::Connections;
 use std::sync::Arc;
@@ -55,6 +57,7 @@ pub struct PostgresLedger {
     connections: Arc<Connections>,
     server: Arc<ServerClock>,
     wake: Wake,
+    ends: Ends,
     hints: hints::Hints,
     lanes: lanes::Lanes,
     identity: String,
@@ -129,11 +132,13 @@ impl PostgresLedger {
         let handle = runtime.handle().clone();
         let connections = Arc::new(Connections::new(address, handle.clone())?);
         let server = Arc::new(ServerClock::default());
-        let wake = Wake::new(connections.clone(), server.clone(), handle);
+        let ends = Ends::default();
+        let wake = Wake::new(connections.clone(), server.clone(), ends.clone(), handle);
         Ok(Self {
             connections,
             server,
             wake,
+            ends,
             hints: hints::Hints::default(),
             lanes: lanes::Lanes::default(),
             identity: String::new(),
@@ -150,6 +155,14 @@ impl PostgresLedger {
             let waiting = scope.spawn(|| runtime.block_on(future));
             waiting.join().unwrap_or_else(|_| Err(Error::internal("opening the ledger broke off")))
         })
+    }
+
+    /// These have ended, or failed for now: whoever waits for one hears, here and elsewhere.
+    fn ended(&self, queue: Queue, ids: impl Iterator<Item = DeliveryId> + Clone) {
+        self.ends.tell(queue, ids.clone());
+        if queue == Queue::Deliveries {
+            self.wake.ended(ids);
+        }
     }
 
     /// Now as the ledger's functions take it: none is the server's clock.

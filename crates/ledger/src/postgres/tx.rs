@@ -62,8 +62,8 @@ impl<'a> Tx<'a> {
 
     /// There is new work for these apps, once this counts.
     pub(super) fn makes_work<'b>(&mut self, apps: impl Iterator<Item = &'b str>) {
-        let known = self.work.get_or_insert_default();
         for app in apps {
+            let known = self.work.get_or_insert_default();
             if !known.contains(app) {
                 known.insert(app.to_owned());
             }
@@ -73,7 +73,7 @@ impl<'a> Tx<'a> {
     /// Waiting work may go on, once this counts.
     pub(super) fn frees_work(&mut self) {
         self.freed = true;
-        self.work.get_or_insert_default();
+        self.work.get_or_insert_default().insert(String::new());
     }
 
     /// The connection, in the transaction.

@@ -4,6 +4,8 @@
 //! listening connection, many at once (a NOTIFY within a transaction would make all committers wait for one another);
 //! where nobody here listens, as in a command, within the transaction; plain SQL by a trigger, once a statement.
 //!
+//! Ends of files and jobs are told on the same way, by their numbers, for those who wait for one; that wakes no worker.
+//!
 //! A pooler that pools by transaction takes a LISTEN and never delivers. So a probe is sent through another connection
 //! when listening begins; where it does not come back, this looks four times a second whether numbers were given out, and
 //! wakes once a second whatever it sees.
@@ -12,10 +14,13 @@
 
 use super::clock::ServerClock;
 use super::pool::Connections;
+use crate::api::Queue;
+use crate::ends::Ends;
+use handover_core::DeliveryId;
 use handover_core::id::random_hex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +31,8 @@ use tokio_postgres::{AsyncMessage, Client, Notification};
 const CHANNEL: &str = "handover";
 /// What the payload of a probe begins with; no app has such a name.
 const PROBE: &str = "?probe-";
+/// What the payload of an end begins with; the delivery's number follows.
+const END: &str = "?end-";
 /// How long a probe may take.
 const PROBE_MAX: Duration = Duration::from_secs(2);
 /// The first listening is waited for so long, so that what happens after `wake` was called is not missed.
@@ -40,26 +47,75 @@ const RING_EVERY: Duration = Duration::from_millis(2);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
+/// Those here who wait for work: for any, or for one app's.
+#[derive(Default)]
+struct Waiting {
+    any: watch::Sender<u64>,
+    apps: Mutex<HashMap<String, watch::Sender<u64>>>,
+}
+
+impl Waiting {
+    fn for_app(&self, app: &str) -> watch::Receiver<u64> {
+        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        apps.entry(app.to_owned()).or_default().subscribe()
+    }
+
+    /// There may be work for these apps; without a name, or with an empty one, for any.
+    fn wake<'a>(&self, named: impl Iterator<Item = &'a str> + Clone) {
+        let ring = |bell: &watch::Sender<u64>| bell.send_modify(|n| *n += 1);
+        ring(&self.any);
+        let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.clone().all(|app| !app.is_empty()) && named.clone().next().is_some() {
+            named.filter_map(|app| apps.get(app)).for_each(ring);
+        } else {
+            apps.values().for_each(ring);
+        }
+    }
+
+    fn wake_all(&self) {
+        self.wake(std::iter::empty());
+    }
+}
+
 /// Tells of new work: those here, and through the server all others.
 pub(super) struct Wake {
-    here: Arc<watch::Sender<u64>>,
+    here: Arc<Waiting>,
     rings: OnceLock<mpsc::UnboundedSender<BTreeSet<String>>>,
     connections: Arc<Connections>,
     server: Arc<ServerClock>,
+    ends: Ends,
     runtime: Handle,
 }
 
 impl Wake {
-    pub(super) fn new(connections: Arc<Connections>, server: Arc<ServerClock>, runtime: Handle) -> Self {
-        Self { here: Arc::new(watch::Sender::new(0)), rings: OnceLock::new(), connections, server, runtime }
+    pub(super) fn new(
+        connections: Arc<Connections>,
+        server: Arc<ServerClock>,
+        ends: Ends,
+        runtime: Handle,
+    ) -> Self {
+        Self { here: Arc::default(), rings: OnceLock::new(), connections, server, ends, runtime }
     }
 
-    /// A receiver; listening begins with the first.
+    /// A receiver of any work; listening begins with the first.
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.listen();
+        self.here.any.subscribe()
+    }
+
+    /// A receiver of one app's work.
+    pub(super) fn subscribe_for(&self, app: &str) -> watch::Receiver<u64> {
+        self.listen();
+        self.here.for_app(app)
+    }
+
+    /// Begins to listen, where it has not begun.
+    pub(super) fn listen(&self) {
         self.rings.get_or_init(|| {
             let (rings, rung) = mpsc::unbounded_channel();
             let (started, start) = std::sync::mpsc::sync_channel(1);
-            let listener = Listener { here: self.here.clone(), connections: self.connections.clone(), rung };
+            let (here, connections, ends) = (self.here.clone(), self.connections.clone(), self.ends.clone());
+            let listener = Listener { here, connections, ends, rung };
             self.runtime.spawn(listener.run(started));
             // Whoever listens stays, and can keep house.
             self.runtime.spawn(super::chores::keep(self.connections.clone(), self.server.clone()));
@@ -67,7 +123,6 @@ impl Wake {
             let _ = start.recv_timeout(START_MAX);
             rings
         });
-        self.here.subscribe()
     }
 
     /// Whether others are to be told by the transaction itself, since nothing here stays to tell them afterwards.
@@ -75,18 +130,26 @@ impl Wake {
         self.rings.get().is_none()
     }
 
-    /// There is new work, committed: for these apps, or for nobody knows whom.
+    /// There is new work, committed: for these apps, or, without a name or with an empty one, for nobody knows whom.
     pub(super) fn ring(&self, apps: BTreeSet<String>) {
-        self.here.send_modify(|n| *n += 1);
+        self.here.wake(apps.iter().map(String::as_str));
         if let Some(rings) = self.rings.get() {
             let _ = rings.send(apps);
+        }
+    }
+
+    /// These files or jobs have ended: others are told.
+    pub(super) fn ended(&self, ids: impl Iterator<Item = DeliveryId>) {
+        if let Some(rings) = self.rings.get() {
+            let _ = rings.send(ids.map(|id| format!("{END}{id}")).collect());
         }
     }
 }
 
 struct Listener {
-    here: Arc<watch::Sender<u64>>,
+    here: Arc<Waiting>,
     connections: Arc<Connections>,
+    ends: Ends,
     rung: mpsc::UnboundedReceiver<BTreeSet<String>>,
 }
 
@@ -122,12 +185,8 @@ impl Listener {
             wait = (wait * 2).min(LONGEST_WAIT);
             line = listen(&self.connections).await;
             // Whatever was told meanwhile was missed.
-            self.wake();
+            self.here.wake_all();
         }
-    }
-
-    fn wake(&self) {
-        self.here.send_modify(|n| *n += 1);
     }
 
     async fn serve(&mut self, mut line: Line) -> End {
@@ -160,8 +219,13 @@ impl Listener {
     }
 
     fn hear(&self, own: i32, heard: &Notification) {
-        if heard.process_id() != own && !heard.payload().starts_with(PROBE) {
-            self.wake();
+        let payload = heard.payload();
+        if heard.process_id() == own || payload.starts_with(PROBE) {
+            return;
+        }
+        match payload.strip_prefix(END).and_then(|id| id.parse().ok()) {
+            Some(id) => self.ends.tell(Queue::Deliveries, std::iter::once(DeliveryId(id))),
+            None => self.here.wake(std::iter::once(payload)),
         }
     }
 
@@ -178,7 +242,7 @@ impl Listener {
                     Some(apps) => if let Err(end) = self.tell(&line, apps).await { return end },
                     None => return End::Closed,
                 },
-                _ = net.tick() => self.wake(),
+                _ = net.tick() => self.here.wake_all(),
             }
         }
     }
@@ -197,7 +261,7 @@ impl Listener {
                     let Ok(given) = given_out(&line.client).await else { return End::Lost };
                     looks += 1;
                     if (seen.is_some() && seen != Some(given)) || looks % LOOKS_PER_WAKE == 0 {
-                        self.wake();
+                        self.here.wake_all();
                     }
                     seen = Some(given);
                 }

@@ -41,7 +41,9 @@ impl Jobs for SqliteLedger {
 
     async fn ask_to_cancel(&self, actor: &str, id: DeliveryId) -> Result<Cancelled> {
         let by = actor.to_owned();
-        self.writer.run(Step::Other, move |w| ask_to_cancel(w, &by, id)).await
+        let asked = self.writer.run(Step::Other, move |w| ask_to_cancel(w, &by, id)).await?;
+        self.ends.tell(Queue::Deliveries, std::iter::once(id));
+        Ok(asked)
     }
 
     async fn cancellations(&self) -> Result<Vec<Cancellation>> {

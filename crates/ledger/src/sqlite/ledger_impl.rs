@@ -18,7 +18,7 @@ use handover_core::clock::rfc3339;
 use handover_core::{Checksum, Delivery, DeliveryId, HolderId, LeaseToken, NewDelivery, Result, Status};
 use jiff::Timestamp;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 impl SqliteLedger {
     fn now(&self) -> String {
@@ -38,6 +38,14 @@ impl Ledger for SqliteLedger {
 
     fn wake(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
+    }
+
+    fn wake_for(&self, _app: &str) -> watch::Receiver<u64> {
+        self.wake()
+    }
+
+    fn ends(&self) -> broadcast::Receiver<DeliveryId> {
+        self.ends.subscribe()
     }
 
     async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>> {
@@ -115,11 +123,17 @@ impl Ledger for SqliteLedger {
         } else {
             Step::End
         };
-        self.writer.run(step, move |w| finish::complete(w, completion)).await
+        let (queue, id) = (completion.held.queue, completion.held.id);
+        let next = self.writer.run(step, move |w| finish::complete(w, completion)).await?;
+        self.ends.tell(queue, std::iter::once(id));
+        Ok(next)
     }
 
     async fn fail(&self, failure: Failure) -> Result<Failed> {
-        self.writer.run(Step::Other, move |w| finish::fail(w, failure)).await
+        let (queue, id) = (failure.held.queue, failure.held.id);
+        let failed = self.writer.run(Step::Other, move |w| finish::fail(w, failure)).await?;
+        self.ends.tell(queue, std::iter::once(id));
+        Ok(failed)
     }
 
     async fn answer(&self, answers: Answers) -> Result<Vec<Answered>> {
@@ -129,7 +143,11 @@ impl Ledger for SqliteLedger {
             true => Step::End,
             false => Step::Complete,
         };
-        self.writer.run(step, move |w| answer::answer(w, answers)).await
+        let queue = answers.queue;
+        let ids: Vec<DeliveryId> = answers.answers.iter().map(|answer| answer.id).collect();
+        let answered = self.writer.run(step, move |w| answer::answer(w, answers)).await?;
+        self.ends.tell(queue, ids.into_iter());
+        Ok(answered)
     }
 
     async fn held_by(&self, token: &LeaseToken) -> Result<Vec<Held>> {
@@ -179,7 +197,9 @@ impl Ledger for SqliteLedger {
 
     async fn cancel(&self, actor: &str, id: DeliveryId) -> Result<()> {
         let by = actor.to_owned();
-        self.writer.run(Step::Other, move |w| by_hand::cancel(w, &by, id)).await
+        self.writer.run(Step::Other, move |w| by_hand::cancel(w, &by, id)).await?;
+        self.ends.tell(Queue::Deliveries, std::iter::once(id));
+        Ok(())
     }
 
     async fn replay(&self, actor: &str, id: DeliveryId) -> Result<DeliveryId> {

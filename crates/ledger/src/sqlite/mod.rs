@@ -36,6 +36,7 @@ mod writer;
 #[cfg(test)]
 mod writer_tests;
 
+use crate::ends::Ends;
 use handover_core::{Clock, Error, Result};
 use open::connect;
 use reader::Readers;
@@ -50,6 +51,7 @@ pub struct SqliteLedger {
     writer: Writer,
     readers: Readers,
     wake: Arc<watch::Sender<u64>>,
+    ends: Ends,
     identity: String,
     file: PathBuf,
     clock: Arc<dyn Clock>,
@@ -76,6 +78,7 @@ impl SqliteLedger {
             writer,
             readers: Readers::new(file),
             wake,
+            ends: Ends::default(),
             identity,
             file: file.to_owned(),
             clock,

@@ -299,7 +299,7 @@ macro_rules! conformance {
             copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }
             waking {
-                a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here, an_end_wakes_what_waited_for_it,
+                a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here, an_end_wakes_what_waited_for_it, ends_are_told,
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Waking: new work is told to every handle, and nothing else keeps a handle awake.
 
 use super::*;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 
 /// Far longer than a wake takes, so that only its absence fails.
@@ -104,5 +104,28 @@ pub(crate) async fn an_end_wakes_what_waited_for_it<B: Backend>() {
         let next = w.claim(kind, "a", 10).await;
         assert_eq!(ids(&next), [second]);
         w.fail(&held(&next[0]), Verdict::Final).await.unwrap();
+    }
+}
+
+/// The next end that is told of; of one handle's ends the other may hear, too.
+async fn told(ends: &mut broadcast::Receiver<DeliveryId>) -> DeliveryId {
+    timeout(BOUND, ends.recv()).await.expect("nobody told of the end").unwrap()
+}
+
+pub(crate) async fn ends_are_told<B: Backend>() {
+    let w = World::<B>::new().await;
+    let mut ends = w.ledger.ends();
+    for kind in [Kind::Record, Kind::File, Kind::Job] {
+        let (done, first) = w.held(kind, "a").await;
+        w.complete(&first).await.unwrap();
+        let (failed, second) = w.held(kind, "a").await;
+        w.fail(&second, Verdict::Final).await.unwrap();
+        let cancelled = w.push(new(kind, "b")).await;
+        w.ledger.ask_to_cancel("me", cancelled).await.unwrap();
+        // Nobody follows a record, but for the end that was asked for.
+        let expected = if kind == Kind::Record { vec![cancelled] } else { vec![done, failed, cancelled] };
+        for one in expected {
+            assert_eq!(told(&mut ends).await, one);
+        }
     }
 }

@@ -42,7 +42,7 @@ enum Round {
 impl Gathering {
     /// Gathers until `end`; a file that has been begun is finished after that.
     pub(crate) async fn serve(mut self, mut end: watch::Receiver<bool>) {
-        let mut wake = self.ctx.project.ledger.wake();
+        let mut wake = self.ctx.project.ledger.wake_for(self.app.name.as_str());
         let mut all = false;
         let mut complaint = Complaint::default();
         loop {

@@ -55,7 +55,7 @@ impl Pool {
 
     /// Claims and works until `end`; what has begun goes on after that.
     pub(crate) async fn serve(self, mut end: watch::Receiver<bool>) {
-        let mut wake = self.ctx.project.ledger.wake();
+        let mut wake = self.ctx.project.ledger.wake_for(self.app.name.as_str());
         let mut complaint = Complaint::default();
         loop {
             wake.mark_unchanged();

@@ -89,7 +89,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(crew: Arc<Crew>, end: watch::Receiver<bool>) -> Self {
-        let wake = crew.ctx.project.ledger.wake();
+        let wake = crew.ctx.project.ledger.wake_for(crew.app.name.as_str());
         let cancelled = crew.ctx.process.held.cancellations();
         Self {
             crew,
