@@ -15,8 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Reads the configuration, starts the built-in apps with their schemas and references without running them, looks for \
 programs and folders, and tries out what the data directory's disk can do. Nothing is left behind. Exit codes: 0 \
-nothing is wrong, perhaps with warnings, or with notices of what comes with a later version and `run` refuses; 2 it \
-cannot be run.
+nothing is wrong, perhaps with warnings or notices; 2 it cannot be run.
 
 Examples:
   handover check
@@ -78,10 +77,9 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         return Ok(());
     }
     let (apps, flows) = (config.apps.iter().count() as u64, config.flows.len() as u64);
-    let verdict = match config.runnable() {
-        Ok(()) if !probe.writable => "is well written, but its data directory cannot be written",
-        Ok(()) => "is fine",
-        Err(_) => "is well written, but this version cannot run all of it",
+    let verdict = match probe.writable {
+        true => "is fine",
+        false => "is well written, but its data directory cannot be written",
     };
     printer.data(format_args!("{name} {verdict}: {}, {}", count(apps, "app"), count(flows, "flow")));
     for flow in &config.flows {
@@ -148,7 +146,7 @@ fn print_json(printer: Printer, config: &Config, problems: &[Problem], probe: &P
         .collect();
     let fine = problems.iter().all(|problem| problem["severity"] != "error") && probe.writable;
     printer.json(&json!({
-        "file": super::shown(&config.file), "fine": fine, "runnable": fine && config.runnable().is_ok(), "apps": apps,
+        "file": super::shown(&config.file), "fine": fine, "apps": apps,
         "flows": flows, "problems": problems, "data": probe,
     }));
 }

@@ -3,6 +3,7 @@
 //! Invariant: a place that other machines can reach is never opened without authentication.
 
 use super::decode::decode;
+use super::one_or_many::OneOrMany;
 use super::report::Report;
 use super::settings::Secret;
 use base64::Engine as _;
@@ -155,22 +156,6 @@ pub(crate) struct RawApi {
     versions: Option<BTreeMap<String, RawDeprecation>>,
     /// Who may be told of ended jobs.
     webhooks: Option<RawWebhooks>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn list(&self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Many(many) => many.clone(),
-        }
-    }
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
