@@ -32,7 +32,7 @@ fn view(current: &Current, app: &App) -> AppView {
         Runs::BuiltIn(_) => ("built-in", true),
         Runs::Program(program) if program.mode == Mode::Stream => ("stream", true),
         Runs::Program(_) => ("program", true),
-        Runs::Service(_) => ("service", false),
+        Runs::Service(_) => ("service", true),
     };
     AppView {
         name: app.name.to_string(),
