@@ -20,6 +20,8 @@ const ENOUGH: u64 = 20;
 const OPEN_MIN: Duration = Duration::from_millis(100);
 /// And never longer than this.
 const OPEN_MAX: Duration = Duration::from_secs(30);
+/// A probe that has not ended after so long is forgotten.
+const PROBE_MAX: Duration = Duration::from_secs(60);
 
 /// How a breaker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +113,12 @@ impl Breaker {
                 Pass::Probe
             }
             State::Open { until } => Pass::Not(until),
-            State::HalfOpen { since } => Pass::Not(since.max(now) + OPEN_MIN),
+            // Nobody waits for a probe so long.
+            State::HalfOpen { since } if now.duration_since(since) > PROBE_MAX => {
+                self.state = State::HalfOpen { since: now };
+                Pass::Probe
+            }
+            State::HalfOpen { .. } => Pass::Not(now + OPEN_MIN),
         }
     }
 
@@ -247,6 +254,9 @@ mod tests {
         assert_eq!((breaker.pass(at), breaker.down_since()), (Pass::Probe, Some(now)));
         breaker.given_up(at);
         assert_eq!(breaker.pass(at), Pass::Probe, "nobody waited for the one before");
+        let later = at + PROBE_MAX + Duration::from_secs(1);
+        assert_eq!(breaker.pass(later), Pass::Probe, "the one before never ended");
+        let at = later;
         breaker.answered(at, now);
         assert_eq!(breaker.state(), BreakerState::HalfOpen, "an answer to what was sent long ago");
         breaker.answered(at, at);

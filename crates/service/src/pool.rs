@@ -31,6 +31,9 @@ const IDLE_MAX: usize = 1_024;
 /// A connection of HTTP/2 is asked so often whether the other side is there while requests wait.
 const PING: Duration = Duration::from_secs(20);
 
+/// After so long without a byte the other side's machine is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A connection that a request can be given to.
@@ -88,6 +91,7 @@ impl Pool {
         http.set_nodelay(true);
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT));
+        http.set_keepalive(Some(KEEPALIVE));
         let is_plain = address.scheme() != Some(&Scheme::HTTPS);
         let plain = is_plain.then(|| plain(http.clone())).flatten();
         Self {
@@ -174,14 +178,14 @@ impl Pool {
     async fn dial(&self) -> Result<Io, String> {
         let connector = match (&self.plain, &self.secured) {
             (Some(plain), _) => plain.clone(),
-            (None, Some(secured)) => self.secure(secured).map_err(|e| e.to_string())?,
+            (None, Some(secured)) => self.secure(secured).await.map_err(|e| e.to_string())?,
             (None, None) => return Err("there is no way to it".to_owned()),
         };
         connector.oneshot(self.address.clone()).await.map_err(|e| deepest(e.as_ref()))
     }
 
-    fn secure(&self, secured: &Secured) -> handover_core::Result<HttpsConnector<HttpConnector>> {
-        let config = secured.config()?;
+    async fn secure(&self, secured: &Arc<Secured>) -> handover_core::Result<HttpsConnector<HttpConnector>> {
+        let config = secured.config().await?;
         let http = self.http.clone();
         Ok(match secured.server_name()? {
             Some(name) => {

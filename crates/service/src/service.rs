@@ -190,11 +190,11 @@ impl Call<'_> {
     /// One try; what can be tried again comes back.
     async fn one_try(&mut self, nth: usize, head: Head) -> Result<Outcome, Failure> {
         let upstream = self.balance.upstreams.get(nth).ok_or_else(|| self.no_answer("it has gone", true))?;
+        let asking = upstream.begin();
         let sent = self.kept.send().ok_or(Failure::Caller)?;
         let path = head.path.clone();
         let request =
             head.request(upstream, sent).ok_or_else(|| self.no_answer("a path that is none", true))?;
-        let asking = upstream.begin();
         let outcome = tokio::select! {
             biased;
             outcome = upstream.exchange(request) => outcome,

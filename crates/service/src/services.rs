@@ -45,8 +45,8 @@ impl Services {
         self.iter().filter_map(|service| service.settings().tls.as_ref()).try_for_each(|tls| tls.check())
     }
 
-    /// Begins to ask the upstreams whether they are well, for as long as anybody has these services. It must be called within
-    /// an async runtime; a second time it does nothing.
+    /// Begins to ask the upstreams whether they are well, for as long as anybody has these services. Outside an
+    /// async runtime, and a second time, it does nothing.
     pub fn watch(&self) {
         self.iter().for_each(Service::watch);
     }

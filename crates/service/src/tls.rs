@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -38,13 +38,26 @@ impl Secured {
     ///
     /// # Errors
     /// Where a file cannot be read, or holds something else, and none was read before.
-    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn config(self: &Arc<Self>) -> Result<Arc<ClientConfig>> {
+        if let Some(known) = self.current().as_ref()
+            && known.looked.elapsed() < LOOK
+        {
+            return Ok(known.config.clone());
+        }
+        let this = self.clone();
+        let looked = tokio::task::spawn_blocking(move || this.looked_at()).await;
+        looked.map_err(|e| Error::internal("a task broke off").because(e))?
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same after a look at the files.
+    fn looked_at(&self) -> Result<Arc<ClientConfig>> {
+        let mut current = self.current();
         let now = Instant::now();
         if let Some(known) = current.as_mut() {
-            if now.duration_since(known.looked) < LOOK {
-                return Ok(known.config.clone());
-            }
             known.looked = now;
             let stamps = stamps(&self.files);
             if stamps == known.stamps {

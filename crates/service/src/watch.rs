@@ -72,16 +72,16 @@ impl Service {
     /// Begins to ask its upstreams whether they are well, and to close connections that nobody uses, until nobody has it any
     /// more.
     pub(crate) fn watch(self: &Arc<Self>) {
+        let Ok(handle) = tokio::runtime::Handle::try_current() else { return };
         if self.watched.swap(true, Ordering::Relaxed) {
             return;
         }
         for upstream in &self.upstreams {
             let (service, upstream) = (Arc::downgrade(self), upstream.clone());
-            tokio::spawn(async move {
+            handle.spawn(async move {
                 let mut row = Row::default();
                 while let Some(service) = service.upgrade() {
-                    let pause =
-                        service.settings().health.as_ref().map_or(SWEEP, |health| health.every.min(SWEEP));
+                    let pause = service.settings().health.as_ref().map_or(SWEEP, |health| health.every);
                     if let Some(health) = service.settings().health.clone() {
                         service.one_round(&upstream, &health, &mut row).await;
                     }

@@ -90,6 +90,7 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         ));
         picture(flow).iter().for_each(|line| printer.data(format_args!("  {line}")));
     }
+    services(printer, config);
     printer.data(format_args!("\ndata directory {}: {}", shown_here(&config.data), disk(probe)));
     if !others.is_empty() || !probe.weaknesses.is_empty() {
         printer.talk("");
@@ -102,6 +103,32 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         printer.talk(format_args!("{grade}: {weakness}"));
     }
     Ok(())
+}
+
+/// The service apps with where they are reached.
+fn services(printer: Printer, config: &Config) {
+    let mut first = true;
+    for app in &config.apps {
+        let Runs::Service(service) = &app.runs else { continue };
+        if std::mem::take(&mut first) {
+            printer.data("\nservice apps");
+        }
+        for group in &service.groups {
+            let version = group.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
+            let at: Vec<String> = group.upstreams.iter().map(ToString::to_string).collect();
+            printer.data(format_args!("  {}{version}: {}", app.name, at.join(", ")));
+        }
+    }
+}
+
+/// The same for programs.
+fn upstreams(app: &App) -> Option<Value> {
+    let Runs::Service(service) = &app.runs else { return None };
+    let groups = service.groups.iter().map(|group| {
+        let at: Vec<String> = group.upstreams.iter().map(ToString::to_string).collect();
+        json!({ "version": group.version, "upstreams": at })
+    });
+    Some(groups.collect())
 }
 
 fn disk(probe: &Probe) -> String {
@@ -142,7 +169,7 @@ fn print_json(printer: Printer, config: &Config, problems: &[Problem], probe: &P
     let apps: Vec<Value> = config
         .apps
         .iter()
-        .map(|app| json!({"name": app.name, "runs": kind(app), "folder": app.folder, "workers": app.workers, "retries": app.retries}))
+        .map(|app| json!({"name": app.name, "runs": kind(app), "folder": app.folder, "workers": app.workers, "retries": app.retries, "service": upstreams(app)}))
         .collect();
     let fine = problems.iter().all(|problem| problem["severity"] != "error") && probe.writable;
     printer.json(&json!({

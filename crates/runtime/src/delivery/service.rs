@@ -175,7 +175,7 @@ impl Attempt {
     async fn post(&self, headers: HeaderMap, body: Body) -> Result<Answer, Failed> {
         let service = self.service_of()?;
         let answered = self.or_stopped(service.post(headers, body)).await?;
-        judge(answered.map_err(answer::failed)?, &self.app).await
+        self.or_stopped(judge(answered.map_err(answer::failed)?, &self.app)).await?
     }
 
     fn service_of(&self) -> Result<Arc<Service>> {
