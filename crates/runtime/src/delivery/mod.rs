@@ -112,6 +112,9 @@ pub(crate) struct Summary {
     pub(crate) notes: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) stderr: String,
+    /// The beginning of what a service said that did not do it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) answer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

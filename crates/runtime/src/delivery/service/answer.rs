@@ -61,7 +61,7 @@ pub(super) async fn judge(mut answer: Answer, app: &App) -> Result<Answer, Faile
     }
     let after =
         answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, Timestamp::now()));
-    let summary = Summary { stderr: said, exit: Some(sentence), ..Summary::default() };
+    let summary = Summary { answer: said, exit: Some(sentence), ..Summary::default() };
     Err(Failed { summary, last, after: after.filter(|_| !last), ..Failed::from(error) })
 }
 
