@@ -82,6 +82,12 @@ pub(crate) struct AppList {
 pub(crate) struct AppStatusView {
     /// The app.
     pub(crate) app: String,
+    /// Of a service app, its upstreams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstreams: Option<Vec<UpstreamView>>,
+    /// Of a service app, how much one caller may ask of it, where that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<String>,
     /// How many wait for it.
     pub(crate) pending: u64,
     /// How many are being worked on.
@@ -98,10 +104,4 @@ pub(crate) struct AppStatusView {
     /// When the oldest was handed over that waits.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) oldest_pending: Option<Timestamp>,
-    /// Of a service app, its upstreams.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) upstreams: Option<Vec<UpstreamView>>,
-    /// Of a service app, how much one caller may ask of it, where that is said.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<String>,
 }

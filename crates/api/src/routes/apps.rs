@@ -108,6 +108,8 @@ pub(crate) async fn status(
     let sum = |status| counts.iter().filter(|c| c.app == app && c.status == status).map(|c| c.count).sum();
     let paused = ledger.paused().await?.into_iter().find(|pause| pause.app == app);
     Ok(Json(AppStatusView {
+        upstreams: service.map(|service| upstreams(service)),
+        limit: current.project.config.app(&app).and_then(|app| limit(app)),
         pending: sum(Status::Pending),
         processing: sum(Status::Processing),
         completed: sum(Status::Completed),
@@ -115,8 +117,6 @@ pub(crate) async fn status(
         archived: sum(Status::Archived),
         paused_since: paused.map(|pause| pause.since),
         oldest_pending: ledger.oldest_pending(&app).await?,
-        upstreams: service.map(|service| upstreams(service)),
-        limit: current.project.config.app(&app).and_then(|app| limit(app)),
         app,
     }))
 }
