@@ -159,6 +159,25 @@ fn a_call_that_is_cancelled_is_broken_off() {
 }
 
 #[test]
+fn a_reload_sends_what_comes_next_to_another_address() {
+    let site = Site::new("", upper);
+    let other = HttpServer::start(|asked| Reply::of("text/csv", format!("other,{}", asked.text())));
+    let mut run = site.run();
+    site.project.arrive("incoming/first.csv", "n\n1\n");
+    site.exports();
+    site.project.write("handover.yaml", crate::kit::configuration(&other.url(), "", "", "in -> bill -> out"));
+    run.signal(Signal::HUP);
+    run.says_within(crate::kit::LONG, "read anew");
+    // What the old configuration has begun with goes where it said.
+    let mut nth = 0;
+    wait_for(crate::kit::LONG, "a call of the other", || {
+        nth += 1;
+        site.project.arrive(format!("incoming/more-{nth}.csv"), format!("n\n{nth}\n"));
+        (!other.asked().is_empty()).then_some(())
+    });
+}
+
+#[test]
 fn a_service_that_is_not_there_costs_no_attempt_and_is_waited_for() {
     let site = Site::new("", upper);
     let address = site.server.address();

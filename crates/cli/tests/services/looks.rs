@@ -1,6 +1,6 @@
 //! What the commands that look say of service apps.
 
-use crate::kit::Site;
+use crate::kit::{LONG, Site, configuration};
 use handover_testkit::{Asked, Reply};
 
 fn ill(asked: &Asked) -> Reply {
@@ -46,4 +46,20 @@ fn a_service_that_is_well_passes_and_one_alone_can_be_worked_for() {
     site.prints(&["work", "bill", "--once"]);
     assert_eq!(site.server.asked()[0].text(), "words");
     assert_eq!(site.deliveries("bill")[0]["status"], "completed");
+}
+
+#[test]
+fn files_of_tls_that_will_not_do_are_said_and_nothing_starts() {
+    let site = Site::new("", |_| Reply::new(200, ""));
+    let secure =
+        configuration("https://127.0.0.1:1", ", tls: { ca: certs/none.pem }", "", "in -> bill -> out");
+    site.project.write("handover.yaml", secure);
+    for words in [&["check"][..], &["run", "--once"]] {
+        let mut run = site.project.start(words);
+        let code = run.end_within(LONG).code();
+        let said = format!("{}{}", run.stdout(), run.stderr());
+        assert!(said.contains("certs/none.pem` cannot be read as certificates"), "{words:?}: {said}");
+        assert_eq!(code, Some(2), "{words:?}: {said}");
+    }
+    assert!(site.prints(&["status"]).contains("bill"), "what only looks needs no certificates");
 }
