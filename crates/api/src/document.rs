@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use handover_core::{Error, Result};
-use handover_runtime::config::{Config, Runs};
+use handover_runtime::config::Config;
 use handover_runtime::operations::jobs::Contracts;
 use http::header;
 use serde_json::{Value, json};
@@ -220,7 +220,7 @@ fn add_apps(document: &mut Value, config: &Config) -> Result<()> {
         responses.remove("404");
     }
     for app in &config.apps {
-        if matches!(app.runs, Runs::Service(_)) || app.is_source() {
+        if app.is_source() {
             continue;
         }
         let name = app.name.as_str();

@@ -217,7 +217,11 @@ impl From<Error> for Fault {
                 fault.0.log = Some(said);
                 return fault;
             }
-            ErrorKind::Denied | ErrorKind::Program | ErrorKind::Timeout | ErrorKind::Internal => {
+            ErrorKind::Denied
+            | ErrorKind::Program
+            | ErrorKind::Service
+            | ErrorKind::Timeout
+            | ErrorKind::Internal => {
                 return Self::internal(said);
             }
         };

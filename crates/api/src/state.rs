@@ -57,6 +57,7 @@ impl Current {
         let config = project.config.api.clone().ok_or_else(|| Error::config("there is no `api:`"))?;
         let contracts = Contracts::new(&project.config)?;
         let rates = Rates::new(&config.limits);
+        project.services.watch();
         let document = crate::document::bytes(&project.config)?.into();
         Ok(Self { project, config, contracts, rates, document })
     }

@@ -124,7 +124,7 @@ async fn send(current: &Current, http: Http, delivery: Delivery) {
         Err((error, verdict)) => {
             info!(delivery = id.0, "webhook {id} was not taken: {error}");
             let error = error.to_string();
-            let failure = Failure { held, error, verdict, result: None, next: Vec::new() };
+            let failure = Failure { held, error, verdict, after: None, result: None, next: Vec::new() };
             current.ledger().fail(failure).await.map(drop)
         }
     };

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     NotYet,
     /// A program that we ran failed.
     Program,
+    /// A service that we asked could not do it.
+    Service,
     /// What was run took longer than its time limit, and was stopped.
     Timeout,
     /// The operating system refused: permission, read-only file system.
@@ -49,6 +51,7 @@ impl ErrorKind {
             Self::BadData => "BAD_DATA",
             Self::NotYet => "NOT_YET",
             Self::Program => "PROGRAM_FAILED",
+            Self::Service => "SERVICE_FAILED",
             Self::Timeout => "TIMEOUT",
             Self::Denied => "DENIED",
             Self::Cancelled => "CANCELLED",
@@ -175,6 +178,7 @@ impl Error {
         match self.kind {
             ErrorKind::NotYet
             | ErrorKind::Program
+            | ErrorKind::Service
             | ErrorKind::Timeout
             | ErrorKind::Io
             | ErrorKind::Internal => Retry::Yes,

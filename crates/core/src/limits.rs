@@ -125,3 +125,9 @@ pub const STUCK_AFTER_MS: u64 = 3_600_000;
 pub const API_TRANSFERS_MAX: usize = 128;
 /// So often a program is believed that says that its disk is full, where ours is not.
 pub const FULL_BELIEVED_MAX: u32 = 20;
+/// How long a service app may take until its answer begins, unless `timeout:` says otherwise.
+pub const SERVICE_TIMEOUT_MS: u64 = 30_000;
+/// So many deliveries are posted to a service app at the same time, unless `workers:` says otherwise.
+pub const SERVICE_WORKERS: usize = 4;
+/// So much of a service's answer is kept that says why it refused a delivery.
+pub const SERVICE_ANSWER_KEPT_BYTES: usize = 1024;

@@ -108,6 +108,8 @@ pub struct Failure {
     pub error: String,
     /// How it goes on.
     pub verdict: Verdict,
+    /// Where it is tried again, not sooner than after this: whoever refused it said so.
+    pub after: Option<Duration>,
     /// What came of it nevertheless: the end of stderr, the exit code, files in quarantine.
     pub result: Option<Value>,
     /// Files that were published nevertheless (a report, a quarantined file), as deliveries at the end of a flow.

@@ -7,7 +7,7 @@ use handover_file::{disk, lock};
 use handover_ledger::Ledger;
 use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use handover_ledger::sqlite::SqliteLedger;
-use handover_service::Services;
+use handover_service::{Services, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -56,7 +56,7 @@ impl Project {
             }
         };
         data.bind(ledger.identity())?;
-        let services = services(&config)?;
+        let services = Arc::new(Services::new(declared(&config)));
         Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in: None })
     }
 
@@ -89,7 +89,7 @@ impl Project {
         if data.bound_to()?.is_some() {
             data.bind(ledger.identity())?;
         }
-        let services = services(&config)?;
+        let services = Arc::new(Services::new(declared(&config)));
         Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in })
     }
 
@@ -135,22 +135,19 @@ impl Project {
     }
 
     /// The same project with another configuration, after a reload.
-    ///
-    /// # Errors
-    /// Where what a service app needs cannot be read.
-    pub fn with_config(&self, config: Config) -> Result<Self> {
-        let services = services(&config)?;
-        Ok(Self { config: Arc::new(config), services, ..self.clone() })
+    #[must_use]
+    pub fn with_config(&self, config: Config) -> Self {
+        let services = Arc::new(self.services.renewed(declared(&config)));
+        Self { config: Arc::new(config), services, ..self.clone() }
     }
 }
 
-/// The service apps of a configuration.
-fn services(config: &Config) -> Result<Arc<Services>> {
-    let declared = config.apps.iter().filter_map(|app| match &app.runs {
+/// The service apps that a configuration declares.
+fn declared(config: &Config) -> impl Iterator<Item = Settings> {
+    config.apps.iter().filter_map(|app| match &app.runs {
         Runs::Service(settings) => Some(settings.clone()),
         _ => None,
-    });
-    Ok(Arc::new(Services::new(declared)?))
+    })
 }
 
 /// A data directory whose ledger is not there gets no new one: that would not know the names in it.

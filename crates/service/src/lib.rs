@@ -2,11 +2,31 @@
 //!
 //! A [`Service`] is one app with its upstreams; [`Services`] are those of a configuration. This knows HTTP as a client and
 //! nothing else: no configuration's text, no ledger, no callers.
+//!
+//! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
+//! connections, its `breaker`, its `tls` · `budget` how much may be tried again · `body` what is sent, and can be taken back ·
+//! `watch` whether they are well · `post` how deliveries are posted.
 
+mod balance;
+mod body;
+mod breaker;
+mod budget;
 mod failure;
+mod pool;
+mod post;
 mod service;
+mod services;
 mod settings;
+mod tls;
+mod upstream;
+mod watch;
 
+pub use body::{Body, BoxError};
+pub use breaker::BreakerState;
 pub use failure::Failure;
-pub use service::{Body, Service, Services};
-pub use settings::{Group, Settings};
+pub use post::{Answer, of_file, whole};
+pub use service::Service;
+pub use services::Services;
+pub use settings::{Group, HealthCheck, Settings, TlsFiles, UPSTREAMS_MAX};
+pub use upstream::UpstreamState;
+pub use watch::{GroupState, Look};

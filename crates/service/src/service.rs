@@ -1,56 +1,79 @@
-//! One service app, and those of a configuration.
+//! One service app: a request goes to one of its upstreams, and to another, or again, where that does no harm.
+//!
+//! Tried again is what cannot have been acted upon (no connection came about), and what may be done twice: GET, HEAD, OPTIONS,
+//! PUT, DELETE, and anything with an `Idempotency-Key`; only while nothing of its body was read, as often as `retries` says, within
+//! `timeout`. What may have been acted upon is tried again out of a budget. An outage that has just begun is waited out; in a longer
+//! one the answer is [`Failure::Unavailable`] at once.
+//!
+//! Invariant: no lock is held while anything is waited for. Nothing is kept, so a crash leaves nothing.
 
+use crate::balance::{Balance, Tried};
+use crate::body::{Body, Kept, Sent};
+use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::settings::{Group, Settings};
-use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
+use crate::tls::Secured;
+use crate::upstream::{Broke, Upstream, is_overwhelmed};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
 
-/// What a call sends.
-pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+/// An outage so young is waited out.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// While all are down it is looked so often whether one is back, at least.
+const LOOK: Duration = Duration::from_millis(100);
+/// Before it is tried again at another upstream there is a pause of up to this.
+const PAUSE_ELSEWHERE: Duration = Duration::from_millis(10);
+/// Before it is tried again at the same one there is a pause of this, and each time three times as long.
+const PAUSE_SAME: Duration = Duration::from_millis(100);
+/// A request goes so often to connections that turn out to be closed.
+const STALE_MAX: u32 = 3;
 
-/// The service apps of a configuration, by name.
-#[derive(Default)]
-pub struct Services(BTreeMap<String, Arc<Service>>);
-
-impl Services {
-    /// Those that are declared.
-    ///
-    /// # Errors
-    /// Where what one needs for TLS cannot be read.
-    pub fn new(declared: impl IntoIterator<Item = Settings>) -> handover_core::Result<Self> {
-        let all =
-            declared.into_iter().map(|settings| (settings.name.clone(), Arc::new(Service::new(settings))));
-        Ok(Self(all.collect()))
-    }
-
-    /// The one of this name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
-        self.0.get(name)
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Service>> {
-        self.0.values()
-    }
-}
+/// What makes a request one that may be done twice.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One service app.
 pub struct Service {
     settings: Settings,
-    client: Client<HttpConnector, Body>,
+    balances: Vec<Balance>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+    budget: Mutex<Budget>,
+    /// An upstream is back.
+    pub(crate) back: Notify,
+    pub(crate) watched: std::sync::atomic::AtomicBool,
 }
 
 impl Service {
-    fn new(settings: Settings) -> Self {
-        Self { settings, client: Client::builder(TokioExecutor::new()).build_http() }
+    pub(crate) fn new(settings: Settings) -> Self {
+        let secured = Arc::new(Secured::new(settings.tls.clone().unwrap_or_default()));
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+        let mut balances = Vec::new();
+        for group in &settings.groups {
+            let mut of_group = Vec::new();
+            for address in &group.upstreams {
+                let known = upstreams.iter().find(|one| one.address == *address).cloned();
+                let new =
+                    || Upstream::new(address.clone(), settings.http2, Some(secured.clone())).map(Arc::new);
+                let Some(upstream) = known.or_else(new) else { continue };
+                if !upstreams.iter().any(|one| Arc::ptr_eq(one, &upstream)) {
+                    upstreams.push(upstream.clone());
+                }
+                of_group.push(upstream);
+            }
+            balances.push(Balance::new(group.version.clone(), of_group));
+        }
+        Self {
+            settings,
+            balances,
+            upstreams,
+            budget: Mutex::new(Budget::new(Instant::now())),
+            back: Notify::new(),
+            watched: false.into(),
+        }
     }
 
     /// What is declared of it.
@@ -58,15 +81,25 @@ impl Service {
         &self.settings
     }
 
+    pub(crate) fn balances(&self) -> &[Balance] {
+        &self.balances
+    }
+
     /// Which of its groups a path is for, and the path for that: `/v2/orders` is `/orders` for the group `v2`.
     pub fn group<'s, 'p>(&'s self, path: &'p str) -> Option<(&'s Group, &'p str)> {
+        let groups = &self.settings.groups;
+        if let [only] = groups.as_slice()
+            && only.version.is_none()
+        {
+            return Some((only, path));
+        }
         let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let versioned = self.settings.groups.iter().find(|group| group.version.as_deref() == Some(first));
+        let versioned = groups.iter().find(|group| group.version.as_deref() == Some(first));
         if let Some(group) = versioned {
             let rest = path.trim_start_matches('/').strip_prefix(first).unwrap_or_default();
             return Some((group, rest));
         }
-        self.settings.groups.iter().find(|group| group.version.is_none()).map(|group| (group, path))
+        groups.iter().find(|group| group.version.is_none()).map(|group| (group, path))
     }
 
     /// Sends a request to an upstream of a group. Its URI is a path and a query, which go behind the upstream's own path; its
@@ -74,30 +107,272 @@ impl Service {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn send(
-        &self,
-        group: &Group,
-        mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let app = &self.settings.name;
-        let no_answer = |why: String| Failure::NoAnswer { app: app.clone(), why, not_begun: false };
-        let upstream = group.upstreams.first().ok_or_else(|| no_answer("it has no upstream".into()))?;
-        *request.uri_mut() =
-            behind(upstream, request.uri()).ok_or_else(|| no_answer("a path that is none".into()))?;
-        let answer = tokio::time::timeout(self.settings.timeout, self.client.request(request)).await;
-        let timed_out = |_| Failure::TimedOut { app: app.clone(), within: self.settings.timeout };
-        answer.map_err(timed_out)?.map_err(|e| no_answer(e.to_string()))
+    pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+        let known = self.balances.iter().find(|one| one.version == group.version);
+        let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
+            return Err(self.no_answer("it has no upstream".to_owned(), true));
+        };
+        let (parts, body) = request.into_parts();
+        let head = Head { method: parts.method, path: parts.uri, headers: parts.headers };
+        let repeats = head.repeats();
+        let retries = self.settings.retries;
+        let spare = (repeats && retries > 0).then(|| head.clone());
+        let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
+        let call = Call {
+            service: self,
+            balance,
+            kept: Kept::new(body),
+            spare,
+            repeats,
+            retries,
+            tried: Tried::default(),
+            stale: 0,
+            deadline,
+        };
+        call.made(head).await
+    }
+
+    fn no_answer(&self, why: String, not_begun: bool) -> Failure {
+        Failure::NoAnswer { app: self.settings.name.clone(), why, not_begun }
+    }
+
+    fn may_spend(&self, balance: &Balance) -> bool {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.take(Instant::now(), balance.asked())
     }
 }
 
-/// A caller's path and query behind an upstream's address.
-fn behind(upstream: &Uri, asked: &Uri) -> Option<Uri> {
-    let mut parts = upstream.clone().into_parts();
-    let base = upstream.path().trim_end_matches('/');
-    let asked = asked.path_and_query().map_or("/", PathAndQuery::as_str);
-    parts.path_and_query = match base {
-        "" => Some(asked.parse().ok()?),
-        base => Some(format!("{base}{asked}").parse().ok()?),
-    };
-    Uri::from_parts(parts).ok()
+/// What a request says before its body.
+#[derive(Clone)]
+struct Head {
+    method: Method,
+    path: Uri,
+    headers: HeaderMap,
+}
+
+impl Head {
+    /// Whether it may be done twice (RFC 9110, 9.2.2).
+    fn repeats(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+            || self.headers.contains_key(IDEMPOTENCY_KEY)
+    }
+}
+
+/// One request on its way, however often it is tried.
+struct Call<'a> {
+    service: &'a Service,
+    balance: &'a Balance,
+    kept: Kept,
+    /// A copy for another try, where there may be one after it was sent.
+    spare: Option<Head>,
+    repeats: bool,
+    /// How many tries are left.
+    retries: u32,
+    tried: Tried,
+    stale: u32,
+    deadline: Pin<&'a mut Sleep>,
+}
+
+impl Call<'_> {
+    async fn made(mut self, mut head: Head) -> Result<Response<Incoming>, Failure> {
+        loop {
+            let Some(nth) = self.balance.choose(self.tried, self.repeats) else {
+                self.until_one_is_back().await?;
+                continue;
+            };
+            match self.one_try(nth, head).await? {
+                Outcome::Answered(answer) => return Ok(answer),
+                Outcome::Again(again) => head = again,
+            }
+        }
+    }
+
+    /// One try; what can be tried again comes back.
+    async fn one_try(&mut self, nth: usize, head: Head) -> Result<Outcome, Failure> {
+        let upstream = self.balance.upstreams.get(nth).ok_or_else(|| self.no_answer("it has gone", true))?;
+        let asking = upstream.begin();
+        let sent = self.kept.send().ok_or(Failure::Caller)?;
+        let path = head.path.clone();
+        let request =
+            head.request(upstream, sent).ok_or_else(|| self.no_answer("a path that is none", true))?;
+        let outcome = tokio::select! {
+            biased;
+            outcome = upstream.exchange(request) => outcome,
+            () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
+                let timed_out = self.timed_out();
+                asking.failed(&timed_out.to_string());
+                return Err(timed_out);
+            }
+        };
+        match outcome {
+            Ok(answer) => {
+                let status = answer.status();
+                if asking.answered(status) {
+                    self.service.back.notify_waiters();
+                }
+                self.tried.add(nth);
+                match self.elsewhere(status) {
+                    Some(head) => {
+                        drop(answer);
+                        self.pause(PAUSE_ELSEWHERE).await?;
+                        Ok(Outcome::Again(head))
+                    }
+                    None => Ok(Outcome::Answered(answer)),
+                }
+            }
+            Err(_) if self.kept.broke_off() => Err(Failure::Caller),
+            Err(broke) if broke.stale && self.stale < STALE_MAX && self.repeats && self.kept.is_whole() => {
+                self.stale += 1;
+                let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
+                again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
+            }
+            Err(broke) => {
+                asking.failed(&broke.why);
+                self.tried.add(nth);
+                self.after(broke, path).await.map(Outcome::Again)
+            }
+        }
+    }
+
+    /// What is tried again after it failed, when the pause is over.
+    async fn after(&mut self, broke: Broke, path: Uri) -> Result<Head, Failure> {
+        let not_begun = broke.request.is_some();
+        let may = self.retries > 0
+            && self.kept.is_whole()
+            && (not_begun || (self.repeats && self.service.may_spend(self.balance)));
+        let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
+        let Some(again) = again.filter(|_| may) else {
+            return Err(self.no_answer(&broke.why, not_begun));
+        };
+        let nth = self.service.settings.retries - self.retries;
+        self.retries -= 1;
+        let pause = match self.balance.has_another(self.tried) {
+            true => PAUSE_ELSEWHERE,
+            false => PAUSE_SAME.saturating_mul(3u32.saturating_pow(nth.min(6))),
+        };
+        self.pause(pause).await?;
+        Ok(again)
+    }
+
+    /// What is to go to another upstream, because this one says that it cannot answer now.
+    fn elsewhere(&mut self, status: http::StatusCode) -> Option<Head> {
+        let may = is_overwhelmed(status)
+            && self.retries > 0
+            && self.kept.is_whole()
+            && self.spare.is_some()
+            && self.balance.has_another(self.tried)
+            && self.service.may_spend(self.balance);
+        if !may {
+            return None;
+        }
+        self.retries -= 1;
+        self.spare.clone()
+    }
+
+    /// A request that no connection took, with the path that was asked for.
+    fn back_from(&self, request: Option<Request<Sent>>, path: Uri) -> Option<Head> {
+        let (parts, _) = request?.into_parts();
+        Some(Head { method: parts.method, path, headers: parts.headers })
+    }
+
+    /// Waits for so long, and up to half as much again.
+    async fn pause(&mut self, about: Duration) -> Result<(), Failure> {
+        let spread = self.balance.random() % 512;
+        let pause = about + about.mul_f64(spread as f64 / 1024.0);
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.deadline.as_mut() => Err(self.timed_out()),
+        }
+    }
+
+    /// Waits until an upstream may be asked, where all have failed just now.
+    async fn until_one_is_back(&mut self) -> Result<(), Failure> {
+        let settings = &self.service.settings;
+        let usual = settings.health.as_ref().map_or(PATIENCE, |health| health.every);
+        let again = self.balance.again(usual);
+        let waits = settings.retries > 0 && self.balance.down_for().is_some_and(|down| down < PATIENCE);
+        let unavailable = || Failure::Unavailable { app: settings.name.clone(), again };
+        if !waits {
+            return Err(unavailable());
+        }
+        tokio::select! {
+            () = self.service.back.notified() => Ok(()),
+            () = tokio::time::sleep(again.clamp(Duration::from_millis(1), LOOK)) => Ok(()),
+            () = self.deadline.as_mut() => Err(unavailable()),
+        }
+    }
+
+    fn no_answer(&self, why: &str, not_begun: bool) -> Failure {
+        self.service.no_answer(why.to_owned(), not_begun)
+    }
+
+    fn timed_out(&self) -> Failure {
+        let settings = &self.service.settings;
+        Failure::TimedOut { app: settings.name.clone(), within: settings.timeout }
+    }
+}
+
+/// What came of one try.
+enum Outcome {
+    Answered(Response<Incoming>),
+    Again(Head),
+}
+
+impl Head {
+    fn request(self, upstream: &Upstream, body: Sent) -> Option<Request<Sent>> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = upstream.path(&self.path)?;
+        *request.method_mut() = self.method;
+        *request.headers_mut() = self.headers;
+        Some(request)
+    }
+}
+
+/// Until the time for an answer is over; it begins anew with each piece of the body that is taken.
+async fn expired(deadline: &mut Pin<&mut Sleep>, kept: &Kept, timeout: Duration) {
+    loop {
+        deadline.as_mut().await;
+        match kept.taken_before().and_then(|before| timeout.checked_sub(before)) {
+            Some(left) if !left.is_zero() => deadline.as_mut().reset(Instant::now() + left),
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(versions: &[Option<&str>]) -> Service {
+        let group = |version: &Option<&str>| Group {
+            version: version.map(str::to_owned),
+            upstreams: vec!["http://127.0.0.1:9000".parse().unwrap()],
+        };
+        Service::new(Settings {
+            name: "billing".into(),
+            groups: versions.iter().map(group).collect(),
+            timeout: Duration::from_secs(1),
+            retries: 0,
+            health: None,
+            tls: None,
+            http2: false,
+            post: "/".into(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_path_goes_to_its_version() {
+        let of = |service: &Service, path: &str| {
+            service.group(path).map(|(group, rest)| (group.version.clone(), rest.to_owned()))
+        };
+        let plain = service(&[None]);
+        assert_eq!(of(&plain, "/v2/orders"), Some((None, "/v2/orders".into())));
+        let both = service(&[None, Some("v2")]);
+        assert_eq!(of(&both, "/v2/orders"), Some((Some("v2".into()), "/orders".into())));
+        assert_eq!(of(&both, "/v2"), Some((Some("v2".into()), String::new())));
+        assert_eq!(of(&both, "/v22/x"), Some((None, "/v22/x".into())));
+        assert_eq!(both.upstreams.len(), 1, "one address is one upstream, in however many groups");
+        assert_eq!(of(&service(&[Some("v2")]), "/orders"), None);
+    }
 }

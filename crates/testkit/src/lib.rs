@@ -1,4 +1,5 @@
-//! What tests share: a clock that a test turns by hand, folders that vanish with the test, a temporary PostgreSQL.
+//! What tests share: a clock that a test turns by hand, folders that vanish with the test, a temporary PostgreSQL,
+//! a server that answers by HTTP.
 //!
 //! Nothing here is part of the product; everything may panic with a clear message, as tests do.
 
@@ -6,6 +7,7 @@
 
 mod clock;
 mod folder;
+mod http;
 mod pooler;
 pub mod postgres;
 pub mod process;
@@ -14,6 +16,7 @@ mod random;
 
 pub use clock::FakeClock;
 pub use folder::Folder;
+pub use http::{Asked, HttpServer, Reply};
 pub use pooler::Pooler;
 pub use postgres::TemporaryPostgres;
 pub use process::Running;

@@ -29,9 +29,45 @@ pub(crate) struct AppView {
     pub(crate) output: Option<String>,
     /// Whether a job needs an `Idempotency-Key`.
     pub(crate) idempotency_key_required: bool,
+    /// Of a service app, what there is of it.
+    pub(crate) service: Option<ServiceView>,
     /// When it runs next by its schedule.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) next_run: Option<Timestamp>,
+}
+
+/// A service app, as it is declared.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ServiceView {
+    /// Its versions: what the first segment of a path may be.
+    pub(crate) versions: Vec<String>,
+    /// How many upstreams it has.
+    pub(crate) upstreams: usize,
+    /// How much one caller may ask of it, such as `100/s`, where that is said.
+    pub(crate) limit: Option<String>,
+}
+
+/// An upstream of a service app, as it stands for the process that answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UpstreamView {
+    /// The version that it serves; none is what a path without a version gets.
+    pub(crate) version: Option<String>,
+    /// Its address.
+    pub(crate) address: String,
+    /// Whether it was found well when it was asked last; none where nobody asks.
+    pub(crate) healthy: Option<bool>,
+    /// Its circuit breaker: `closed`, `open` or `half-open`.
+    pub(crate) breaker: String,
+    /// Requests that wait for their answer to begin.
+    pub(crate) outstanding: usize,
+    /// What went wrong last.
+    pub(crate) last_error: Option<String>,
+    /// When that was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) last_error_at: Option<Timestamp>,
+    /// Since when it stands so.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) since: Timestamp,
 }
 
 /// All apps.
@@ -46,6 +82,12 @@ pub(crate) struct AppList {
 pub(crate) struct AppStatusView {
     /// The app.
     pub(crate) app: String,
+    /// Of a service app, its upstreams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstreams: Option<Vec<UpstreamView>>,
+    /// Of a service app, how much one caller may ask of it, where that is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<String>,
     /// How many wait for it.
     pub(crate) pending: u64,
     /// How many are being worked on.

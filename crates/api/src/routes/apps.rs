@@ -2,12 +2,13 @@
 
 use crate::auth::{Caller, Scope};
 use crate::fault::Fault;
-use crate::model::{AppList, AppStatusView, AppView, ErrorEnvelope};
+use crate::model::{AppList, AppStatusView, AppView, ErrorEnvelope, ServiceView, UpstreamView};
 use crate::state::{Api, Current};
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use handover_core::Status;
 use handover_runtime::config::{App, BuiltIn, Mode, Runs};
+use handover_service::Service;
 
 /// The apps that this key is for, in the order of the configuration.
 #[utoipa::path(get, path = "/apps", tag = "apps", responses(
@@ -32,7 +33,7 @@ fn view(current: &Current, app: &App) -> AppView {
         Runs::BuiltIn(_) => ("built-in", true),
         Runs::Program(program) if program.mode == Mode::Stream => ("stream", true),
         Runs::Program(_) => ("program", true),
-        Runs::Service(_) => ("service", false),
+        Runs::Service(_) => ("service", true),
     };
     AppView {
         name: app.name.to_string(),
@@ -45,8 +46,42 @@ fn view(current: &Current, app: &App) -> AppView {
         input: app.job.input.clone(),
         output: app.job.output.clone(),
         idempotency_key_required: app.job.key_required,
+        service: current.project.services.get(app.name.as_str()).map(|service| service_view(app, service)),
         next_run: app.schedule.as_ref().and_then(|schedule| schedule.next_after(current.project.clock.now())),
     }
+}
+
+fn service_view(app: &App, service: &Service) -> ServiceView {
+    let groups = &service.settings().groups;
+    ServiceView {
+        versions: groups.iter().filter_map(|group| group.version.clone()).collect(),
+        upstreams: groups.iter().map(|group| group.upstreams.len()).sum(),
+        limit: limit(app),
+    }
+}
+
+fn limit(app: &App) -> Option<String> {
+    app.limit.as_ref().map(ToString::to_string)
+}
+
+/// How the upstreams of a service stand.
+fn upstreams(service: &Service) -> Vec<UpstreamView> {
+    let of = service.state().into_iter();
+    of.flat_map(|group| group.upstreams.into_iter().map(move |one| (group.version.clone(), one)))
+        .map(|(version, one)| {
+            let (last_error, at) = one.last_error.unzip();
+            UpstreamView {
+                version,
+                address: one.address,
+                healthy: one.healthy,
+                breaker: one.breaker.word().to_owned(),
+                outstanding: one.outstanding,
+                last_error,
+                last_error_at: at.and_then(|at| at.try_into().ok()),
+                since: one.since.try_into().unwrap_or_default(),
+            }
+        })
+        .collect()
 }
 
 /// How an app stands: how many wait for it, are being worked on, are done.
@@ -67,11 +102,14 @@ pub(crate) async fn status(
     let current = api.current();
     require(&current, &app)?;
     caller.require_app(&app)?;
+    let service = current.project.services.get(&app);
     let ledger = current.ledger();
     let counts = ledger.counts().await?;
     let sum = |status| counts.iter().filter(|c| c.app == app && c.status == status).map(|c| c.count).sum();
     let paused = ledger.paused().await?.into_iter().find(|pause| pause.app == app);
     Ok(Json(AppStatusView {
+        upstreams: service.map(|service| upstreams(service)),
+        limit: current.project.config.app(&app).and_then(|app| limit(app)),
         pending: sum(Status::Pending),
         processing: sum(Status::Processing),
         completed: sum(Status::Completed),

@@ -102,11 +102,10 @@ impl Doorkeeper {
     }
 
     fn reload(&mut self, config: Config) {
-        let reloaded = self.project.with_config(config).and_then(|project| {
-            self.project = project;
-            self.server.as_ref().map_or(Ok(()), |server| server.reload(self.project.clone()))
-        });
-        if let Err(e) = reloaded {
+        self.project = self.project.with_config(config);
+        if let Some(server) = &self.server
+            && let Err(e) = server.reload(self.project.clone())
+        {
             error!("the API goes on as before: {e}");
         }
     }

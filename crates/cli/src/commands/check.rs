@@ -15,8 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 Reads the configuration, starts the built-in apps with their schemas and references without running them, looks for \
 programs and folders, and tries out what the data directory's disk can do. Nothing is left behind. Exit codes: 0 \
-nothing is wrong, perhaps with warnings, or with notices of what comes with a later version and `run` refuses; 2 it \
-cannot be run.
+nothing is wrong, perhaps with warnings or notices; 2 it cannot be run.
 
 Examples:
   handover check
@@ -78,10 +77,9 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         return Ok(());
     }
     let (apps, flows) = (config.apps.iter().count() as u64, config.flows.len() as u64);
-    let verdict = match config.runnable() {
-        Ok(()) if !probe.writable => "is well written, but its data directory cannot be written",
-        Ok(()) => "is fine",
-        Err(_) => "is well written, but this version cannot run all of it",
+    let verdict = match probe.writable {
+        true => "is fine",
+        false => "is well written, but its data directory cannot be written",
     };
     printer.data(format_args!("{name} {verdict}: {}, {}", count(apps, "app"), count(flows, "flow")));
     for flow in &config.flows {
@@ -92,6 +90,7 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         ));
         picture(flow).iter().for_each(|line| printer.data(format_args!("  {line}")));
     }
+    services(printer, config);
     printer.data(format_args!("\ndata directory {}: {}", shown_here(&config.data), disk(probe)));
     if !others.is_empty() || !probe.weaknesses.is_empty() {
         printer.talk("");
@@ -104,6 +103,32 @@ fn print(printer: Printer, config: &Config, problems: &[Problem], probe: &Probe)
         printer.talk(format_args!("{grade}: {weakness}"));
     }
     Ok(())
+}
+
+/// The service apps with where they are reached.
+fn services(printer: Printer, config: &Config) {
+    let mut first = true;
+    for app in &config.apps {
+        let Runs::Service(service) = &app.runs else { continue };
+        if std::mem::take(&mut first) {
+            printer.data("\nservice apps");
+        }
+        for group in &service.groups {
+            let version = group.version.as_ref().map(|version| format!("/{version}")).unwrap_or_default();
+            let at: Vec<String> = group.upstreams.iter().map(ToString::to_string).collect();
+            printer.data(format_args!("  {}{version}: {}", app.name, at.join(", ")));
+        }
+    }
+}
+
+/// The same for programs.
+fn upstreams(app: &App) -> Option<Value> {
+    let Runs::Service(service) = &app.runs else { return None };
+    let groups = service.groups.iter().map(|group| {
+        let at: Vec<String> = group.upstreams.iter().map(ToString::to_string).collect();
+        json!({ "version": group.version, "upstreams": at })
+    });
+    Some(groups.collect())
 }
 
 fn disk(probe: &Probe) -> String {
@@ -144,11 +169,11 @@ fn print_json(printer: Printer, config: &Config, problems: &[Problem], probe: &P
     let apps: Vec<Value> = config
         .apps
         .iter()
-        .map(|app| json!({"name": app.name, "runs": kind(app), "folder": app.folder, "workers": app.workers, "retries": app.retries}))
+        .map(|app| json!({"name": app.name, "runs": kind(app), "folder": app.folder, "workers": app.workers, "retries": app.retries, "service": upstreams(app)}))
         .collect();
     let fine = problems.iter().all(|problem| problem["severity"] != "error") && probe.writable;
     printer.json(&json!({
-        "file": super::shown(&config.file), "fine": fine, "runnable": fine && config.runnable().is_ok(), "apps": apps,
+        "file": super::shown(&config.file), "fine": fine, "apps": apps,
         "flows": flows, "problems": problems, "data": probe,
     }));
 }

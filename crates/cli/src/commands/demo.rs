@@ -52,7 +52,6 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let made = files::make(&dir)?;
     announce(printer, &dir, again, &made);
     let config = Config::load(&dir.join(FILE_NAME))?;
-    config.runnable()?;
     let project = Project::open(config)?;
     let apps = apps_of(&project);
     let failed = block_on(work(printer, project.clone(), &apps, made.days))??;

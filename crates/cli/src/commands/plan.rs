@@ -128,7 +128,7 @@ fn records(config: &Config, plan: &Plan, now: Timestamp) -> Table {
                     format_size(size)
                 )
             }
-            RecordFate::Left => "left: no link leads them to a program".to_owned(),
+            RecordFate::Left => "left: no link leads them to a program or a service".to_owned(),
             RecordFate::NotDeclared => "left: the app is not declared".to_owned(),
         };
         let later = match queue.later {

@@ -51,7 +51,6 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let config = start.config()?;
-    config.runnable()?;
     if args.dry_run {
         return plan::run(start, config);
     }
@@ -223,10 +222,7 @@ async fn stopping(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sen
 
 async fn reloading(mut hang_up: Signal, file: PathBuf, reread: Reread, reload: mpsc::Sender<Config>) {
     while hang_up.recv().await.is_some() {
-        let loaded = Config::load(&file)
-            .and_then(|config| config.runnable().map(|()| config))
-            .map_err(crate::printer::Failure::from)
-            .and_then(&reread);
+        let loaded = Config::load(&file).map_err(crate::printer::Failure::from).and_then(&reread);
         match loaded {
             Ok(config) => {
                 say_always(

@@ -209,7 +209,7 @@ impl Page<'_> {
         self.printer.data(&table);
     }
 
-    /// What was said about it: notes, the error, the end of stderr.
+    /// What was said about it: notes, the error, the end of stderr, what a service answered.
     fn said(&self, delivery: &Delivery) {
         let width = width().unwrap_or(WIDTH_MAX).min(WIDTH_MAX);
         let notes = delivery.result.as_ref().and_then(|result| result.get("notes")).and_then(Value::as_array);
@@ -224,10 +224,11 @@ impl Page<'_> {
             self.head(if over { "last error, since overcome or archived with it" } else { "error" });
             self.printer.data(format_args!("  {}", wrapped(error, width, 4)));
         }
-        let stderr = delivery.result.as_ref().and_then(|result| text(result, "stderr"));
-        if let Some(stderr) = stderr.filter(|stderr| !stderr.trim().is_empty()) {
-            self.head("the end of stderr");
-            for line in stderr.trim_end().lines() {
+        for (key, head) in [("stderr", "the end of stderr"), ("answer", "the beginning of the answer")] {
+            let words = delivery.result.as_ref().and_then(|result| text(result, key));
+            let Some(words) = words.filter(|words| !words.trim().is_empty()) else { continue };
+            self.head(head);
+            for line in words.trim_end().lines() {
                 let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
                 self.printer.data(format_args!("  | {line}"));
             }

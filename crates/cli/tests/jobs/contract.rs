@@ -63,7 +63,9 @@ flows: { f: in -> check -> out }
     assert_eq!(jobs.refused("check", Value::Null, None), ["input is missing: `check` works on rows"]);
     assert!(jobs.refused("check", Value::Null, text("x", "text/html"))[0].contains("`check` reads text/csv"));
     assert!(jobs.refused("in", Value::Null, None)[0].starts_with("app `in` is a file-importer"));
-    assert!(jobs.refused("away", Value::Null, None)[0].contains("come with the gateway"));
+    jobs.submit("away", Value::Null, None);
+    jobs.submit("away", Value::Null, Some(JobInput::Json(json!([1]))));
+    assert!(jobs.refused("away", json!({ "a": 1 }), None)[0].contains("is given the input alone"));
     assert!(jobs.refused("out", Value::Null, csv())[0].contains("put it in as a file"));
     assert_eq!(
         jobs.refused("nightly", Value::Null, csv()),

@@ -74,7 +74,7 @@ async fn fail(tx: &mut Tx<'_>, answers: &Answers, first: &[&Answer]) -> Attempt<
     let standing = standing(tx, answers.queue, &answers.token, &ids).await?;
     let fails = standing.iter().filter_map(|standing| match bad.get(&standing.id) {
         Some(Outcome::Failed { error, verdict, result }) => {
-            Some(Fails { standing, error, verdict: *verdict, result: result.as_ref() })
+            Some(Fails { standing, error, verdict: *verdict, after: None, result: result.as_ref() })
         }
         _ => None,
     });

@@ -12,6 +12,7 @@ use crate::jobs::{cancelled_by, cancelled_result};
 use handover_core::{DeliveryId, LeaseToken, NewDelivery, Result, Status};
 use jiff::Timestamp;
 use std::borrow::Cow;
+use std::time::Duration;
 use tokio_postgres::types::Type;
 
 pub(super) async fn complete(tx: &mut Tx<'_>, completion: &Completion) -> Attempt<Vec<DeliveryId>> {
@@ -135,6 +136,8 @@ pub(super) struct Fails<'a> {
     pub(super) standing: &'a Standing,
     pub(super) error: &'a str,
     pub(super) verdict: Verdict,
+    /// Not sooner than after this.
+    pub(super) after: Option<Duration>,
     pub(super) result: Option<&'a serde_json::Value>,
 }
 
@@ -166,6 +169,7 @@ fn leads_to(fails: &Fails<'_>) -> (u32, u32, Option<Timestamp>) {
         Verdict::Retry => (attempts, snoozes, Some(delay(id, attempts))),
         Verdict::Later => (attempts.saturating_sub(1), snoozes + 1, Some(delay(id, snoozes + 1))),
     };
+    let wait = wait.map(|wait| wait.max(fails.after.unwrap_or_default()));
     (attempts, snoozes, wait.and_then(|wait| now.checked_add(wait).ok()))
 }
 
@@ -218,6 +222,7 @@ pub(super) async fn fail(tx: &mut Tx<'_>, failure: &Failure) -> Attempt<Failed> 
         standing: &standing,
         error: &failure.error,
         verdict: failure.verdict,
+        after: failure.after,
         result: failure.result.as_ref(),
     };
     let failed = fail_all(tx, held.queue, &held.token, &[fails]).await?;
@@ -239,6 +244,7 @@ pub(super) async fn refuse(
                 held,
                 error: cannot_be_read(why),
                 verdict: Verdict::Final,
+                after: None,
                 result: None,
                 next: Vec::new(),
             };

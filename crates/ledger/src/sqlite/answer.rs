@@ -27,8 +27,8 @@ pub(super) fn answer(write: &Write<'_>, answers: Answers) -> Result<Vec<Answered
                 None => Err(stale(write.sql, &held(id))),
             },
             Outcome::Failed { error, verdict, result } => {
-                let next = Vec::new();
-                fail(write, Failure { held: held(id), error, verdict, result, next }).map(Answered::Failed)
+                let (held, next) = (held(id), Vec::new());
+                fail(write, Failure { held, error, verdict, after: None, result, next }).map(Answered::Failed)
             }
         };
         match answered {

@@ -112,6 +112,7 @@ pub(super) fn fail(write: &Write<'_>, failure: Failure) -> Result<Failed> {
         Verdict::Retry => (attempts, snoozes, Some(delay(held.id.0, attempts))),
         Verdict::Later => (attempts.saturating_sub(1), snoozes + 1, Some(delay(held.id.0, snoozes + 1))),
     };
+    let wait = wait.map(|wait| wait.max(failure.after.unwrap_or_default()));
     let run_at = wait.and_then(|wait| write.at.checked_add(wait).ok());
     let status = if run_at.is_some() { Status::Pending } else { Status::Failed };
     let text = format!(

@@ -99,6 +99,34 @@ pub(crate) async fn later_uses_up_no_attempt<B: Backend>() {
     }
 }
 
+pub(crate) async fn a_failure_may_say_how_long_to_wait<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        for verdict in [Verdict::Retry, Verdict::Later] {
+            let (id, held) = w.held(kind, "a").await;
+            let after = Some(std::time::Duration::from_secs(7_200));
+            let failed = w.ledger.fail(Failure { after, ..failure(&held, verdict) }).await.unwrap();
+            assert_eq!(failed.run_at.unwrap().duration_since(w.now()).as_secs(), 7_200);
+            w.advance(7_201);
+            let again = w.claim(kind, "a", 1).await;
+            assert_eq!(ids(&again), [id]);
+            let sooner = Some(std::time::Duration::from_millis(1));
+            let failed = w
+                .ledger
+                .fail(Failure { after: sooner, ..failure(&self::held(&again[0]), verdict) })
+                .await
+                .unwrap();
+            assert!(
+                failed.run_at.unwrap().duration_since(w.now()).as_millis() >= 500,
+                "as long as any retry"
+            );
+            w.advance(100_000);
+            let last = w.claim(kind, "a", 1).await;
+            w.complete(&self::held(&last[0])).await.unwrap();
+        }
+    }
+}
+
 pub(crate) async fn a_final_failure_is_final<B: Backend>() {
     let w = World::<B>::new().await;
     for kind in KINDS {

@@ -192,7 +192,7 @@ pub(crate) fn completion(held: &Held, next: Vec<NewDelivery>) -> Completion {
 }
 
 pub(crate) fn failure(held: &Held, verdict: Verdict) -> Failure {
-    Failure { held: held.clone(), error: "it broke".into(), verdict, result: None, next: vec![] }
+    Failure { held: held.clone(), error: "it broke".into(), verdict, after: None, result: None, next: vec![] }
 }
 
 pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<DeliveryId> {
@@ -237,7 +237,7 @@ macro_rules! conformance {
             }
             ending {
                 completing_hands_over, a_failing_next_rolls_all_back, a_checksum_goes_to_the_arrival, retries_back_off_until_used_up,
-                later_uses_up_no_attempt, a_final_failure_is_final, a_failure_may_publish_too, a_long_error_is_cut,
+                later_uses_up_no_attempt, a_failure_may_say_how_long_to_wait, a_final_failure_is_final, a_failure_may_publish_too, a_long_error_is_cut,
             }
             answers {
                 each_answer_ends_its_delivery, a_stale_answer_leaves_the_others, whole_answers_count_all_or_none,

@@ -3,6 +3,7 @@
 //! Invariant: a place that other machines can reach is never opened without authentication.
 
 use super::decode::decode;
+use super::one_or_many::OneOrMany;
 use super::report::Report;
 use super::settings::Secret;
 use base64::Engine as _;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -75,6 +77,18 @@ impl FromStr for Rate {
         };
         let count = count.trim().parse().map_err(|_| wrong())?;
         Ok(Self { count, per: Duration::from_secs(per) })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            3_600 => "h",
+            _ => "d",
+        };
+        write!(f, "{}/{unit}", self.count)
     }
 }
 
@@ -155,22 +169,6 @@ pub(crate) struct RawApi {
     versions: Option<BTreeMap<String, RawDeprecation>>,
     /// Who may be told of ended jobs.
     webhooks: Option<RawWebhooks>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn list(&self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Many(many) => many.clone(),
-        }
-    }
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -1,18 +1,21 @@
 //! Apps: what runs, how often, for how long, and where its files lie.
 
+use super::api::Rate;
 use super::builtin::{self, BuiltIn};
 use super::command::{ClaimBy, Input, Mode, Output, Placeholder, Program};
 use super::decode::decode;
 use super::job::{self, How, JobContract, RawJob};
+use super::one_or_many::OneOrMany;
 use super::report::{Report, did_you_mean};
 use super::schedule::Schedule;
-use super::service;
+use super::service::{self, RawTls};
 use handover_core::{AppName, TypeName, limits, name::check_ext, units};
 use handover_file::layout::{ARCHIVE_FOLDER, ERRORS_FOLDER, default_folder};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// So many workers an app may have.
@@ -54,6 +57,8 @@ pub struct App {
     pub with: Option<Value>,
     /// What it says of its jobs.
     pub job: JobContract,
+    /// How much one caller may ask of it through the API, where it is a service app that says so.
+    pub limit: Option<Rate>,
     /// The whole declaration, to see what a reload changes.
     pub(crate) declared: Value,
 }
@@ -83,6 +88,11 @@ impl App {
         self.schedule.is_some() || matches!(&self.runs, Runs::BuiltIn(BuiltIn::Importer(_)))
     }
 
+    /// Whether it is a service app.
+    pub fn is_service(&self) -> bool {
+        matches!(self.runs, Runs::Service(_))
+    }
+
     /// The program, if it is one.
     pub fn program(&self) -> Option<&Program> {
         match &self.runs {
@@ -108,8 +118,21 @@ pub(crate) struct RawApp {
     /// A console program and its arguments. {input} {output} {manifest} {config} {delivery_id} {type} {date}
     /// {sequence} are filled in; without {input} the input is stdin, without {output} stdout is the output.
     pub(crate) run: Option<String>,
-    /// The address of a service app. Comes with a later version.
-    pub(crate) url: Option<String>,
+    /// The address of a service app, or several that serve the same, such as http://127.0.0.1:9000.
+    pub(crate) url: Option<OneOrMany>,
+    /// Of a service app: addresses of its versions, by the first segment of a path.
+    pub(crate) versions: Option<BTreeMap<String, OneOrMany>>,
+    /// Of a service app: the path at which it says whether it is well, or that and more.
+    #[schemars(with = "Option<service::AnyHealth>")]
+    pub(crate) health: Option<Value>,
+    /// Of a service app: how much one caller may ask of it through the API, such as 100/s.
+    pub(crate) limit: Option<String>,
+    /// Of a service app: the files that TLS to it needs.
+    pub(crate) tls: Option<RawTls>,
+    /// Of a service app: whether an address at http:// is spoken to by HTTP/2.
+    pub(crate) http2: Option<bool>,
+    /// Of a service app: the path that links post deliveries to; by default /.
+    pub(crate) post: Option<String>,
     /// The app's own configuration.
     pub(crate) with: Option<Value>,
     /// Whether `run` is a script for the shell.
@@ -119,7 +142,7 @@ pub(crate) struct RawApp {
     /// Whether the program is started for each delivery (`once`), or goes on running and gets one record a line
     /// (`stream`).
     pub(crate) mode: Option<Mode>,
-    /// How many deliveries run at the same time; by default one for each core.
+    /// How many deliveries run at the same time; by default one for each core, and 4 with a service app.
     #[schemars(range(min = 1, max = 1024))]
     pub(crate) workers: Option<u32>,
     /// How its records are claimed: each marked as claimed (`rows`, the default), or noted by the batch and archived as soon as
@@ -128,7 +151,8 @@ pub(crate) struct RawApp {
     /// How often a delivery is tried again; by default 3 times.
     #[schemars(range(min = 0, max = 1000))]
     pub(crate) retries: Option<u32>,
-    /// How long one run may take, such as 30s or 5m; by default an hour.
+    /// How long one run may take, such as 30s or 5m; by default an hour. Of a service app, how long it may take until its answer
+    /// begins; by default 30s.
     #[serde(default, with = "units::duration::option")]
     #[schemars(with = "Option<String>")]
     pub(crate) timeout: Option<Duration>,
@@ -200,6 +224,8 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
     let job = raw.job.take().map(|raw| job::read(report, &at(&path, "job"), raw)).unwrap_or_default();
     let schedule = schedule(report, &path, &raw, around.zone);
     let runs = runs(report, &path, &raw, &job, around.base);
+    service::check_others(report, &path, &raw);
+    let limit = service::limit(report, &path, raw.limit.as_deref());
     let folder = folder(report, &path, key, raw.folder.as_deref());
     let type_name = type_name(report, &path, raw.type_name.as_deref());
     check_numbers(report, &path, &raw);
@@ -213,7 +239,10 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         workers: 1,
         claim: raw.claim.unwrap_or_default(),
         retries: raw.retries.unwrap_or(limits::RETRIES_DEFAULT),
-        timeout: raw.timeout.unwrap_or(Duration::from_millis(limits::TIMEOUT_DEFAULT_MS)),
+        timeout: raw.timeout.unwrap_or(Duration::from_millis(match raw.url {
+            Some(_) => limits::SERVICE_TIMEOUT_MS,
+            None => limits::TIMEOUT_DEFAULT_MS,
+        })),
         type_name,
         ext: raw.ext,
         schedule,
@@ -221,12 +250,14 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         description: raw.description,
         with: raw.with,
         job,
+        limit,
         declared: report.document.node(&path)?.to_value(),
     };
     finish(report, &path, &mut app, raw.schedule.is_some());
     app.workers = match raw.workers {
         _ if app.is_source() => 1,
         Some(workers) => usize::try_from(workers).unwrap_or(1).max(1),
+        None if app.is_service() => limits::SERVICE_WORKERS,
         None => around.cores.max(1),
     };
     if app.is_source() && raw.workers.is_some_and(|workers| workers > 1) {
@@ -275,7 +306,7 @@ fn runs(
                 .key(&at(path, key), format!("`{key}` is for a program"))
                 .help(format!("remove it: `{name}` has no `run:`"));
         }
-        job::check_other(report, path, job);
+        job::check_other(report, path, job, raw.url.is_some());
     }
     if let Some(uses) = &raw.uses {
         return builtin::read(report, path, uses, base).map(Runs::BuiltIn);
@@ -283,7 +314,7 @@ fn runs(
     if let Some(run) = &raw.run {
         return program(report, path, run, raw, job).map(Runs::Program);
     }
-    service::read(report, path, raw).map(Runs::Service)
+    service::read(report, path, raw, base).map(Runs::Service)
 }
 
 fn program(

@@ -2,11 +2,11 @@
 //! apps. All problems are collected.
 //!
 //! Errors are what can never work: an app that is not there, a circle, an input where none can go. Warnings are
-//! what is probably not meant. Notices tell what comes with a later version, or what a person may have forgotten.
+//! what is probably not meant. Notices tell what a person may have forgotten.
 
 use super::app::{App, Runs};
 use super::builtin::BuiltIn;
-use super::flow::{By, ReadFlow};
+use super::flow::ReadFlow;
 use super::report::{Report, did_you_mean};
 use handover_apps::importer::ImportSource;
 use handover_core::AppName;
@@ -240,37 +240,6 @@ fn unused(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
                 .key(&["apps", app.name.as_str()], message)
                 .help("name it in a flow, or remove it")
                 .notice();
-        }
-    }
-}
-
-/// What a flow needs and this version does not have yet: `run` refuses it, anything else only says it.
-pub(crate) fn later(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
-    for read in flows {
-        for (link, place) in read.flow.links.iter().zip(&read.places) {
-            if link.by != By::Api {
-                continue;
-            }
-            let place: Vec<&str> = place.iter().map(String::as_str).chain(["by"]).collect();
-            report
-                .value(&place, format!("links by {} come with a later version", link.by))
-                .help("write `by: file` for now");
-        }
-    }
-    for app in apps {
-        let name = app.name.as_str();
-        let in_a_flow = flows.iter().any(|read| read.flow.apps().contains(&app.name));
-        let entry = match &app.runs {
-            Runs::Service(_) => report
-                .key(
-                    &["apps", name, "url"],
-                    format!("service apps such as `{name}` come with a later version"),
-                )
-                .help("a program with `run:` can call the service for now"),
-            _ => continue,
-        };
-        if !in_a_flow {
-            entry.notice();
         }
     }
 }

@@ -138,6 +138,10 @@ fn explain(report: &mut Report<'_>, full: &[&str], message: &str) {
         report.value(full, format!("{subject} cannot be `{word}`")).maybe_help(hint);
         return;
     }
+    if message.contains("untagged enum OneOrMany") {
+        report.value(full, format!("{subject} must be a text, or a list of texts"));
+        return;
+    }
     let mismatch = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))

@@ -5,6 +5,7 @@
 //!   that no link by file leads to, or a stream program;
 //! - is gathered with others into a file, where links by file lead to the app and one of them comes from an app that
 //!   works on records;
+//! - is posted to a service app that a link leads to;
 //! - waits otherwise: `why` says so.
 //!
 //! A file that is handed over by database is split into records first. Nothing here does anything: it is what the
@@ -25,7 +26,7 @@ use std::sync::Arc;
 /// What becomes of a record that is handed to an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enters {
-    /// It goes to the program, which runs for each.
+    /// It goes to the program, which runs for each; or to the service app, which is asked for each.
     Program,
     /// It goes to the program, which goes on running.
     Stream,
@@ -40,6 +41,10 @@ pub enum Enters {
 pub struct Doors {
     enters: HashMap<AppName, Enters>,
     links: HashMap<AppName, Vec<Link>>,
+    /// Apps that work on records, if only on such as somebody pushes to them.
+    workers: HashSet<AppName>,
+    /// Apps that are sure to work on records.
+    fed: HashSet<AppName>,
 }
 
 impl Doors {
@@ -51,10 +56,11 @@ impl Doors {
     }
 
     fn of(apps: &[&App], links: &[&Link]) -> Self {
-        let works = |app: &App| works_on_records(app, links);
-        let workers: HashSet<&AppName> = apps.iter().filter(|app| works(app)).map(|app| &app.name).collect();
+        let workers = with_services(apps, links, |app| works_on_records(app, links));
+        let fed = with_services(apps, links, |app| is_sure_of_records(app, links));
         let enters = |app: &App| match &app.runs {
-            Runs::Program(program) if works(app) => match program.mode {
+            Runs::Service(_) if links.iter().any(|link| link.to == app.name) => Enters::Program,
+            Runs::Program(program) if workers.contains(&app.name) => match program.mode {
                 Mode::Stream => Enters::Stream,
                 Mode::Once => Enters::Program,
             },
@@ -71,8 +77,8 @@ impl Doors {
                 }
             }
         };
-        let mut doors = Self::default();
-        doors.enters.extend(apps.iter().map(|app| (app.name.clone(), enters(app))));
+        let enters = apps.iter().map(|app| (app.name.clone(), enters(app))).collect();
+        let mut doors = Self { enters, links: HashMap::new(), workers, fed };
         for link in links {
             doors.links.entry(link.to.clone()).or_default().push((*link).clone());
         }
@@ -116,6 +122,29 @@ impl Doors {
     }
 }
 
+/// The apps of which this holds, and the service apps that such hand to: what a service makes of a record is records.
+fn with_services(apps: &[&App], links: &[&Link], holds: impl Fn(&App) -> bool) -> HashSet<AppName> {
+    let mut all: HashSet<AppName> =
+        apps.iter().filter(|app| holds(app)).map(|app| app.name.clone()).collect();
+    loop {
+        let more = apps.iter().filter(|app| app.is_service() && !all.contains(&app.name));
+        let more: Vec<AppName> = more
+            .filter(|app| links.iter().any(|link| link.to == app.name && all.contains(&link.from)))
+            .map(|app| app.name.clone())
+            .collect();
+        if more.is_empty() {
+            return all;
+        }
+        all.extend(more);
+    }
+}
+
+/// Whether an app works on records for sure, and not only on such as somebody pushes to it.
+fn is_sure_of_records(app: &App, links: &[&Link]) -> bool {
+    let is_stream = app.program().is_some_and(|program| program.mode == Mode::Stream && !app.is_source());
+    is_stream || links.iter().any(|link| link.to == app.name && link.by == By::Database)
+}
+
 /// Whether an app's program gets records.
 fn works_on_records(app: &App, links: &[&Link]) -> bool {
     let Runs::Program(program) = &app.runs else { return false };
@@ -139,12 +168,19 @@ pub(super) fn check(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) {
             let place: Vec<&str> = place.iter().map(String::as_str).collect();
             let Some(to) = apps.iter().find(|app| app.name == link.to) else { continue };
             match link.by {
+                By::Api => by_api(report, to, link, &place),
+                _ if to.is_service() => {
+                    report
+                        .value(
+                            &[&place[..], &["by"]].concat(),
+                            format!("`{}` is a service app, which is reached by HTTP alone", to.name),
+                        )
+                        .help("write `by: api`, or leave `by` out");
+                }
                 By::Database => by_database(report, to, link, &place),
                 By::File => by_file(report, apps, &doors, to, link, &place),
-                By::Api => {}
             }
-            let of_records =
-                link.by == By::Database || (link.by == By::File && is_fed_records(&doors, &link.from));
+            let of_records = link.by == By::Database || is_fed_records(&doors, &link.from);
             let first = flows_of_records.entry((&link.from, &link.to)).or_insert(&read.flow.name);
             if of_records && *first != read.flow.name {
                 let message = format!(
@@ -190,6 +226,29 @@ fn streams(report: &mut Report<'_>, apps: &[App]) {
     }
 }
 
+/// A link by api posts to a service app.
+fn by_api(report: &mut Report<'_>, to: &App, link: &Link, place: &[&str]) {
+    if !to.is_service() {
+        report
+            .value(
+                &[place, &["by"]].concat(),
+                format!("`{}` is no service app (`url:`), so nothing can be posted to it", to.name),
+            )
+            .help(format!("write `by: file` or `by: database`; or give `{}` a `url:`", to.name));
+        return;
+    }
+    for (key, _) in
+        [("gather", link.gather.is_some()), ("cast", link.cast.is_some())].iter().filter(|(_, there)| *there)
+    {
+        report
+            .key(
+                &[place, &[key]].concat(),
+                format!("`{key}` is not for a link by api: what is handed over is posted as it is"),
+            )
+            .help("remove it");
+    }
+}
+
 fn by_database(report: &mut Report<'_>, to: &App, link: &Link, place: &[&str]) {
     if link.gather.is_some() {
         report
@@ -211,7 +270,7 @@ fn by_database(report: &mut Report<'_>, to: &App, link: &Link, place: &[&str]) {
 }
 
 fn by_file(report: &mut Report<'_>, apps: &[App], doors: &Doors, to: &App, link: &Link, place: &[&str]) {
-    let from_records = matches!(doors.enters(&link.from), Enters::Program | Enters::Stream);
+    let from_records = doors.workers.contains(&link.from);
     if link.cast.is_some() {
         report
             .key(
@@ -270,7 +329,7 @@ fn by_file(report: &mut Report<'_>, apps: &[App], doors: &Doors, to: &App, link:
 
 /// Whether it is sure that an app works on records, and not only on such as somebody pushes to it.
 fn is_fed_records(doors: &Doors, app: &AppName) -> bool {
-    doors.enters(app) == Enters::Stream || by_database_to(doors, app)
+    doors.fed.contains(app)
 }
 
 fn by_database_to(doors: &Doors, app: &AppName) -> bool {

@@ -22,7 +22,7 @@ pub enum By {
     File,
     /// By rows of the ledger: each record is a delivery.
     Database,
-    /// By HTTP. Comes with a later version.
+    /// By HTTP: each delivery is posted to a service app.
     Api,
 }
 
@@ -117,9 +117,9 @@ pub(crate) struct RawLink {
     pub(crate) from: String,
     /// The app that it hands over to.
     pub(crate) to: String,
-    /// How: by file unless said otherwise.
+    /// How: by api to a service app, by file to any other, unless said otherwise.
     #[serde(default)]
-    pub(crate) by: By,
+    pub(crate) by: Option<By>,
     /// What pictures call it.
     #[serde(default)]
     pub(crate) label: Option<String>,
@@ -258,8 +258,15 @@ impl Reader<'_, '_> {
         let to = self.name(&raw.to, &[path, &["to"]].concat());
         let gather = raw.gather.map(|raw| raw.checked(self.report, &[path, &["gather"]].concat()));
         if let (Some(from), Some(to)) = (from, to) {
-            self.push(Link { from, to, by: raw.by, label: raw.label, gather, cast: raw.cast }, path);
+            let by = raw.by.unwrap_or_else(|| self.usual(&to));
+            self.push(Link { from, to, by, label: raw.label, gather, cast: raw.cast }, path);
         }
+    }
+
+    /// How it is handed to this app where nothing is said: a service app can be reached in one way alone.
+    fn usual(&self, to: &AppName) -> By {
+        let is_service = self.report.document.node(&["apps", to.as_str(), "url"]).is_some();
+        if is_service { By::Api } else { By::File }
     }
 
     fn push(&mut self, link: Link, path: &[&str]) {
@@ -294,7 +301,7 @@ impl Reader<'_, '_> {
                         let link = Link {
                             from: from.clone(),
                             to: to.clone(),
-                            by: By::File,
+                            by: self.usual(to),
                             label: None,
                             gather: None,
                             cast: None,

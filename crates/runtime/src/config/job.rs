@@ -256,7 +256,7 @@ pub(crate) fn check_program(report: &mut Report<'_>, path: &[&str], run: &str, p
 }
 
 /// What an app that is no program cannot say of its jobs; `path` is that of the app.
-pub(crate) fn check_other(report: &mut Report<'_>, path: &[&str], job: &JobContract) {
+pub(crate) fn check_other(report: &mut Report<'_>, path: &[&str], job: &JobContract, is_service: bool) {
     let said = [
         ("config", job.config.is_some()),
         ("arguments", !job.arguments.is_empty()),
@@ -264,9 +264,12 @@ pub(crate) fn check_other(report: &mut Report<'_>, path: &[&str], job: &JobContr
     ];
     for (key, _) in said.into_iter().filter(|(_, there)| *there) {
         let key: Vec<&str> = path.iter().copied().chain(["job", key]).collect();
-        report
-            .key(&key, format!("`{}` is for a program", key.last().copied().unwrap_or_default()))
-            .help("remove it: a built-in app is configured by its `with:` alone");
+        report.key(&key, format!("`{}` is for a program", key.last().copied().unwrap_or_default())).help(
+            match is_service {
+                true => "remove it: a service app is posted the job's input alone",
+                false => "remove it: a built-in app is configured by its `with:` alone",
+            },
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::{ConfigError, Problem, Severity};
 use super::flow::{self, ReadFlow};
 use super::report::{Document, Report};
 use super::settings::{self, Archive, RawConfig, UnknownApps};
-use super::{Config, api, check, decode, yaml};
+use super::{Config, api, check, decode, service, yaml};
 use handover_core::{limits::CONFIG_MAX_BYTES, path_text};
 use jiff::tz::TimeZone;
 use std::io::Read;
@@ -157,8 +157,8 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     let flows: Vec<ReadFlow> = names.iter().filter_map(|name| flow::read(report, name)).collect();
     check::flows(report, &apps, &declared, &flows);
     check::apps(report, &apps, &base, &data);
-    let api = api::read(report, &declared);
-    let refusals = refusals(report, &apps, &flows);
+    let mut api = api::read(report, &declared);
+    service::limits_of(report, &apps, api.as_mut());
     Some(Config {
         file: file.to_owned(),
         base,
@@ -175,19 +175,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
         api,
         document: document.clone(),
         notices: Vec::new(),
-        refusals,
     })
-}
-
-/// What this version cannot run: kept apart, because `check` passes it and `run` does not.
-fn refusals(report: &mut Report<'_>, apps: &[App], flows: &[ReadFlow]) -> Vec<Problem> {
-    let mut later = Report::new(report.document);
-    check::later(&mut later, apps, flows);
-    for problem in &later.problems {
-        report.problems.push(problem.clone().severity(Severity::Notice));
-    }
-    later.problems.retain(|problem| problem.severity == Severity::Error);
-    later.problems
 }
 
 fn data(report: &mut Report<'_>, base: &Path, given: Option<&str>) -> PathBuf {

@@ -25,6 +25,7 @@ mod gather;
 mod job;
 mod json_schema;
 mod load;
+mod one_or_many;
 mod outside;
 mod report;
 mod routes;
@@ -94,7 +95,6 @@ pub struct Config {
     pub api: Option<Api>,
     document: Arc<report::Document>,
     notices: Vec<Problem>,
-    refusals: Vec<Problem>,
 }
 
 impl std::fmt::Debug for Config {
@@ -154,21 +154,9 @@ impl Config {
         self.app(app).is_some_and(|app| self.doors().enters(&app.name) != Enters::Waits)
     }
 
-    /// What is worth saying though nothing is wrong: warnings, and what comes with a later version.
+    /// What is worth saying though nothing is wrong: warnings, and what may have been forgotten.
     pub fn notices(&self) -> &[Problem] {
         &self.notices
-    }
-
-    /// Whether this version can run all of it.
-    ///
-    /// # Errors
-    /// What a flow needs and this version does not have: links by API, service apps, a ledger on
-    /// PostgreSQL.
-    pub fn runnable(&self) -> Result<(), ConfigError> {
-        if self.refusals.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError::new(self.shown_name(), self.document.text.as_str(), self.refusals.clone()))
     }
 
     /// Problems or notices of this configuration as a person reads them, with their lines.

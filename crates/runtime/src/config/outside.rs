@@ -48,7 +48,14 @@ impl Config {
                     }
                 }
                 Runs::BuiltIn(builtin) => self.check_builtin(&mut report, &at, builtin),
-                Runs::Service(_) => {}
+                Runs::Service(service) => {
+                    let Some(Err(error)) = service.tls.as_ref().map(handover_service::TlsFiles::check) else {
+                        continue;
+                    };
+                    report
+                        .key(&[at[0], at[1], "tls"], error.to_string())
+                        .maybe_help(error.hint_text().map(str::to_owned));
+                }
             }
         }
         self.check_ledger(&mut report);

@@ -67,7 +67,6 @@ fn the_example_of_the_documentation_is_read_whole() {
     assert!(nightly.is_source() && nightly.schedule.is_some());
     assert_eq!(config.flow("sales").unwrap().links.len(), 3);
     assert_eq!(config.flow("scored").unwrap().links[0].by, By::Database);
-    config.runnable().unwrap();
     let doors = config.doors();
     let enters = |name: &str| doors.enters(&config.app(name).unwrap().name);
     assert_eq!(enters("scorer"), Enters::Stream);
@@ -75,10 +74,7 @@ fn the_example_of_the_documentation_is_read_whole() {
     assert_eq!(enters("validator"), Enters::Waits);
     assert!(doors.splits("validator", &config.app("scorer").unwrap().name));
     assert!(!doors.splits("scorer", &config.app("file-exporter").unwrap().name));
-    snapshot("design_notices", &config.render(config.notices()));
-    let later =
-        good("apps: { a: { run: cat }, b: { run: cat } }\nflows: { f: [ { from: a, to: b, by: api } ] }\n");
-    snapshot("refused", &later.runnable().unwrap_err().render());
+    assert!(config.notices().is_empty(), "{}", config.render(config.notices()));
 }
 
 #[test]
@@ -142,7 +138,7 @@ fn the_environment_is_filled_in_everywhere_but_in_run() {
     assert_eq!((app.workers, app.description.as_deref()), (7, Some("in ${X} /srv/in")));
     let LedgerAddress::Postgres(secret) = &config.ledger else { panic!("{:?}", config.ledger) };
     assert!(secret.expose().contains("hunter2"));
-    assert!(!format!("{:?} {:?}", config.ledger, config.runnable()).contains("hunter2"));
+    assert!(!format!("{:?} {config:?}", config.ledger).contains("hunter2"));
 }
 
 #[test]

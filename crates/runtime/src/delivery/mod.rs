@@ -21,6 +21,7 @@ pub(crate) mod quarantine;
 mod record;
 mod records;
 mod rows;
+mod service;
 mod settle;
 mod source;
 mod split;
@@ -111,6 +112,9 @@ pub(crate) struct Summary {
     pub(crate) notes: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) stderr: String,
+    /// The beginning of what a service said that did not do it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) answer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +145,8 @@ pub(crate) struct Failed {
     pub(crate) next: Vec<NewDelivery>,
     /// Whether no other attempt is to follow, whatever the error's kind.
     pub(crate) last: bool,
+    /// Where one follows, not sooner than after this.
+    pub(crate) after: Option<Duration>,
 }
 
 impl From<Box<Failed>> for Failed {
@@ -151,7 +157,7 @@ impl From<Box<Failed>> for Failed {
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { error, summary: Summary::default(), next: Vec::new(), last: false }
+        Self { error, summary: Summary::default(), next: Vec::new(), last: false, after: None }
     }
 }
 
@@ -296,7 +302,7 @@ impl Attempt {
                 Err(Error::internal("a job of a stream program was not given to it").into())
             }
             Runs::Program(program) => self.program(program, slot).await,
-            Runs::Service(_) => Err(Error::config("service apps (`url:`) come with a later version").into()),
+            Runs::Service(_) => self.service(slot).await,
         }
     }
 }

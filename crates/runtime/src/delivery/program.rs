@@ -133,7 +133,7 @@ impl Attempt {
         ended
     }
 
-    fn what_to_work_on(&self) -> Result<Work> {
+    pub(super) fn what_to_work_on(&self) -> Result<Work> {
         let source = self.reads()?;
         if self.delivery.kind == Kind::Job {
             let job = JobPayload::of(&self.delivery)?;
@@ -148,14 +148,14 @@ impl Attempt {
         })
     }
 
-    fn ext(&self, work: &Work) -> String {
+    pub(super) fn ext(&self, work: &Work) -> String {
         let inputs = work.source.as_ref().map(|source| source.name.ext.clone());
         let said = self.app.job.output.as_deref().filter(|_| self.delivery.kind == Kind::Job);
         let said = said.and_then(media::extension).map(str::to_owned);
         self.app.ext.clone().or(said).or(inputs).unwrap_or_else(|| "txt".to_owned())
     }
 
-    fn naming(&self, work: &Work, ext: String) -> Naming {
+    pub(super) fn naming(&self, work: &Work, ext: String) -> Naming {
         match &work.source {
             Some(source) => naming(&self.app, &source.name, ext),
             None => Naming {

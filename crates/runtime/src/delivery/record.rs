@@ -76,6 +76,11 @@ impl Attempt {
     }
 }
 
+/// The JSON values of a text: one, several lines of them, or one behind the other.
+pub(super) fn values(bytes: &[u8]) -> serde_json::Result<Vec<Value>> {
+    serde_json::Deserializer::from_slice(bytes).into_iter().collect()
+}
+
 /// The JSON values that a program left.
 fn printed(draft: &Draft) -> Result<Vec<Value>> {
     let path = draft.path();
@@ -93,8 +98,7 @@ fn printed(draft: &Draft) -> Result<Vec<Value>> {
         let message = format!("the program printed more than {most} MiB for one record");
         return Err(Error::new(ErrorKind::Program, message).hint("link it by file: then any size will do"));
     }
-    let values = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
-    values.collect::<Result<Vec<Value>, _>>().map_err(|e| {
+    values(&bytes).map_err(|e| {
         Error::new(ErrorKind::Program, "what the program printed for this record is no JSON")
             .because(e)
             .hint("print one JSON value a line, and everything else to stderr; or link the app by file")

@@ -1,11 +1,11 @@
 //! What records have in common, whoever works on them: where they came from, and what follows from them.
 //!
 //! A record carries one flow in its row; one that a program wrote without a flow belongs to all flows that lead to its
-//! app. What follows from it is a record for each app that the links lead to, whether by database or by file: by file,
+//! app. What follows from it is a record for each app that the links lead to, whether by database, by api or by file: by file,
 //! records are gathered when enough of them wait ([`super::gather`]).
 
 use super::payload::FilePayload;
-use crate::config::{App, By, Hop};
+use crate::config::{App, Hop};
 use crate::context::Context;
 use handover_core::{AppName, Delivery, Kind, NewDelivery, Result, TypeName};
 use jiff::civil::Date;
@@ -71,10 +71,9 @@ impl Context {
         record: &Delivery,
         made: &[Value],
     ) -> Vec<NewDelivery> {
-        let onward: Vec<_> = hops.iter().filter(|hop| hop.by != By::Api).collect();
         let to = |data: &Value| {
             let data = data.clone();
-            onward.iter().map(move |hop| NewDelivery {
+            hops.iter().map(move |hop| NewDelivery {
                 flow: hop.flows.first().cloned(),
                 priority: record.priority,
                 max_attempts: self.attempts(&hop.to),

@@ -154,6 +154,7 @@ impl Attempt {
             held: self.held.clone(),
             error: text.clone(),
             verdict,
+            after: failed.after,
             result: Some(failed.summary.to_value()),
             // What another attempt will replace is no delivery yet.
             next: if self.is_last(verdict) { failed.next } else { Vec::new() },

@@ -50,6 +50,8 @@ impl Generation {
     /// Compiles the built-in apps and starts every task.
     pub(crate) fn start(project: Project, process: Arc<Process>, options: &Options) -> Result<Self> {
         let built = Built::new(&project.config)?;
+        project.services.check()?;
+        project.services.watch();
         let routes = project.config.routes();
         let doors = project.config.doors();
         let ctx = Arc::new(Context { project, routes, doors, built, process });
@@ -98,9 +100,6 @@ impl Generation {
     }
 
     fn work_for(&mut self, app: Arc<App>) {
-        if matches!(app.runs, Runs::Service(_)) {
-            return;
-        }
         let (ctx, busy, end) = (self.ctx.clone(), self.busy.clone(), self.end.subscribe());
         let mut jobs = None;
         match self.ctx.doors.enters(&app.name) {

@@ -148,7 +148,7 @@ impl Engine {
 
     /// The generation of another configuration, started.
     async fn next(&self, config: Config) -> Result<Generation> {
-        let project = self.generation.project().with_config(config)?;
+        let project = self.generation.project().with_config(config);
         records::tell_claims(&project, "run", None).await?;
         Generation::start(project, self.process.clone(), &self.options)
     }

@@ -235,11 +235,11 @@ impl Place<'_> {
         first + self.here(second).filter(foreign).filter(anew).map(|row| row.rows).sum::<u64>()
     }
 
-    /// An app that works on files. What a console program does with rows is its own affair.
+    /// An app that works on files. What a console program, or a service, does with rows is its own affair.
     fn files(&self, step: &mut Step) {
         let files = self.here(Kind::File).filter(|row| done(row));
         step.done = files.clone().map(|row| row.rows_in.max(row.rows)).sum();
-        if matches!(self.app.runs, Runs::Program(_)) && !self.app.is_source() {
+        if matches!(self.app.runs, Runs::Program(_) | Runs::Service(_)) && !self.app.is_source() {
             let (got, gave) = (files.clone().map(|row| row.rows).sum(), files.map(|row| row.rows_out).sum());
             changed(step, got, gave);
         }

@@ -3,6 +3,8 @@
 //! It only looks. A check that cannot be made is a failed one and says why: an operator must never read "pass" where nobody
 //! looked. What waits longer than a time is *stuck*; retained checkpoints are not, because nobody waits for them.
 
+mod services;
+
 use super::plan::{Fate, plan};
 use super::running::running;
 use super::storage::concerns;
@@ -113,6 +115,7 @@ pub async fn health(project: &Project, stuck_after: Duration) -> Health {
         looking.or_failed("storage", looked);
         looking.working(&counts);
     }
+    looking.services().await;
     looking.room();
     looking.clock();
     let verdict = looking.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
@@ -270,7 +273,7 @@ impl Looking<'_> {
             let who = match known.map(|app| doors.enters(&app.name)) {
                 None | Some(Enters::Waits) => "whoever pulls them",
                 Some(Enters::Gathered(_)) => "being gathered",
-                Some(_) => "its program",
+                Some(_) => "its app",
             };
             let age = format_duration(self.now.duration_since(oldest).unsigned_abs());
             late.push(format!("{} of {} ({age}, for {who})", number(one.count), one.app));

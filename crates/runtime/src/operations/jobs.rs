@@ -169,19 +169,13 @@ impl Faults {
 fn takes_jobs(app: &App, faults: &mut Faults) {
     let name = &app.name;
     match &app.runs {
-        Runs::Service(_) => {
-            faults.add(
-                "app",
-                format!("`{name}` is a service app: jobs for it come with the gateway, in a later version"),
-            );
-        }
         Runs::BuiltIn(BuiltIn::Importer(_)) => {
             faults.add(
                 "app",
                 format!("`{name}` is a file-importer, which takes files as they arrive: it has no jobs"),
             );
         }
-        Runs::BuiltIn(_) | Runs::Program(_) => {}
+        Runs::BuiltIn(_) | Runs::Program(_) | Runs::Service(_) => {}
     }
 }
 
@@ -194,13 +188,11 @@ fn check_config(app: &App, contracts: &Contracts, config: &Value, faults: &mut F
     };
     let Runs::Program(program) = &app.runs else {
         if !fields.is_empty() {
-            faults.add(
-                "config",
-                format!(
-                    "`{}` is a built-in app, which is configured in handover.yaml: leave it out",
-                    app.name
-                ),
-            );
+            let why = match app.is_service() {
+                true => "is a service app, which is given the input alone",
+                false => "is a built-in app, which is configured in handover.yaml",
+            };
+            faults.add("config", format!("`{}` {why}: leave it out", app.name));
         }
         return;
     };

@@ -179,7 +179,7 @@ fn destination(project: &Project, put: &Put) -> Result<(Vec<Hop>, Vec<String>)> 
             from = among(from);
             let mut hops = routes.next(&put.app, &from);
             hops.iter_mut().for_each(|hop| hop.flows = among(std::mem::take(&mut hop.flows)));
-            hops.retain(|hop| hop.by != By::Api && !hop.flows.is_empty());
+            hops.retain(|hop| !hop.flows.is_empty());
             hops
         }
     };

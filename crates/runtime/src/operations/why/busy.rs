@@ -39,7 +39,8 @@ impl Asking<'_> {
         }
         let once = declared.is_some_and(|app| match &app.runs {
             Runs::Program(program) => program.mode == Mode::Once,
-            _ => false,
+            Runs::Service(_) => true,
+            Runs::BuiltIn(_) => false,
         });
         if once && !busy.is_empty() {
             answer = answer

@@ -118,6 +118,15 @@ impl Asking<'_> {
         }
         let name = &app.name;
         match config.doors().enters(name) {
+            Enters::Waits if app.is_service() => Some(
+                waits
+                    .clone()
+                    .say(format!("{what} is a record, and no link leads to {name}, by which it would be posted."))
+                    .release(format!("Nothing by itself: it goes on when a link leads to {name}, or somebody pulls it."))
+                    .todo("handover check")
+                    .todo(format!("handover pull --app {name}"))
+                    .todo(format!("handover cancel {}", delivery.id)),
+            ),
             Enters::Waits => Some(
                 waits
                     .clone()

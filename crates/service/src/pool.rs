@@ -1,0 +1,237 @@
+//! The connections to one upstream: kept open, used again, made when there is none.
+//!
+//! A connection of HTTP/1.1 goes back as soon as its answer has begun, and is used again when it says that it is ready: nobody
+//! has to wait for the answer's end to give it back. One of HTTP/2 serves all requests at once.
+//!
+//! Invariants: no lock is held while anything is waited for; what is idle is bounded in number and in time. On a crash the
+//! connections are gone with the process.
+
+use crate::body::Sent;
+use crate::tls::Secured;
+use http::uri::Scheme;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+/// So long a connection may take to come about.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
+/// So long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// So many are kept at most.
+const IDLE_MAX: usize = 1_024;
+/// A connection of HTTP/2 is asked so often whether the other side is there while requests wait.
+const PING: Duration = Duration::from_secs(20);
+
+/// After so long without a byte the other side's machine is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// A connection that a request can be given to.
+pub(crate) enum Sender {
+    One(http1::SendRequest<Sent>),
+    Many(http2::SendRequest<Sent>),
+}
+
+/// Why a connection brought no answer.
+pub(crate) struct Broken {
+    pub(crate) error: hyper::Error,
+    /// The request, where the connection never took it.
+    pub(crate) request: Option<Request<Sent>>,
+}
+
+impl Sender {
+    /// Sends a request and waits for the beginning of its answer.
+    pub(crate) async fn send(&mut self, request: Request<Sent>) -> Result<Response<Incoming>, Broken> {
+        let answer = match self {
+            Self::One(sender) => sender.try_send_request(request).await,
+            Self::Many(sender) => sender.try_send_request(request).await,
+        };
+        answer.map_err(|mut e| Broken { request: e.take_message(), error: e.into_error() })
+    }
+
+    /// Whether requests are to be written for HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Many(_))
+    }
+}
+
+/// The connections to one upstream.
+pub(crate) struct Pool {
+    address: Uri,
+    http2: bool,
+    http: HttpConnector,
+    secured: Option<Arc<Secured>>,
+    /// What plain connections have in place of TLS.
+    plain: Option<HttpsConnector<HttpConnector>>,
+    idle: Mutex<Idle>,
+    /// Held while a connection of HTTP/2 is made, so that one is made for all.
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Idle {
+    many: Option<http2::SendRequest<Sent>>,
+    /// Those used last are at the end.
+    one: Vec<(http1::SendRequest<Sent>, Instant)>,
+}
+
+impl Pool {
+    pub(crate) fn new(address: Uri, http2: bool, secured: Option<Arc<Secured>>) -> Self {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(CONNECT));
+        http.set_keepalive(Some(KEEPALIVE));
+        let is_plain = address.scheme() != Some(&Scheme::HTTPS);
+        let plain = is_plain.then(|| plain(http.clone())).flatten();
+        Self {
+            address,
+            http2,
+            http,
+            secured,
+            plain,
+            idle: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is open and free.
+    pub(crate) fn take(&self) -> Option<Sender> {
+        let mut idle = self.idle();
+        if let Some(many) = &idle.many {
+            if many.is_ready() {
+                return Some(Sender::Many(many.clone()));
+            }
+            idle.many = None;
+        }
+        let mut at = idle.one.len();
+        while at > 0 {
+            at -= 1;
+            let (sender, _) = idle.one.get(at)?;
+            if sender.is_ready() {
+                return Some(Sender::One(idle.one.swap_remove(at).0));
+            }
+            if sender.is_closed() {
+                idle.one.swap_remove(at);
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back whose answer has begun.
+    pub(crate) fn put(&self, sender: Sender) {
+        if let Sender::One(sender) = sender
+            && !sender.is_closed()
+        {
+            let mut idle = self.idle();
+            if idle.one.len() < IDLE_MAX {
+                idle.one.push((sender, Instant::now()));
+            }
+        }
+    }
+
+    /// Closes what nobody used for long.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        self.idle().one.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < IDLE);
+    }
+
+    /// Makes a connection.
+    ///
+    /// # Errors
+    /// In words.
+    pub(crate) async fn connect(&self) -> Result<Sender, String> {
+        if !self.http2 {
+            return self.connect_one().await;
+        }
+        let _making = self.making.lock().await;
+        match self.take() {
+            Some(sender) => Ok(sender),
+            None => self.connect_one().await,
+        }
+    }
+
+    async fn connect_one(&self) -> Result<Sender, String> {
+        let connecting = tokio::time::timeout(CONNECT, self.dial());
+        let io = connecting.await.map_err(|_| "connecting takes too long".to_owned())??;
+        let agreed = match &io {
+            MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+            MaybeHttpsStream::Http(_) => self.http2,
+        };
+        if agreed { self.many(io).await } else { one(io).await }
+    }
+
+    async fn dial(&self) -> Result<Io, String> {
+        let connector = match (&self.plain, &self.secured) {
+            (Some(plain), _) => plain.clone(),
+            (None, Some(secured)) => self.secure(secured).await.map_err(|e| e.to_string())?,
+            (None, None) => return Err("there is no way to it".to_owned()),
+        };
+        connector.oneshot(self.address.clone()).await.map_err(|e| deepest(e.as_ref()))
+    }
+
+    async fn secure(&self, secured: &Arc<Secured>) -> handover_core::Result<HttpsConnector<HttpConnector>> {
+        let config = secured.config().await?;
+        let http = self.http.clone();
+        Ok(match secured.server_name()? {
+            Some(name) => {
+                HttpsConnector::new(http, config, true, Arc::new(FixedServerNameResolver::new(name)))
+            }
+            None => HttpsConnector::new(http, config, true, Arc::new(of_address)),
+        })
+    }
+
+    async fn many(&self, io: Io) -> Result<Sender, String> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(PING).adaptive_window(true);
+        let (sender, connection) = builder.handshake(io).await.map_err(|e| deepest(&e))?;
+        tokio::spawn(connection);
+        self.idle().many = Some(sender.clone());
+        Ok(Sender::Many(sender))
+    }
+}
+
+async fn one(io: Io) -> Result<Sender, String> {
+    let (sender, connection) = http1::handshake(io).await.map_err(|e| deepest(&e))?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(Sender::One(sender))
+}
+
+/// Makes connections without TLS: the configuration of TLS that it must have is never used.
+fn plain(http: HttpConnector) -> Option<HttpsConnector<HttpConnector>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    Some(HttpsConnector::new(http, config, false, Arc::new(of_address)))
+}
+
+/// The name that a certificate must have: the address's host.
+fn of_address(
+    address: &Uri,
+) -> Result<rustls::pki_types::ServerName<'static>, rustls::pki_types::InvalidDnsNameError> {
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    rustls::pki_types::ServerName::try_from(host.to_owned())
+}
+
+/// What lies at the bottom of an error: "connection refused" rather than "error trying to connect".
+pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(below) = deepest.source() {
+        deepest = below;
+    }
+    deepest.to_string()
+}

@@ -1,0 +1,172 @@
+//! One call: where it goes, what becomes of a connection, of a body, of a failure.
+
+use crate::kit::{get, request, send, service, settings};
+use handover_service::{Failure, Group, Settings};
+use handover_testkit::{Asked, HttpServer, Reply};
+use http::Method;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+fn echo(asked: &Asked) -> Reply {
+    Reply::of("text/plain", format!("{} {} {}", asked.method, asked.target, asked.text()))
+}
+
+/// An address where nobody listens.
+fn nowhere() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn requests_go_behind_the_upstreams_path_and_connections_are_used_again() {
+    let server = HttpServer::start(echo);
+    let plain = service(settings(&[server.url()]));
+    let below = service(settings(&[format!("{}/billing/", server.url())]));
+    for nth in 0..5 {
+        let answer = get(&plain, &format!("/orders?nth={nth}")).await.unwrap();
+        assert_eq!(answer, (200, format!("GET /orders?nth={nth} ")));
+    }
+    assert_eq!(server.connections(), 1, "one connection for five requests");
+    let asked = server.asked();
+    assert_eq!(asked[0].header("host"), Some(server.address().to_string().as_str()));
+    let answer = send(&below, request(Method::POST, "/orders?a=1", "text")).await.unwrap();
+    assert_eq!(answer, (200, "POST /billing/orders?a=1 text".into()));
+    assert_eq!(server.asked().last().unwrap().header("content-length"), Some("4"));
+    let state = plain.state();
+    assert_eq!((state[0].upstreams[0].asked, state[0].upstreams[0].outstanding), (5, 0));
+}
+
+#[tokio::test]
+async fn a_version_has_upstreams_of_its_own() {
+    let (old, new) =
+        (HttpServer::start(|_| Reply::new(200, "old")), HttpServer::start(|_| Reply::new(200, "new")));
+    let mut both = settings(&[old.url()]);
+    both.groups.push(Group { version: Some("v2".into()), upstreams: vec![new.url().parse().unwrap()] });
+    let service = service(both);
+    for (path, wanted) in [("/v2/orders", "new"), ("/orders", "old"), ("/v22/orders", "old")] {
+        let (group, rest) = service.group(path).unwrap();
+        let answer = service.send(group, request(Method::GET, rest, "")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let server = if wanted == "new" { &new } else { &old };
+        assert_eq!(server.asked().last().unwrap().target, rest);
+    }
+    assert_eq!((old.asked().len(), new.asked().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_have_been_acted_upon_is_tried_again_whatever_it_is() {
+    let server = HttpServer::start(echo);
+    let service = service(settings(&[nowhere(), server.url()]));
+    for _ in 0..20 {
+        let answer = send(&service, request(Method::POST, "/orders", "a body")).await.unwrap();
+        assert_eq!(answer, (200, "POST /orders a body".into()));
+    }
+    let state = service.state();
+    assert!(state[0].upstreams[0].last_error.is_some(), "{state:?}");
+}
+
+#[tokio::test]
+async fn without_a_server_a_call_ends_in_a_failure_that_says_so() {
+    let alone = service(Settings { retries: 0, ..settings(&[nowhere()]) });
+    match get(&alone, "/").await {
+        Err(Failure::NoAnswer { app, why, not_begun: true }) => {
+            assert_eq!(app, "billing");
+            assert!(why.contains("refused"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for _ in 0..10 {
+        let _ = get(&alone, "/").await;
+    }
+    assert!(matches!(get(&alone, "/").await, Err(Failure::Unavailable { .. })), "its breaker is open");
+}
+
+#[tokio::test]
+async fn only_what_may_be_done_twice_is_sent_twice() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counting = count.clone();
+    let server = HttpServer::start(move |asked| match counting.fetch_add(1, Ordering::SeqCst) % 2 {
+        0 => Reply::Nothing,
+        _ => echo(asked),
+    });
+    let service = service(settings(&[server.url()]));
+    let sent = |after: usize| count.load(Ordering::SeqCst) - after;
+    assert_eq!(get(&service, "/a").await.unwrap().0, 200);
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    // The server closes this one too, and it may have been acted upon.
+    let before = count.load(Ordering::SeqCst);
+    match send(&service, request(Method::POST, "/b", "")).await {
+        Err(Failure::NoAnswer { not_begun: false, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(sent(before), 1);
+    let _ = get(&service, "/even").await;
+    if count.load(Ordering::SeqCst) % 2 == 1 {
+        let _ = send(&service, request(Method::POST, "/odd", "")).await;
+    }
+    let before = count.load(Ordering::SeqCst);
+    let mut keyed = request(Method::POST, "/c", "");
+    keyed.headers_mut().insert("idempotency-key", "k-1".parse().unwrap());
+    assert_eq!(send(&service, keyed).await.unwrap().0, 200);
+    assert_eq!(sent(before), 2, "a key makes it one that may be done twice");
+    if count.load(Ordering::SeqCst) % 2 == 1 {
+        let _ = send(&service, request(Method::POST, "/odd", "")).await;
+    }
+    let before = count.load(Ordering::SeqCst);
+    let put = send(&service, request(Method::PUT, "/d", "a body that was read")).await;
+    assert!(matches!(put, Err(Failure::NoAnswer { not_begun: false, .. })), "{put:?}");
+    assert_eq!(sent(before), 1, "its body has gone");
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_a_timeout_and_is_not_tried_again() {
+    let server = HttpServer::start(|_| Reply::After(Duration::from_secs(60), Box::new(Reply::new(200, ""))));
+    let service = service(Settings { timeout: Duration::from_millis(50), ..settings(&[server.url()]) });
+    match get(&service, "/").await {
+        Err(Failure::TimedOut { within, .. }) => assert_eq!(within, Duration::from_millis(50)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_overwhelmed_is_passed_over_where_there_is_another() {
+    let (full, free) = (HttpServer::start(|_| Reply::new(503, "full")), HttpServer::start(echo));
+    let both = service(settings(&[full.url(), free.url()]));
+    for _ in 0..10 {
+        assert_eq!(get(&both, "/").await.unwrap().0, 200);
+    }
+    let alone = service(settings(&[full.url()]));
+    assert_eq!(get(&alone, "/").await.unwrap(), (503, "full".into()), "its answer is the answer");
+}
+
+#[tokio::test]
+async fn posting_reads_the_answer_in_pieces() {
+    let server = HttpServer::start(|asked| match asked.target.as_str() {
+        "/in" => Reply::of("text/csv", asked.body.repeat(2)),
+        _ => Reply::Half(b"some".to_vec()),
+    });
+    let service = |post: &str| service(Settings { post: post.into(), ..settings(&[server.url()]) });
+    let file = tempfile::tempfile().unwrap();
+    let content = "0123456789".repeat(100_000);
+    std::os::unix::fs::FileExt::write_all_at(&file, content.as_bytes(), 0).unwrap();
+    let body = handover_service::of_file(file, content.len() as u64);
+    let mut answer = service("/in").post(http::HeaderMap::new(), body).await.unwrap();
+    let mut got = Vec::new();
+    while let Some(piece) = answer.piece().await.unwrap() {
+        got.extend_from_slice(&piece);
+    }
+    assert_eq!((answer.status.as_u16(), got.len()), (200, 2 * content.len()));
+    assert_eq!(server.asked()[0].header("content-length"), Some("1000000"));
+    let body = handover_service::whole("x");
+    let mut half = service("/half").post(http::HeaderMap::new(), body).await.unwrap();
+    let broke = loop {
+        match half.piece().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("an answer that broke off is none"),
+            Err(e) => break e,
+        }
+    };
+    assert!(matches!(broke, Failure::NoAnswer { not_begun: false, .. }), "{broke:?}");
+}

@@ -1,0 +1,8 @@
+//! Services as they are asked: real servers on this machine that are down, slow, restarted, or answer badly.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+mod balancing;
+mod calls;
+mod kit;
+mod tls;
