@@ -291,6 +291,8 @@ pub(crate) fn render(fault: Fault, form: Form, id: &RequestId, path: &str) -> Re
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
             warn!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
         }
+        // Asked for by the client, and nobody's fault.
+        StatusCode::NOT_IMPLEMENTED => {}
         status if status.is_server_error() => {
             error!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
         }

@@ -10,7 +10,8 @@ use crate::door::{self, RequestId};
 use crate::fault::Fault;
 use crate::state::Current;
 use handover_service::Failure;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
 
 const CROSS_ORIGIN: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -22,7 +23,11 @@ const CROSS_ORIGIN: [HeaderName; 6] = [
 ];
 
 /// Removes what was of the connection to the service alone.
-pub(super) fn rewrite(headers: &mut HeaderMap, changes_protocol: bool) {
+pub(super) fn rewrite(response: &mut Response<Incoming>) {
+    let changes_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    // A client is answered in the version in which it asked.
+    *response.version_mut() = Version::HTTP_11;
+    let headers = response.headers_mut();
     let protocol = if changes_protocol { headers.get(header::UPGRADE).cloned() } else { None };
     // With chunks a length is none, whatever it says.
     if headers.contains_key(header::TRANSFER_ENCODING) {

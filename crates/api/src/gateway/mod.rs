@@ -177,10 +177,10 @@ impl Way<'_> {
             let upgrade = upgrade.ok_or_else(|| answer::unasked_upgrade(&service.settings().name))?;
             let api = self.api.clone();
             self.peer.tunnel.open(upgrade, hyper::upgrade::on(&mut response), api, counts);
-            answer::rewrite(response.headers_mut(), true);
+            answer::rewrite(&mut response);
             return Ok(response.map(|_| Sent::nothing()));
         }
-        answer::rewrite(response.headers_mut(), false);
+        answer::rewrite(&mut response);
         let patience = service.settings().timeout;
         Ok(response.map(|body| FromService::new(body, patience, self.id, counts).sent()))
     }
