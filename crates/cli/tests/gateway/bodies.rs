@@ -49,7 +49,7 @@ fn each_piece_goes_on_before_the_next_has_come() {
     let head = read_head(&mut reader).unwrap();
     assert_eq!((head.status, head.header("transfer-encoding")), (200, Some("chunked")));
     for n in 0..5 {
-        write!(stream, "5\r\nping{n}\r\n").unwrap();
+        stream.write_all(format!("5\r\nping{n}\r\n").as_bytes()).unwrap();
         to_service.send("pong").unwrap();
         assert_eq!(read_chunk(&mut reader).unwrap(), format!("ping{n}pong").as_bytes());
     }

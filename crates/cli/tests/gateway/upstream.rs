@@ -1,6 +1,6 @@
 //! A service as a plain socket: it reads requests by the letter of RFC 9112, remembers them, and answers as it is told.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
