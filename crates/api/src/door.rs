@@ -35,8 +35,11 @@ pub(crate) struct RequestId(pub(crate) String);
 
 impl RequestId {
     pub(crate) fn new() -> Self {
-        let random = crate::auth::random(20).unwrap_or_else(|_| "0".repeat(20));
-        Self(format!("req_{random}"))
+        let random = crate::random::bytes().unwrap_or([0; 20]);
+        let mut id = String::with_capacity(24);
+        id.push_str("req_");
+        id.extend(crate::auth::written(&random));
+        Self(id)
     }
 }
 
@@ -222,7 +225,7 @@ fn fine_uri(uri: &Uri) -> Result<(), Fault> {
 pub(crate) fn fine_path(path: &str) -> Result<(), Fault> {
     // Most have nothing that needs a second look.
     let plain = |byte: u8| (0x21..0x7f).contains(&byte) && !matches!(byte, b'%' | b'\\');
-    if path.bytes().all(plain) && !path.contains("/.") {
+    if path.bytes().all(plain) && !path.as_bytes().windows(2).any(|two| two == b"/.") {
         return Ok(());
     }
     let lower = path.to_ascii_lowercase();

@@ -16,7 +16,7 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use handover_core::limits::{API_HEADERS_MAX, API_HEADERS_MAX_BYTES};
+use handover_core::limits::API_HEADERS_MAX_BYTES;
 use handover_core::{Error, ErrorKind, HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::config::Auth;
@@ -288,11 +288,11 @@ impl Accept {
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        // `API_HEADERS_MAX` is what the library takes; told so, it would put its table of them together for each request.
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)
-            .max_headers(API_HEADERS_MAX)
             .max_buf_size(API_HEADERS_MAX_BYTES);
         builder
             .http2()
