@@ -122,7 +122,12 @@ pub(crate) fn random(count: usize) -> Result<String> {
     let mut bytes = vec![0; count];
     getrandom::fill(&mut bytes)
         .map_err(|e| Error::internal("the machine gives no random bytes").because(e.to_string()))?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
+    Ok(written(&bytes).collect())
+}
+
+/// Random bytes as characters that nobody confuses.
+pub(crate) fn written(bytes: &[u8]) -> impl Iterator<Item = char> {
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]))
 }
 
 fn digest(secret: &str) -> String {

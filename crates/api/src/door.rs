@@ -5,6 +5,7 @@
 //! Invariants: an answer has a request id, and the log has the same; an error has one form, whoever made it, a panic's too.
 //! The path is logged without its query, and headers never are.
 
+use crate::access;
 use crate::auth::Caller;
 use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
 use crate::places::Place;
@@ -18,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
-use tracing::{error, info};
+use tracing::{error, warn};
 
 /// The name of the header with the request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,9 +34,12 @@ const SUNSET: HeaderName = HeaderName::from_static("sunset");
 pub(crate) struct RequestId(pub(crate) String);
 
 impl RequestId {
-    fn new() -> Self {
-        let random = crate::auth::random(20).unwrap_or_else(|_| "0".repeat(20));
-        Self(format!("req_{random}"))
+    pub(crate) fn new() -> Self {
+        let random = crate::random::bytes().unwrap_or([0; 20]);
+        let mut id = String::with_capacity(24);
+        id.push_str("req_");
+        id.extend(crate::auth::written(&random));
+        Self(id)
     }
 }
 
@@ -67,30 +71,38 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), &id);
-    let took = began.elapsed();
-    info!(
-        target: "handover::access",
-        request_id = %id.0,
-        method = %method,
-        path = %path,
-        status = response.status().as_u16(),
-        caller = who.as_deref().unwrap_or("-"),
-        took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "{method} {path} {}", response.status().as_u16()
-    );
+    access::note(&access::Line {
+        request_id: &id.0,
+        method: &method,
+        path: &path,
+        status: response.status().as_u16(),
+        caller: who.as_deref(),
+        took: began.elapsed(),
+        app: None,
+        trace_id: None,
+    });
     response
 }
 
 /// What is answered before [`pass`]: what a browser asks before a page's request, and other OPTIONS. It has an id and a line of
 /// the access log as all else has.
 pub(crate) async fn greet(request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if !response.headers().contains_key(REQUEST_ID) {
         let id = RequestId::new();
         standard_headers(response.headers_mut(), &id);
-        let status = response.status().as_u16();
-        info!(target: "handover::access", request_id = %id.0, method = %method, path = %path, status, caller = "-", "{method} {path} {status}");
+        access::note(&access::Line {
+            request_id: &id.0,
+            method: &method,
+            path: &path,
+            status: response.status().as_u16(),
+            caller: None,
+            took: began.elapsed(),
+            app: None,
+            trace_id: None,
+        });
     }
     response
 }
@@ -107,7 +119,7 @@ async fn admit(
     request: &mut Request,
     extra: &mut HeaderMap,
 ) -> Result<Admitted, Fault> {
-    fine_path(request.uri())?;
+    fine_uri(request.uri())?;
     // Load balancers ask often, and from one address: whether this lives is told however full it is, and whether it takes
     // requests is told by whether there is room.
     let path = request.uri().path();
@@ -197,8 +209,25 @@ pub(crate) fn address(request: &Request) -> IpAddr {
 }
 
 /// Refuses paths that two programs could read differently, and keys in queries.
-fn fine_path(uri: &Uri) -> Result<(), Fault> {
-    let path = uri.path();
+fn fine_uri(uri: &Uri) -> Result<(), Fault> {
+    fine_path(uri.path())?;
+    for part in uri.query().unwrap_or_default().split('&') {
+        let name = part.split('=').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
+        if KEY_NAMES.contains(&name.as_str()) || shows_key(part) {
+            return Err(key_in_query());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses paths that two programs could read differently.
+pub(crate) fn fine_path(path: &str) -> Result<(), Fault> {
+    // Most have nothing that needs a second look.
+    let plain = |byte: u8| (0x21..0x7f).contains(&byte) && !matches!(byte, b'%' | b'\\');
+    if path.bytes().all(plain) && !path.as_bytes().windows(2).any(|two| two == b"/.") {
+        return Ok(());
+    }
     let lower = path.to_ascii_lowercase();
     if ["%2f", "%5c", "%00", "\\"].iter().any(|trick| lower.contains(trick)) {
         let message = "the path holds an encoded slash, a backslash or a NUL, which is not taken";
@@ -212,20 +241,22 @@ fn fine_path(uri: &Uri) -> Result<(), Fault> {
     if decoded.chars().any(char::is_control) {
         return Err(Fault::bad_request("BAD_PATH", "the path holds a control character"));
     }
-    for part in uri.query().unwrap_or_default().split('&') {
-        let name = part.split('=').next().unwrap_or_default();
-        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
-        let part = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
-        if KEY_NAMES.contains(&name.as_str()) || crate::auth::holds_key(&part) {
-            let message = "a key does not belong into a query, where logs keep it: show it in `Authorization: Bearer`, and replace this one with `handover keys rotate`";
-            return Err(Fault::bad_request("KEY_IN_QUERY", message));
-        }
-    }
     Ok(())
 }
 
+/// Whether one of our keys stands in a part of a query.
+pub(crate) fn shows_key(part: &str) -> bool {
+    crate::auth::holds_key(&percent_encoding::percent_decode_str(part).decode_utf8_lossy())
+}
+
+/// The refusal of a key in a query.
+pub(crate) fn key_in_query() -> Fault {
+    let message = "a key does not belong into a query, where logs keep it: show it in `Authorization: Bearer`, and replace this one with `handover keys rotate`";
+    Fault::bad_request("KEY_IN_QUERY", message)
+}
+
 /// In which form a client wants its errors.
-fn form(path: &str, headers: &HeaderMap) -> Form {
+pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let refused = |one: &str| {
         one.split(';').skip(1).any(|part| matches!(part.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
@@ -253,16 +284,33 @@ fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Res
         }
         None => return response,
     };
-    if fault.status().is_server_error() && fault.status() != StatusCode::SERVICE_UNAVAILABLE {
-        error!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
-    } else if fault.status().is_server_error() {
-        tracing::warn!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
+    render(fault, form, id, path)
+}
+
+/// The answer that a fault is; the log has it too where it is none of the client's.
+pub(crate) fn render(fault: Fault, form: Form, id: &RequestId, path: &str) -> Response {
+    match fault.status() {
+        // Something that this stands on does not do its part, or there is too much to do.
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+            warn!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
+        }
+        // Asked for by the client, and nobody's fault.
+        StatusCode::NOT_IMPLEMENTED => {}
+        status if status.is_server_error() => {
+            error!(request_id = %id.0, code = fault.code(), "{path}: {}", fault.log());
+        }
+        _ => {}
     }
     fault.render(form, &id.0, path)
 }
 
+/// Whether a page of this origin may read answers.
+pub(crate) fn may_read(current: &Current, origin: &HeaderValue) -> bool {
+    current.config.cors.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+}
+
 /// What is said of a version that goes out of use.
-fn version_headers(current: &Current, path: &str, headers: &mut HeaderMap) {
+pub(crate) fn version_headers(current: &Current, path: &str, headers: &mut HeaderMap) {
     let version = path.strip_prefix("/api/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let Some(said) = current.config.versions.get(version) else { return };
     let mut set = |name: HeaderName, text: String| {
@@ -284,15 +332,15 @@ pub(crate) fn http_date(at: jiff::Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn standard_headers(headers: &mut HeaderMap, id: &RequestId) {
+pub(crate) fn standard_headers(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
@@ -303,7 +351,7 @@ mod tests {
 
     #[test]
     fn tricks_with_paths_and_keys_in_queries_are_refused() {
-        let code = |uri: &str| fine_path(&uri.parse().unwrap()).err().map(|fault| fault.code());
+        let code = |uri: &str| fine_uri(&uri.parse().unwrap()).err().map(|fault| fault.code());
         assert_eq!(code("/api/v1/jobs/7?limit=3"), None);
         assert_eq!(code("/api/v1/files/imports/2025-11-24/a%20b.csv"), None);
         for path in ["/a/../b", "/a/%2e%2e/b", "/a/%2E/b", "/a%2fb", "/a%5Cb", "/a%00b", "/a%0ab", "/%ff"] {

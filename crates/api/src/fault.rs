@@ -89,6 +89,12 @@ impl Fault {
         fault
     }
 
+    /// What the log has to know, and the client has not.
+    pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
+        self.0.log = Some(why.into());
+        self
+    }
+
     /// Says in how many seconds, rounded up, another try may go (RFC 9110, Retry-After).
     pub(crate) fn retry_after(self, again: Duration) -> Self {
         let seconds = again.as_millis().div_ceil(1_000).max(1);

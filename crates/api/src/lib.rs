@@ -7,6 +7,7 @@
 //! - [`fault`]: the one error of this door, as an envelope or as problem details.
 //! - [`submitter`]: submissions, gathered into transactions. [`house`]: whether a limit is near. [`hub`]: who follows a delivery hears what becomes of it.
 //! - [`routes`]: one module a resource. [`document`]: the OpenAPI document, made from them.
+//! - [`gateway`]: requests to service apps. [`access`]: the access log.
 //! - [`webhook`]: others are told of ended jobs.
 //!
 //! Invariants: what was answered with 2xx is durable; whatever a client sends is answered in one form, with a request id
@@ -18,23 +19,27 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
+mod access;
 pub mod auth;
 mod begun;
 mod body;
 pub mod document;
 mod door;
 mod fault;
+mod gateway;
 mod house;
 mod hub;
 mod idempotency;
 mod model;
 mod places;
 mod prefer;
+mod random;
 mod rates;
 mod routes;
 mod server;
 mod state;
 mod submitter;
+mod trace;
 mod transfer;
 mod upload;
 mod webhook;

@@ -7,23 +7,27 @@
 //! [`idle`]: handover_runtime::config::ApiLimits::idle
 
 use crate::begun::{self, Begun};
+use crate::gateway::{self, Peer, Sent};
 use crate::state::{Api, Current};
-use crate::{document, door, routes, webhook};
+use crate::{access, document, door, routes, webhook};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use handover_core::limits::{API_HEADERS_MAX, API_HEADERS_MAX_BYTES};
+use handover_core::limits::API_HEADERS_MAX_BYTES;
 use handover_core::{Error, ErrorKind, HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::config::Auth;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -165,6 +169,7 @@ impl Server {
             task.abort();
         }
         self.api.keys.write_uses().await;
+        access::flush();
     }
 }
 
@@ -187,10 +192,7 @@ async fn tidy(api: Api) {
 fn router(api: &Api) -> Router {
     let (routes, _) = routes::all().split_for_parts();
     let cors = api.clone();
-    let origins = AllowOrigin::predicate(move |origin, _| {
-        let current = cors.current();
-        current.config.cors.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
-    });
+    let origins = AllowOrigin::predicate(move |origin, _| door::may_read(&cors.current(), origin));
     routes
         .merge(document::routes())
         .fallback(routes::nothing_here)
@@ -245,9 +247,11 @@ impl Accept {
                         let _room = room;
                         let idle = serving.api.current().config.limits.idle;
                         let Some(stream) = begun::begun(stream, idle, draining).await else { return };
-                        if let Err(e) = watcher.watch(serving.connection(stream, idle, from)).await {
+                        let peer = Arc::new(Peer::new(from));
+                        if let Err(e) = watcher.watch(serving.connection(stream, idle, peer.clone())).await {
                             tracing::debug!("a connection of {from} ended: {e}");
                         }
+                        peer.tunnel.serve().await;
                     });
                 }
                 Err(e) => {
@@ -267,25 +271,28 @@ impl Accept {
         &self,
         stream: Begun,
         idle: Duration,
-        from: SocketAddr,
-    ) -> auto::Connection<'static, Io, Service, TokioExecutor> {
+        peer: Arc<Peer>,
+    ) -> impl GracefulConnection<Error = BoxError> + Send + 'static {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(idle));
-        let router = self.router.clone();
-        let service = tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(from));
-            let mut router = router.clone();
-            let future: Answering = Box::pin(async move { tower::Service::call(&mut router, request).await });
-            future
+        let (router, api) = (self.router.clone(), self.api.clone());
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let (router, api, peer) = (router.clone(), api.clone(), peer.clone());
+            async move {
+                let answer = if gateway::is_for(&request) {
+                    gateway::answer(&api, &peer, request).await
+                } else {
+                    routed(router, peer.address, request).await
+                };
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let service: Service = TowerToHyperService::new(tower::util::BoxCloneSyncService::new(service));
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        // `API_HEADERS_MAX` is what the library takes; told so, it would put its table of them together for each request.
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)
-            .max_headers(API_HEADERS_MAX)
             .max_buf_size(API_HEADERS_MAX_BYTES);
         builder
             .http2()
@@ -294,16 +301,25 @@ impl Accept {
             .max_concurrent_streams(128)
             .keep_alive_interval(Some(idle))
             .keep_alive_timeout(idle);
-        builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned()
+        let io = TokioIo::new(Box::pin(stream));
+        builder.serve_connection_with_upgrades(io, service).into_owned()
     }
 }
 
-type Io = TokioIo<std::pin::Pin<Box<TimeoutStream<Begun>>>>;
-type Answering = std::pin::Pin<Box<dyn Future<Output = Result<Response, std::convert::Infallible>> + Send>>;
-type Service = TowerToHyperService<
-    tower::util::BoxCloneSyncService<
-        hyper::Request<hyper::body::Incoming>,
-        Response,
-        std::convert::Infallible,
-    >,
->;
+/// The way of all requests but those to service apps; in a box, so that those do not pay for its size.
+fn routed(
+    mut router: Router,
+    from: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Pin<Box<dyn Future<Output = hyper::Response<Sent>> + Send>> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(from));
+    Box::pin(async move {
+        match tower::Service::call(&mut router, request).await {
+            Ok(response) => response.map(Sent::Door),
+            Err(never) => match never {},
+        }
+    })
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,6 +1,7 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
 use crate::auth::Keys;
+use crate::gateway::Metrics;
 use crate::house::House;
 use crate::hub::Hub;
 use crate::places::Places;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) submitter: Submitter,
     /// Requests that are worked on.
     pub(crate) requests: Places,
+    /// What is counted of service apps.
+    pub(crate) metrics: Metrics,
     /// Files and records on their way in or out: each takes a thread that waits for its client.
     pub(crate) transfers: Places,
     /// Looks at health: one at a time.
@@ -89,6 +92,7 @@ impl Api {
             house: House::default(),
             submitter: Submitter::start(ledger),
             requests,
+            metrics: Metrics::default(),
             streams,
             transfers: Places::new("transfers", API_TRANSFERS_MAX),
             health: tokio::sync::Mutex::default(),

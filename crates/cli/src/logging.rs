@@ -1,4 +1,5 @@
-//! The log on stderr: JSON lines `timestamp, level, app, message, context, trace_id`; on a terminal, plain lines.
+//! The log on stderr: JSON lines `timestamp, level, app, message, context, trace_id`; on a terminal, plain lines. The API's
+//! access log writes lines of the same form, whatever the level.
 
 use handover_core::clock::rfc3339;
 use serde_json::{Map, Value, json};
@@ -12,8 +13,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The target of what is said whatever the level: a daemon's beginning and end.
 pub(crate) const ALWAYS: &str = "handover::always";
-/// The target of the API's access log, which is kept whatever the level.
-const ACCESS: &str = "handover::access";
 /// Where deliveries end; a command that sums up its run says their failures itself.
 const ENDS: &str = "handover_runtime::delivery::settle";
 
@@ -36,7 +35,7 @@ pub(crate) fn start(quiet: Quiet, verbose: u8) {
     };
     let wanted = filter_fn(move |event| {
         let said_at_the_end = verbose == 0 && quiet == Quiet::Failures && event.target() == ENDS;
-        event.target() == ALWAYS || event.target() == ACCESS || (*event.level() <= level && !said_at_the_end)
+        event.target() == ALWAYS || (*event.level() <= level && !said_at_the_end)
     });
     let plain = std::io::stderr().is_terminal();
     // A second start, as in tests, changes nothing.

@@ -1,5 +1,6 @@
 //! Apps, as they are declared and as they stand.
 
+use crate::gateway::metrics::{BOUNDS_US, Snapshot};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -104,4 +105,76 @@ pub(crate) struct AppStatusView {
     /// When the oldest was handed over that waits.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) oldest_pending: Option<Timestamp>,
+    /// What was asked of it through `/services`, where it is a service app, since this process began.
+    pub(crate) requests: Option<RequestsView>,
+}
+
+/// What was asked of a service app.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RequestsView {
+    /// Connections that changed their protocol, to WebSocket mostly.
+    pub(crate) status_1xx: u64,
+    /// Answers by the class of their status; errors of the gateway's own are among them.
+    pub(crate) status_2xx: u64,
+    /// Redirections.
+    pub(crate) status_3xx: u64,
+    /// What was wrong with requests.
+    pub(crate) status_4xx: u64,
+    /// What was wrong with the service.
+    pub(crate) status_5xx: u64,
+    /// Bytes of requests' bodies that were passed on.
+    pub(crate) bytes_in: u64,
+    /// Bytes of answers' bodies.
+    pub(crate) bytes_out: u64,
+    /// Connections that have changed their protocol, and are open.
+    pub(crate) upgraded: u64,
+    /// How long answers took to begin.
+    pub(crate) latency: LatencyView,
+}
+
+/// How long answers took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LatencyView {
+    /// The sum of all of them.
+    pub(crate) sum_seconds: f64,
+    /// How many took no longer than each bound.
+    pub(crate) buckets: Vec<BucketView>,
+}
+
+/// How many took no longer than this.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BucketView {
+    /// The bound in seconds; none is no bound.
+    pub(crate) within_seconds: Option<f64>,
+    /// How many.
+    pub(crate) count: u64,
+}
+
+impl From<Snapshot> for RequestsView {
+    fn from(now: Snapshot) -> Self {
+        let mut count = 0;
+        let bounds = BOUNDS_US.iter().map(|us| Some(seconds(*us))).chain([None]);
+        let buckets = bounds.zip(now.within).map(|(within_seconds, more)| {
+            count += more;
+            BucketView { within_seconds, count }
+        });
+        let latency = LatencyView { sum_seconds: seconds(now.sum_us), buckets: buckets.collect() };
+        let [status_1xx, status_2xx, status_3xx, status_4xx, status_5xx] = now.classes;
+        let Snapshot { bytes_in, bytes_out, tunnels: upgraded, .. } = now;
+        Self {
+            status_1xx,
+            status_2xx,
+            status_3xx,
+            status_4xx,
+            status_5xx,
+            bytes_in,
+            bytes_out,
+            upgraded,
+            latency,
+        }
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    std::time::Duration::from_micros(us).as_secs_f64()
 }

@@ -117,6 +117,7 @@ pub(crate) async fn status(
         archived: sum(Status::Archived),
         paused_since: paused.map(|pause| pause.since),
         oldest_pending: ledger.oldest_pending(&app).await?,
+        requests: current.project.services.get(&app).map(|_| api.metrics.of(&app).snapshot().into()),
         app,
     }))
 }

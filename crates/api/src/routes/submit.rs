@@ -10,6 +10,7 @@ use crate::idempotency;
 use crate::model::{Detail, ErrorEnvelope, Job, JobRequest};
 use crate::prefer::Prefer;
 use crate::state::{Api, Current};
+use crate::trace;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -64,7 +65,7 @@ pub(crate) async fn submit(
         webhook: asked.webhook,
         priority: asked.priority.unwrap_or(0),
         run_at: asked.run_at,
-        trace: trace(&headers),
+        trace: trace::given(&headers).map(str::to_owned),
     };
     let key = idempotency::key(&headers, &caller.name, &submission.app, &body.value)?;
     // It is not kept while this waits: of a large body the tree is many times as large.
@@ -97,21 +98,9 @@ pub(crate) async fn submit_typed(
         webhook: None,
         priority: 0,
         run_at: None,
-        trace: trace(&headers),
+        trace: trace::given(&headers).map(str::to_owned),
     };
     Submitting { api: &api, caller: &caller, version: "v2", headers: &headers }.submit(submission, key).await
-}
-
-/// The trace context that a request brings (W3C), where it is one.
-fn trace(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let fine = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts[..] else { return None };
-    let all = fine(version, 2) && fine(trace, 32) && fine(parent, 16) && fine(flags, 2);
-    all.then(|| text.to_owned())
 }
 
 struct Submitting<'a> {

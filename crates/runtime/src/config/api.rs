@@ -349,9 +349,13 @@ fn read_limits(report: &mut Report<'_>, raw: RawLimits, declared: &[String]) -> 
 /// Whether this is a method and a path.
 fn is_route(route: &str) -> bool {
     let (method, path) = route.split_once(' ').unwrap_or_default();
-    ["GET", "POST", "PUT", "DELETE", "PATCH"].contains(&method)
-        && path.starts_with('/')
-        && !path.starts_with("/api/")
+    let takes_it = match method {
+        "GET" | "POST" | "PUT" | "DELETE" | "PATCH" => true,
+        // What service apps take is their own.
+        "ANY" => path == "/services/{app}",
+        _ => false,
+    };
+    takes_it && path.starts_with('/') && !path.starts_with("/api/")
 }
 
 fn read_versions(

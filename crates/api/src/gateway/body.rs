@@ -1,0 +1,232 @@
+//! Bodies on their way: passed on as they come, at the pace of who takes them, and cut where one side pauses too long.
+//!
+//! Nothing is copied or gathered. One timer a body is made when it is first waited for, and then set anew only when it goes off.
+
+use super::metrics::Counts;
+use super::request;
+use crate::door::RequestId;
+use axum::body::Body as DoorBody;
+use bytes::Bytes;
+use futures_util::ready;
+use handover_service::Body as ServiceBody;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+use tracing::warn;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// No body.
+pub(super) fn nothing() -> ServiceBody {
+    ServiceBody::new(Empty::new().map_err(|never| match never {}))
+}
+
+/// What became of a caller's body before it was whole.
+#[derive(Clone, Default)]
+pub(super) struct Told(Arc<AtomicU8>);
+
+const PAUSED: u8 = 1;
+const BROKE: u8 = 2;
+
+impl Told {
+    pub(super) fn paused(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == PAUSED
+    }
+
+    pub(super) fn broke(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == BROKE
+    }
+}
+
+/// How long something has been waited for.
+struct Patience {
+    most: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn new(most: Duration) -> Self {
+        Self { most, since: None, timer: None }
+    }
+
+    /// What was waited for has come.
+    fn came(&mut self) {
+        self.since = None;
+    }
+
+    /// It has not; ready when it was waited for too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let end = *self.since.get_or_insert_with(Instant::now) + self.most;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        loop {
+            ready!(timer.as_mut().poll(context));
+            // It was set for an earlier wait.
+            if timer.deadline() >= end {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end);
+        }
+    }
+}
+
+/// A caller's body, on its way to a service.
+pub(super) struct FromCaller {
+    body: Incoming,
+    patience: Patience,
+    told: Told,
+    counts: Arc<Counts>,
+}
+
+impl FromCaller {
+    pub(super) fn new(body: Incoming, idle: Duration, told: Told, counts: Arc<Counts>) -> Self {
+        Self { body, patience: Patience::new(idle), told, counts }
+    }
+
+    pub(super) fn boxed(self) -> ServiceBody {
+        ServiceBody::new(self)
+    }
+}
+
+impl Body for FromCaller {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            ready!(self.patience.poll(context));
+            self.told.0.store(PAUSED, Ordering::Relaxed);
+            return Poll::Ready(Some(Err("the caller paused too long".into())));
+        };
+        self.patience.came();
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.counts.took(data.len());
+                }
+                Some(Ok(without_ours(frame)))
+            }
+            Some(Err(e)) => {
+                self.told.0.store(BROKE, Ordering::Relaxed);
+                Some(Err(e.into()))
+            }
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Trailers cannot say what headers could not.
+fn without_ours(frame: Frame<Bytes>) -> Frame<Bytes> {
+    let mut trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(frame) => return frame,
+    };
+    let names: Vec<_> = trailers.keys().filter(|name| request::is_ours(name)).cloned().collect();
+    names.iter().for_each(|name| drop(trailers.remove(name)));
+    Frame::trailers(trailers)
+}
+
+/// A service's body, on its way to a caller.
+pub(crate) struct FromService {
+    body: Incoming,
+    patience: Patience,
+    id: RequestId,
+    counts: Arc<Counts>,
+}
+
+impl FromService {
+    pub(super) fn new(body: Incoming, most: Duration, id: &RequestId, counts: Arc<Counts>) -> Self {
+        Self { body, patience: Patience::new(most), id: id.clone(), counts }
+    }
+
+    pub(super) fn sent(self) -> Sent {
+        Sent::Service(self)
+    }
+
+    /// The client has the beginning of an answer that has no end: the connection, or the stream, is cut.
+    fn cut(&self, why: BoxError) -> BoxError {
+        warn!(request_id = %self.id.0, app = self.counts.app(), "an answer was cut: {why}");
+        why
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+            ready!(self.patience.poll(context));
+            return Poll::Ready(Some(Err(
+                self.cut("the service paused for longer than its `timeout`".into())
+            )));
+        };
+        self.patience.came();
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.counts.gave(data.len());
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(e)) => Some(Err(self.cut(e.into()))),
+            None => None,
+        })
+    }
+}
+
+/// What a client of this door gets.
+pub(crate) enum Sent {
+    /// From the router, or an error of the gateway's own.
+    Door(DoorBody),
+    /// From a service.
+    Service(FromService),
+}
+
+impl Sent {
+    pub(super) fn nothing() -> Self {
+        Self::Door(DoorBody::empty())
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut *self {
+            Self::Door(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Service(body) => body.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Door(body) => body.is_end_stream(),
+            Self::Service(from) => from.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Door(body) => body.size_hint(),
+            Self::Service(from) => from.body.size_hint(),
+        }
+    }
+}

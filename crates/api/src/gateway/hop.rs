@@ -1,0 +1,80 @@
+//! Headers of one connection alone (RFC 9110, section 7.6.1), which a gateway does not pass on.
+
+use http::{HeaderMap, HeaderName, header};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Whatever happens to these is not for `Connection` to say.
+const HELD: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION];
+
+const ALL: [HeaderName; 10] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATION_INFO,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HTTP2_SETTINGS,
+];
+
+/// Whether a header is of one connection alone.
+pub(super) fn is_one(name: &HeaderName) -> bool {
+    ALL.contains(name)
+}
+
+/// Removes them, and what `Connection` names. `Trailer` stays, as the trailers themselves do.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    // Nearly all that come over HTTP/1.1 from programs have none.
+    if headers.contains_key(header::CONNECTION) {
+        remove_named(headers);
+    }
+    for name in &ALL {
+        headers.remove(name);
+    }
+}
+
+fn remove_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !HELD.contains(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_connection_names_goes_and_the_length_stays() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-One"),
+            ("connection", "content-length,x-two , "),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("content-length", "4"),
+            ("keep-alive", "5"),
+            ("proxy-authorization", "6"),
+            ("trailer", "x-sum"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        remove(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "trailer", "x-three"]);
+    }
+}

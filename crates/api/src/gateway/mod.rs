@@ -1,0 +1,187 @@
+//! `ANY /api/v1/services/{app}/…`: requests to service apps, which speak HTTP themselves.
+//!
+//! A request comes here straight from the connection, beside the router: it passes what every request passes ([`crate::door`]),
+//! in the same order, by the same functions. What it costs is what a proxy costs.
+//!
+//! - [`admit`]: who may, how much, to which app. [`framing`]: what two programs could read differently is refused.
+//! - [`request`], [`answer`]: the headers, there and back. [`hop`]: those of one connection alone.
+//! - [`body`]: bytes on their way, in constant memory. [`tunnel`]: connections that change their protocol.
+//! - [`metrics`]: what is counted of each app.
+//!
+//! Invariants: a service gets each request once, with one unambiguous length, and knows by `X-Handover-Caller` who asks; what
+//! a client says of that, or of whom it asks for, is not passed on. An answer that was cut never looks whole. What breaks
+//! off on one side ends the other. Nothing is gathered: both sides go at the pace of the slower one.
+//!
+//! On a crash both connections end, and each side sees that. Nothing of a request is kept.
+
+mod admit;
+mod answer;
+mod body;
+mod framing;
+mod hop;
+pub(crate) mod metrics;
+mod request;
+mod tunnel;
+
+pub(crate) use body::Sent;
+pub(crate) use metrics::Metrics;
+pub(crate) use tunnel::Tunnel;
+
+use crate::access;
+use crate::door::{self, RequestId};
+use crate::fault::Fault;
+use crate::state::{Api, Current};
+use crate::trace;
+use admit::Admitted;
+use body::{FromCaller, FromService, Told};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use hyper::body::{Body as _, Incoming};
+use metrics::Counts;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a connection knows of its client.
+pub(crate) struct Peer {
+    /// Its address.
+    pub(crate) address: SocketAddr,
+    /// The address, as services are told it.
+    named: HeaderValue,
+    /// Where what the connection becomes when it changes its protocol is put.
+    pub(crate) tunnel: Tunnel,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let named = HeaderValue::from_str(&address.ip().to_canonical().to_string());
+        Self {
+            address,
+            named: named.unwrap_or(HeaderValue::from_static("unknown")),
+            tunnel: Tunnel::default(),
+        }
+    }
+
+    /// How it reached us.
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+}
+
+/// Whether a request is for a service app. What a browser asks before a page's request is answered by the router, as for all
+/// other paths.
+pub(crate) fn is_for<B>(request: &Request<B>) -> bool {
+    let is_preflight = || {
+        request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    };
+    app_and_path(request.uri().path()).is_some() && !is_preflight()
+}
+
+/// The app's name in a path, and the path that the app gets.
+fn app_and_path(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix("/api/v1/services/").or_else(|| path.strip_prefix("/api/v2/services/"))?;
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (app, path) = rest.split_at(end);
+    Some((app, if path.is_empty() { "/" } else { path }))
+}
+
+/// What is known of a request, on its way.
+struct Way<'a> {
+    api: &'a Api,
+    current: &'a Current,
+    peer: &'a Peer,
+    id: &'a RequestId,
+    uri: &'a Uri,
+    caller: Option<String>,
+    /// What is left of the caller's rates.
+    limits: HeaderMap,
+    counts: Option<Arc<Counts>>,
+    traceparent: Option<HeaderValue>,
+}
+
+/// Answers a request to a service app.
+pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -> Response<Sent> {
+    let began = Instant::now();
+    let id = RequestId::new();
+    let current = api.current();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let path = uri.path();
+    let form = door::form(path, request.headers());
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut way = Way {
+        api,
+        current: &current,
+        peer,
+        id: &id,
+        uri: &uri,
+        caller: None,
+        limits: HeaderMap::new(),
+        counts: None,
+        traceparent: None,
+    };
+    let outcome = AssertUnwindSafe(way.go(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(Fault::internal(format!("a panic: {}", door::panic_text(&*panic)))));
+    let mut response = outcome.unwrap_or_else(|fault| {
+        let ends = fault.status() == StatusCode::BAD_REQUEST || fault.status() == StatusCode::REQUEST_TIMEOUT;
+        let mut response = door::render(fault, form, &id, path).map(Sent::Door);
+        // What comes behind a request that is none may be anything.
+        if ends {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    });
+    let Way { caller, limits, counts, traceparent, .. } = way;
+    answer::finish(&mut response, &current, path, &id, limits, origin);
+    let (status, took) = (response.status(), began.elapsed());
+    if let Some(counts) = &counts {
+        counts.answered(status, took);
+    }
+    let trace = traceparent.as_ref().and_then(|value| value.to_str().ok());
+    access::note(&access::Line {
+        request_id: &id.0,
+        method: &method,
+        path,
+        status: status.as_u16(),
+        caller: caller.as_deref(),
+        took,
+        app: counts.as_ref().map(|counts| counts.app()),
+        trace_id: trace.map(trace::id),
+    });
+    response
+}
+
+impl Way<'_> {
+    /// There and back.
+    async fn go(&mut self, request: Request<Incoming>) -> Result<Response<Sent>, Fault> {
+        let (mut head, body) = request.into_parts();
+        let admitted = self.admit(&head).await?;
+        let Admitted { caller, service, group, path, _room, counts } = admitted;
+        let upgrade = tunnel::asked(&mut head, &body);
+        let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
+        self.traceparent = Some(self.rewrite(&mut head, &caller, path, protocol)?);
+        let told = (!body.is_end_stream()).then(Told::default);
+        let body = match &told {
+            None => body::nothing(),
+            Some(told) => {
+                let idle = self.current.config.limits.idle;
+                FromCaller::new(body, idle, told.clone(), counts.clone()).boxed()
+            }
+        };
+        let sent = service.send(group, Request::from_parts(head, body)).await;
+        let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgrade = upgrade.ok_or_else(|| answer::unasked_upgrade(&service.settings().name))?;
+            let api = self.api.clone();
+            self.peer.tunnel.open(upgrade, hyper::upgrade::on(&mut response), api, counts);
+            answer::rewrite(&mut response);
+            return Ok(response.map(|_| Sent::nothing()));
+        }
+        answer::rewrite(&mut response);
+        let patience = service.settings().timeout;
+        Ok(response.map(|body| FromService::new(body, patience, self.id, counts).sent()))
+    }
+}

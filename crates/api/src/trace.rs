@@ -1,0 +1,82 @@
+//! The trace that a request belongs to (W3C Trace Context).
+
+use http::{HeaderMap, HeaderName};
+
+/// The name of the header.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What only has a meaning beside it.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits.
+const LENGTH: usize = 55;
+
+/// The trace context that a request brings, where it is one.
+pub(crate) fn given(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let text = values.next()?.to_str().ok()?;
+    (values.next().is_none() && is_context(text)).then_some(text)
+}
+
+fn is_context(text: &str) -> bool {
+    let fine = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let some = |part: &str| part.bytes().any(|b| b != b'0');
+    let mut parts = text.split('-');
+    let mut next = || parts.next().unwrap_or_default();
+    let (version, trace, parent, flags) = (next(), next(), next(), next());
+    fine(version, 2)
+        && version != "ff"
+        && fine(trace, 32)
+        && some(trace)
+        && fine(parent, 16)
+        && some(parent)
+        && fine(flags, 2)
+        // A later version may say more.
+        && (version != "00" || text.len() == LENGTH)
+}
+
+/// A new one: whether it is recorded is for others to say.
+pub(crate) fn new(random: [u8; 24]) -> String {
+    let digits = handover_core::id::hex(&random);
+    // All zero is none.
+    format!("00-1{}-1{}-00", &digits[1..32], &digits[33..48])
+}
+
+/// The id of the trace in a context.
+pub(crate) fn id(context: &str) -> &str {
+    context.get(3..35).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_is_taken_as_the_standard_says() {
+        let fine = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let given = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACEPARENT, value.parse().unwrap());
+            }
+            super::given(&headers).map(str::to_owned)
+        };
+        assert_eq!(given(&[fine]).as_deref(), Some(fine));
+        assert_eq!(id(fine), "4bf92f3577b34da6a3ce929d0e0e4736");
+        let later = format!("01{}-more", &fine[2..]);
+        assert_eq!(given(&[&later]).as_deref(), Some(&later[..]));
+        for wrong in [
+            &fine.to_uppercase(),
+            &format!("{fine}-more"),
+            &fine[1..],
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            &format!("ff{}", &fine[2..]),
+            "",
+        ] {
+            assert_eq!(given(&[wrong]), None, "{wrong}");
+        }
+        assert_eq!(given(&[fine, fine]), None);
+        assert!(is_context(&new([0; 24])) && is_context(&new([0xff; 24])));
+    }
+}
