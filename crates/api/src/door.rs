@@ -137,7 +137,9 @@ async fn admit(
 /// 401 and 403 where it is nobody who may.
 pub(crate) async fn who(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Caller, Fault> {
     match current.config.auth {
-        Auth::Keys => api.keys.caller(headers).await,
+        auth @ (Auth::Keys | Auth::Tokens) => {
+            crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers).await
+        }
         Auth::None => {
             from_here(headers, &current.config.cors)?;
             Ok(Caller::anyone())
@@ -216,7 +218,7 @@ fn fine_path(uri: &Uri) -> Result<(), Fault> {
         let name = part.split('=').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
         let part = percent_encoding::percent_decode_str(part).decode_utf8_lossy();
-        if KEY_NAMES.contains(&name.as_str()) || crate::auth::holds_key(&part) {
+        if KEY_NAMES.contains(&name.as_str()) || crate::auth::holds_secret(&part) {
             let message = "a key does not belong into a query, where logs keep it: show it in `Authorization: Bearer`, and replace this one with `handover keys rotate`";
             return Err(Fault::bad_request("KEY_IN_QUERY", message));
         }

@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`begun`]: their first bytes.
 //! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
-//! - [`auth`]: API keys and what they may do.
+//! - [`auth`]: API keys, access tokens, and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
 //! - [`fault`]: the one error of this door, as an envelope or as problem details.
 //! - [`submitter`]: submissions, gathered into transactions. [`house`]: whether a limit is near. [`hub`]: who follows a delivery hears what becomes of it.
@@ -21,6 +21,7 @@
 pub mod auth;
 mod begun;
 mod body;
+mod client;
 pub mod document;
 mod door;
 mod fault;

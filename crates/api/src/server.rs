@@ -129,7 +129,7 @@ impl Server {
     /// # Errors
     /// Where it has no `api:`, or one that will not do; the old one stays in force.
     pub fn reload(&self, project: Project) -> Result<()> {
-        let current = Current::new(project)?;
+        let current = Current::new(project, Some(&self.api.current()))?;
         if current.config.auth == Auth::None
             && let Some(public) = self.addresses.iter().find(|address| !address.ip().is_loopback())
         {

@@ -180,7 +180,10 @@ fn fits(report: &mut Report<'_>, auth: Auth, oauth: bool) {
         }
         Auth::None if oauth => {
             report
-                .value(&["api", "auth"], "with `auth: none` nobody is asked for a token, and `oauth` says whose are taken")
+                .value(
+                    &["api", "auth"],
+                    "with `auth: none` nobody is asked for a token, and `oauth` says whose are taken",
+                )
                 .help("write `auth: keys` (keys and tokens) or `auth: tokens`; or leave `oauth` out");
         }
         _ => {}
@@ -292,8 +295,8 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
 
 #[cfg(test)]
 mod tests {
-    use crate::config::tests::{gallery, good, snapshot};
     use super::*;
+    use crate::config::tests::{gallery, good, snapshot};
 
     #[test]
     fn what_cannot_listen_is_shown_with_its_line() {

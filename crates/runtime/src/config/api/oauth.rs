@@ -149,14 +149,16 @@ fn algorithms(report: &mut Report<'_>, given: &[String]) -> Vec<String> {
         let why = match name.as_str() {
             "none" => "`none` is no signature: anyone could make such a token".to_owned(),
             shared if shared.starts_with("HS") => {
-                format!("`{shared}` is signed with a secret that whoever checks it has too: it is never taken")
+                format!(
+                    "`{shared}` is signed with a secret that whoever checks it has too: it is never taken"
+                )
             }
             _ => format!("`{name}` is no algorithm that is known here"),
         };
         let hint = did_you_mean(name, ALGORITHMS);
-        report.word(&path, name, 0, why).maybe_help(
-            hint.or_else(|| Some(format!("the algorithms are {}", ALGORITHMS.join(", ")))),
-        );
+        report
+            .word(&path, name, 0, why)
+            .maybe_help(hint.or_else(|| Some(format!("the algorithms are {}", ALGORITHMS.join(", ")))));
     }
     given.to_vec()
 }
@@ -182,7 +184,10 @@ fn scopes(report: &mut Report<'_>, raw: Option<RawScopes>) -> Vec<(&'static str,
     }
     if all.is_empty() {
         report
-            .value(&["api", "oauth", "scopes"], "`scopes` gives no scope a meaning: no token could do anything")
+            .value(
+                &["api", "oauth", "scopes"],
+                "`scopes` gives no scope a meaning: no token could do anything",
+            )
             .help("such as { read: jobs.read, submit: jobs.write }; or leave it out");
     }
     all
