@@ -1,6 +1,6 @@
 //! The API door: apps as services over HTTP.
 //!
-//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`begun`]: their first bytes.
+//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`tls`]: their encryption. [`begun`]: their first bytes.
 //! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
 //! - [`auth`]: API keys, access tokens, and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
@@ -36,6 +36,7 @@ mod routes;
 mod server;
 mod state;
 mod submitter;
+mod tls;
 mod transfer;
 mod upload;
 mod webhook;

@@ -22,4 +22,5 @@ mod once;
 mod provider;
 mod results;
 mod staging;
+mod tls;
 mod webhooks;

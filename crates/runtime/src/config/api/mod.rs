@@ -315,6 +315,27 @@ mod tests {
             ("an origin", of("{ listen: 127.0.0.1:8080, cors: [app.example.com] }")),
             ("any page", of("{ listen: 127.0.0.1:8080, auth: none, cors: '*' }")),
             ("a version", of("{ listen: 127.0.0.1:8080, versions: { v3: { deprecated: soon } } }")),
+            ("tokens of nobody", of("{ listen: 127.0.0.1:8080, auth: tokens }")),
+            (
+                "tokens where nobody is asked",
+                of(
+                    "{ listen: 127.0.0.1:8080, auth: none, oauth: { issuer: 'https://a.example', audience: x } }",
+                ),
+            ),
+            (
+                "an issuer in the clear, and for anyone",
+                of(
+                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'http://login.example.com', audience: [], jwks: login, leeway: 1h } }",
+                ),
+            ),
+            (
+                "algorithms and scopes",
+                of(
+                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'https://a.example', audience: x, algorithms: [none, HS256, RS265], scopes: { write: a, read: 'a b' } } }",
+                ),
+            ),
+            ("no audience", of("{ listen: 127.0.0.1:8080, oauth: { issuer: 'https://a.example' } }")),
+            ("a certificate without a key", of("{ listen: 127.0.0.1:8080, tls: { cert: a.pem } }")),
             ("webhooks", of("{ listen: 127.0.0.1:8080, webhooks: { to: https://x, secret: hunter2 } }")),
         ];
         let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -328,5 +349,18 @@ mod tests {
         assert_eq!((api.listen.len(), api.auth), (2, Auth::Keys));
         assert_eq!(api.limits.default.count.get(), bounds::API_RATE_DEFAULT);
         assert!(api.webhooks.is_none() && api.cors.is_empty() && api.versions.is_empty());
+        assert!(api.oauth.is_none() && api.tls.is_none());
+    }
+
+    #[test]
+    fn tokens_are_taken_as_is_said() {
+        let config = good(
+            "apps: { a: { run: cat } }\napi: { listen: 127.0.0.1:8080, oauth: { issuer: 'http://127.0.0.1:9/a/', audience: x, scopes: { read: [a, b], admin: c } } }\n",
+        );
+        let oauth = config.api.unwrap().oauth.unwrap();
+        assert_eq!(oauth.issuer, "http://127.0.0.1:9/a/");
+        let words = |text: &[&str]| text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(oauth.scopes, [("read", words(&["a", "b"])), ("admin", words(&["c"]))]);
+        assert!(oauth.algorithms.iter().all(|name| name != "none" && !name.starts_with("HS")));
     }
 }
