@@ -2,31 +2,87 @@
 //!
 //! The library that serves both waits for them without bound, and only then counts the time that headers take.
 
+use crate::tls::Line;
 use std::io::Cursor;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, Chain, Join};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
 /// What every connection of HTTP/2 begins with (RFC 9113).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection that has begun to speak, read from its beginning.
-pub(crate) type Begun = Join<Chain<Cursor<Vec<u8>>, OwnedReadHalf>, OwnedWriteHalf>;
+pub(crate) struct Begun {
+    /// What was read of it and has not been read again.
+    first: Cursor<Vec<u8>>,
+    line: Line,
+}
+
+impl Begun {
+    /// Whether nobody on the way can read it.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.line.is_secure()
+    }
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.first).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) if buf.filled().len() == before => {
+                Pin::new(&mut self.line).poll_read(cx, buf)
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.line).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.line).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.line.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.line).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.line).poll_shutdown(cx)
+    }
+}
 
 /// The connection when it has said which protocol it speaks; none where it ends, pauses longer than `idle`, or the end comes
 /// before.
 pub(crate) async fn begun(
-    stream: TcpStream,
+    mut line: Line,
     idle: Duration,
     mut draining: watch::Receiver<bool>,
 ) -> Option<Begun> {
-    let _ = stream.set_nodelay(true);
-    let (mut reading, writing) = stream.into_split();
     let mut bytes = Vec::with_capacity(1_024);
     while bytes.len() < PREFACE.len() && PREFACE.starts_with(&bytes) {
-        let read = tokio::time::timeout(idle, reading.read_buf(&mut bytes));
+        let read = tokio::time::timeout(idle, line.read_buf(&mut bytes));
         let count = tokio::select! {
             read = read => read.ok()?.ok()?,
             _ = draining.wait_for(|drains| *drains) => return None,
@@ -35,14 +91,14 @@ pub(crate) async fn begun(
             break;
         }
     }
-    (!bytes.is_empty()).then(|| tokio::io::join(Cursor::new(bytes).chain(reading), writing))
+    (!bytes.is_empty()).then(|| Begun { first: Cursor::new(bytes), line })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn what_was_read_to_know_the_protocol_is_read_again() {
@@ -55,7 +111,7 @@ mod tests {
             client.write_all(first.as_bytes()).await.unwrap();
             client.write_all(rest.as_bytes()).await.unwrap();
             client.shutdown().await.unwrap();
-            let stream = begun(stream, Duration::from_secs(60), draining.clone()).await;
+            let stream = begun(Line::Plain(stream), Duration::from_secs(60), draining.clone()).await;
             assert_eq!(stream.is_some(), begins, "{first}");
             let Some(mut stream) = stream else { continue };
             let mut all = String::new();
@@ -64,6 +120,6 @@ mod tests {
         }
         let _silent = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        assert!(begun(stream, Duration::from_millis(1), draining).await.is_none());
+        assert!(begun(Line::Plain(stream), Duration::from_millis(1), draining).await.is_none());
     }
 }

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use handover_core::{Error, Result};
-use handover_runtime::config::Config;
+use handover_runtime::config::{Auth, Config};
 use handover_runtime::operations::jobs::Contracts;
 use http::header;
 use serde_json::{Value, json};
@@ -60,9 +60,27 @@ pub fn document(config: Option<&Config>) -> Result<Value> {
     document["security"] = json!([{ "key": [] }, { "header": [] }]);
     complete_paths(&mut document);
     if let Some(config) = config {
+        add_tokens(&mut document, config);
         add_apps(&mut document, config)?;
     }
     Ok(document)
+}
+
+/// Who issues the tokens that are taken, where any are.
+fn add_tokens(document: &mut Value, config: &Config) {
+    let Some(api) = &config.api else { return };
+    let Some(oauth) = &api.oauth else { return };
+    let issuer = oauth.issuer.trim_end_matches('/');
+    document["components"]["securitySchemes"]["token"] = json!({
+        "type": "openIdConnect",
+        "openIdConnectUrl": format!("{issuer}/.well-known/openid-configuration"),
+        "description": format!("An access token of {issuer}"),
+    });
+    let token = json!({ "token": [] });
+    document["security"] = match api.auth {
+        Auth::Keys => json!([token, { "key": [] }, { "header": [] }]),
+        Auth::Tokens | Auth::None => json!([token]),
+    };
 }
 
 /// The document as it is served.

@@ -38,7 +38,7 @@ impl RequestId {
         let random = crate::random::bytes().unwrap_or([0; 20]);
         let mut id = String::with_capacity(24);
         id.push_str("req_");
-        id.extend(crate::auth::written(&random));
+        id.extend(crate::auth::keys::written(&random));
         Self(id)
     }
 }
@@ -149,7 +149,9 @@ async fn admit(
 /// 401 and 403 where it is nobody who may.
 pub(crate) async fn who(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Caller, Fault> {
     match current.config.auth {
-        Auth::Keys => api.keys.caller(headers).await,
+        auth @ (Auth::Keys | Auth::Tokens) => {
+            crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers).await
+        }
         Auth::None => {
             from_here(headers, &current.config.cors)?;
             Ok(Caller::anyone())
@@ -246,7 +248,7 @@ pub(crate) fn fine_path(path: &str) -> Result<(), Fault> {
 
 /// Whether one of our keys stands in a part of a query.
 pub(crate) fn shows_key(part: &str) -> bool {
-    crate::auth::holds_key(&percent_encoding::percent_decode_str(part).decode_utf8_lossy())
+    crate::auth::holds_secret(&percent_encoding::percent_decode_str(part).decode_utf8_lossy())
 }
 
 /// The refusal of a key in a query.

@@ -1,8 +1,8 @@
 //! The API door: apps as services over HTTP.
 //!
-//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`begun`]: their first bytes.
+//! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`tls`]: their encryption. [`begun`]: their first bytes.
 //! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
-//! - [`auth`]: API keys and what they may do.
+//! - [`auth`]: API keys, access tokens, and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
 //! - [`fault`]: the one error of this door, as an envelope or as problem details.
 //! - [`submitter`]: submissions, gathered into transactions. [`house`]: whether a limit is near. [`hub`]: who follows a delivery hears what becomes of it.
@@ -23,6 +23,7 @@ mod access;
 pub mod auth;
 mod begun;
 mod body;
+mod client;
 pub mod document;
 mod door;
 mod fault;
@@ -39,6 +40,7 @@ mod routes;
 mod server;
 mod state;
 mod submitter;
+mod tls;
 mod trace;
 mod transfer;
 mod upload;

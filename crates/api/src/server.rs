@@ -9,6 +9,7 @@
 use crate::begun::{self, Begun};
 use crate::gateway::{self, Peer, Sent};
 use crate::state::{Api, Current};
+use crate::tls::{Line, Tls};
 use crate::{access, document, door, routes, webhook};
 use axum::Router;
 use axum::body::Body;
@@ -30,7 +31,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
@@ -69,6 +70,7 @@ fn cannot_listen(address: SocketAddr, source: std::io::Error) -> Error {
 /// A server that serves.
 pub struct Server {
     api: Api,
+    tls: Option<Arc<Tls>>,
     addresses: Vec<SocketAddr>,
     draining: watch::Sender<bool>,
     accepting: Vec<JoinHandle<JoinSet<()>>>,
@@ -102,22 +104,24 @@ impl Bound {
         let (draining, drains) = watch::channel(false);
         let api = Api::new(project, holder, drains)?;
         let router = router(&api);
+        let tls = api.current().config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
         let connections = Arc::new(Semaphore::new(api.current().config.limits.connections));
         let mut accepting = Vec::new();
         let mut addresses = Vec::new();
         for (address, listener) in self.listeners {
             let listener = TcpListener::from_std(listener).map_err(|e| Error::io("listen on", address, e))?;
             addresses.push(address);
-            let accept =
-                Accept { router: router.clone(), api: api.clone(), connections: connections.clone() };
+            let (router, connections) = (router.clone(), connections.clone());
+            let accept = Accept { router, api: api.clone(), tls: tls.clone(), connections };
             accepting.push(tokio::spawn(accept.serve(listener)));
         }
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(api.keys.clone().note_uses()),
             tokio::spawn(tidy(api.clone())),
             tokio::spawn(webhook::serve(api.clone())),
         ];
-        Ok(Server { api, addresses, draining, accepting, tasks })
+        tasks.extend(tls.clone().map(|tls| tokio::spawn(tls.follow())));
+        Ok(Server { api, tls, addresses, draining, accepting, tasks })
     }
 }
 
@@ -127,13 +131,18 @@ impl Server {
         &self.addresses
     }
 
-    /// Goes on under another configuration. Its addresses, and limits of connections, requests and streams, stay as they were
+    /// By what it is asked: `https`, or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Goes on under another configuration. Its addresses, whether they speak TLS, and limits of connections, requests and streams, stay as they were
     /// at the start.
     ///
     /// # Errors
     /// Where it has no `api:`, or one that will not do; the old one stays in force.
     pub fn reload(&self, project: Project) -> Result<()> {
-        let current = Current::new(project)?;
+        let current = Current::new(project, Some(&self.api.current()))?;
         if current.config.auth == Auth::None
             && let Some(public) = self.addresses.iter().find(|address| !address.ip().is_loopback())
         {
@@ -147,6 +156,11 @@ impl Server {
         listens.retain(|address| address.port() != 0 && !self.addresses.contains(address));
         if !listens.is_empty() {
             warn!("`api.listen` was changed: it holds from the next start on");
+        }
+        match (&self.tls, &current.config.tls) {
+            (Some(tls), Some(files)) => tls.set(files)?,
+            (None, None) => {}
+            _ => warn!("`api.tls` was added or removed: that holds from the next start on"),
         }
         self.api.set(current);
         Ok(())
@@ -220,6 +234,7 @@ async fn patience(State(api): State<Api>, request: Request, next: Next) -> Respo
 struct Accept {
     router: Router,
     api: Api,
+    tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
 }
 
@@ -246,8 +261,9 @@ impl Accept {
                     open.spawn(async move {
                         let _room = room;
                         let idle = serving.api.current().config.limits.idle;
-                        let Some(stream) = begun::begun(stream, idle, draining).await else { return };
-                        let peer = Arc::new(Peer::new(from));
+                        let Some(line) = serving.line(stream, idle).await else { return };
+                        let Some(stream) = begun::begun(line, idle, draining).await else { return };
+                        let peer = Arc::new(Peer::new(from, stream.is_secure()));
                         if let Err(e) = watcher.watch(serving.connection(stream, idle, peer.clone())).await {
                             tracing::debug!("a connection of {from} ended: {e}");
                         }
@@ -265,6 +281,15 @@ impl Accept {
         open.spawn(graceful.shutdown());
         info!("nothing new is accepted any more");
         open
+    }
+
+    /// A connection's bytes, encrypted where TLS is configured.
+    async fn line(&self, stream: TcpStream, idle: Duration) -> Option<Line> {
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => Some(Line::Plain(stream)),
+            Some(tls) => tls.accept(stream, idle).await,
+        }
     }
 
     fn connection(

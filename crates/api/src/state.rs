@@ -1,6 +1,6 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
-use crate::auth::Keys;
+use crate::auth::{Keys, Tokens};
 use crate::gateway::Metrics;
 use crate::house::House;
 use crate::hub::Hub;
@@ -51,22 +51,36 @@ pub(crate) struct Current {
     pub(crate) config: ApiConfig,
     pub(crate) contracts: Contracts,
     pub(crate) rates: Rates,
+    /// The access tokens that are taken.
+    pub(crate) tokens: Option<Arc<Tokens>>,
     /// The OpenAPI document, as it is served.
     pub(crate) document: bytes::Bytes,
 }
 
 impl Current {
-    pub(crate) fn new(project: Project) -> Result<Self> {
+    /// A project's; what goes on as it is goes over from the one before.
+    pub(crate) fn new(project: Project, before: Option<&Self>) -> Result<Self> {
         let config = project.config.api.clone().ok_or_else(|| Error::config("there is no `api:`"))?;
         let contracts = Contracts::new(&project.config)?;
         let rates = Rates::new(&config.limits);
         project.services.watch();
         let document = crate::document::bytes(&project.config)?.into();
-        Ok(Self { project, config, contracts, rates, document })
+        let tokens = tokens(&project, &config, before)?;
+        Ok(Self { project, config, contracts, rates, tokens, document })
     }
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {
         self.project.ledger.as_ref()
+    }
+}
+
+/// The tokens of a configuration: with the keys that are known, where the provider is the same as before.
+fn tokens(project: &Project, config: &ApiConfig, before: Option<&Current>) -> Result<Option<Arc<Tokens>>> {
+    let Some(oauth) = &config.oauth else { return Ok(None) };
+    let same = before.and_then(|before| before.tokens.clone()).filter(|tokens| tokens.config() == oauth);
+    match same {
+        Some(same) => Ok(Some(same)),
+        None => Ok(Some(Arc::new(Tokens::start(oauth.clone(), project.clock.clone())?))),
     }
 }
 
@@ -80,7 +94,7 @@ impl std::ops::Deref for Api {
 
 impl Api {
     pub(crate) fn new(project: Project, holder: HolderId, draining: watch::Receiver<bool>) -> Result<Self> {
-        let current = Current::new(project)?;
+        let current = Current::new(project, None)?;
         let (ledger, clock) = (current.project.ledger.clone(), current.project.clock.clone());
         let limits = &current.config.limits;
         let requests = Places::new("requests", limits.requests);

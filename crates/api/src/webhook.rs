@@ -4,6 +4,7 @@
 //! [`handover_core::WEBHOOK_APP`], and this claims those. So a message is sent at least once, whatever dies; its `webhook-id` is
 //! the same each time. What is not taken is tried again for hours, with the ledger's backoff; 410 ends it, as the standard has it.
 
+use crate::client::{Http, USER_AGENT, connect};
 use crate::model::Job;
 use crate::routes::jobs::summary;
 use crate::state::{Api, Current};
@@ -15,10 +16,6 @@ use handover_ledger::{Claim, Completion, Failure, Held, Queue, Verdict};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use sha2::Sha256;
 use std::sync::Arc;
@@ -38,8 +35,6 @@ const LOOK_APART: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// So much of an answer is read.
 const ANSWER_MAX_BYTES: usize = 16 * 1024;
-
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Sends what is to be sent, until it is dropped.
 pub(crate) async fn serve(api: Api) {
@@ -100,16 +95,6 @@ async fn round(
     Ok(count)
 }
 
-fn connect() -> Result<Http> {
-    let connector = HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|e| Error::io("read", "the system's certificates", e))?
-        .https_or_http()
-        .enable_http1()
-        .build();
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
-}
-
 /// Sends one, and tells the ledger what came of it.
 async fn send(current: &Current, http: Http, delivery: Delivery) {
     let id = delivery.id;
@@ -145,7 +130,7 @@ async fn tell(current: &Current, http: Http, delivery: &Delivery) -> Result<Stat
     let signature = sign(webhooks.secret.expose(), &id, at, &body).map_err(|e| (e, Verdict::Retry))?;
     let request = Request::post(url)
         .header("content-type", "application/json")
-        .header("user-agent", concat!("handover/", env!("CARGO_PKG_VERSION")))
+        .header("user-agent", USER_AGENT)
         .header("webhook-id", id)
         .header("webhook-timestamp", at)
         .header("webhook-signature", signature)

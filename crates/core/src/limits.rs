@@ -109,6 +109,16 @@ pub const API_IDLE_MS: u64 = 15_000;
 pub const API_HEADERS_MAX_BYTES: usize = 32 * 1024;
 /// How many headers a request may have.
 pub const API_HEADERS_MAX: usize = 100;
+/// The longest access token.
+pub const API_TOKEN_MAX_BYTES: usize = 8 * 1024;
+/// So far the clock of who issues tokens and ours may be apart, unless `api: { oauth: … }` says otherwise.
+pub const API_TOKEN_LEEWAY_MS: u64 = 30_000;
+/// And at most so far.
+pub const API_TOKEN_LEEWAY_MAX_MS: u64 = 5 * 60_000;
+/// So long keys serve that could not be fetched anew: a day.
+pub const API_TOKEN_KEYS_STALE_MS: u64 = 86_400_000;
+/// Tokens that were checked and are known again.
+pub const API_TOKENS_KNOWN_MAX: usize = 10_000;
 /// The longest idempotency key.
 pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
 /// How large the output of a job may be that is kept in its row; a larger one is published as a file.

@@ -47,6 +47,8 @@ use std::time::Instant;
 pub(crate) struct Peer {
     /// Its address.
     pub(crate) address: SocketAddr,
+    /// Whether it is encrypted.
+    secure: bool,
     /// The address, as services are told it.
     named: HeaderValue,
     /// Where what the connection becomes when it changes its protocol is put.
@@ -54,10 +56,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, secure: bool) -> Self {
         let named = HeaderValue::from_str(&address.ip().to_canonical().to_string());
         Self {
             address,
+            secure,
             named: named.unwrap_or(HeaderValue::from_static("unknown")),
             tunnel: Tunnel::default(),
         }
@@ -65,7 +68,7 @@ impl Peer {
 
     /// How it reached us.
     fn scheme(&self) -> &'static str {
-        "http"
+        if self.secure { "https" } else { "http" }
     }
 }
 

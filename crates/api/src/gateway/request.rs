@@ -4,7 +4,7 @@
 //! was, so that a service can rely on it. `Connection` has been obeyed before anything of ours is set, and cannot name it.
 
 use super::{Way, framing, hop};
-use crate::auth::{Caller, holds_key};
+use crate::auth::{Caller, holds_secret};
 use crate::door::REQUEST_ID;
 use crate::fault::Fault;
 use crate::trace::{self, TRACEPARENT, TRACESTATE};
@@ -132,7 +132,7 @@ impl Way<'_> {
         let shows = |name: &HeaderName, headers: &HeaderMap| {
             headers.get_all(name).iter().any(|value| {
                 let text = String::from_utf8_lossy(value.as_bytes());
-                holds_key(&text)
+                holds_secret(&text)
             })
         };
         if keys || shows(&API_KEY, headers) {

@@ -7,7 +7,7 @@
 
 use super::Version;
 use super::jobs::{summary, visible};
-use crate::auth::{Caller, Keys};
+use crate::auth::Caller;
 use crate::body::Id;
 use crate::fault::Fault;
 use crate::hub::Follow;
@@ -69,7 +69,8 @@ pub(crate) async fn follow(
         over: false,
         greeted: false,
         more: None,
-        keys: caller.key_id.clone().map(|id| (api.keys.clone(), id)),
+        api: api.clone(),
+        caller,
         _place: place,
     };
     let body = Body::from_stream(futures_util::stream::unfold(stream, |mut stream| async move {
@@ -144,7 +145,8 @@ struct Stream {
     greeted: bool,
     /// There is more to tell than was told at once.
     more: Option<Standing>,
-    keys: Option<(Arc<Keys>, String)>,
+    api: Api,
+    caller: Caller,
     _place: Place,
 }
 
@@ -192,12 +194,10 @@ impl Stream {
         }
     }
 
-    /// Whether its key is still worth something: one that was revoked meanwhile hears no more.
+    /// Whether who listens could still ask: whose key was revoked meanwhile, or whose token has ended, hears no more.
     async fn may_hear(&self) -> bool {
-        match &self.keys {
-            Some((keys, id)) => keys.is_worth(id).await,
-            None => true,
-        }
+        let now = self.api.current().project.clock.now();
+        self.caller.is_still_worth(&self.api.keys, now).await
     }
 
     /// What has happened since the last time, or the first of it: the rest is `more`.

@@ -71,8 +71,9 @@ impl Doorkeeper {
 
     fn begin(&mut self, bound: Bound) -> Result<()> {
         let server = bound.serve(self.project.clone(), self.holder.clone())?;
+        let scheme = server.scheme();
         let addresses: Vec<_> =
-            server.addresses().iter().map(|at| format!("http://{at}/api/docs/")).collect();
+            server.addresses().iter().map(|at| format!("{scheme}://{at}/api/docs/")).collect();
         say_always(self.printer, &format!("the API listens: {}", addresses.join(", ")));
         (self.server, self.waits) = (Some(server), false);
         Ok(())

@@ -76,7 +76,7 @@ impl Ask {
         find(&self.headers, name)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut text =
             format!("{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
@@ -201,7 +201,11 @@ pub(crate) fn read_chunk(reader: &mut impl BufRead) -> Option<Vec<u8>> {
 
 /// A whole answer; none where the connection ends before there is one.
 pub(crate) fn read_answer(stream: TcpStream, method: &str) -> Option<Answer> {
-    let mut reader = BufReader::new(stream);
+    read_answer_of(&mut BufReader::new(stream), method)
+}
+
+/// The same of bytes from anywhere.
+pub(crate) fn read_answer_of(mut reader: &mut impl BufRead, method: &str) -> Option<Answer> {
     let mut answer = read_head(&mut reader)?;
     if method == "HEAD" {
         return Some(answer);

@@ -157,7 +157,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     let flows: Vec<ReadFlow> = names.iter().filter_map(|name| flow::read(report, name)).collect();
     check::flows(report, &apps, &declared, &flows);
     check::apps(report, &apps, &base, &data);
-    let mut api = api::read(report, &declared);
+    let mut api = api::read(report, &base, &declared);
     service::limits_of(report, &apps, api.as_mut());
     Some(Config {
         file: file.to_owned(),

@@ -37,7 +37,7 @@ mod tests;
 mod yaml;
 mod yaml_words;
 
-pub use api::{API_VERSIONS, Api, ApiLimits, Auth, Deprecation, Rate, Webhooks};
+pub use api::{API_VERSIONS, Api, ApiLimits, ApiTls, Auth, Deprecation, OAuth, Rate, Webhooks};
 pub(crate) use app::is_kept;
 pub use app::{App, Runs};
 pub use apps::Apps;

@@ -59,9 +59,19 @@ impl Config {
             }
         }
         self.check_ledger(&mut report);
+        self.check_tls(&mut report);
         let mut problems = report.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
+    }
+
+    /// Whether what the API would show is there.
+    fn check_tls(&self, report: &mut Report<'_>) {
+        let tls = self.api.as_ref().and_then(|api| api.tls.as_ref());
+        if let Some(Err((key, error))) = tls.map(super::ApiTls::load) {
+            let problem = report.value(&["api", "tls", key], error.to_string());
+            problem.maybe_help(error.hint_text().map(str::to_owned));
+        }
     }
 
     /// Whether a ledger on PostgreSQL can be reached, and how its schema stands. The embedded one is made where it is

@@ -4,16 +4,14 @@
 //! whole; digests are compared in constant time. A process keeps the keys in memory and reads them anew when they may have
 //! changed: a revoked key is worth nothing within [`FRESH`] in every process.
 
+use super::{Caller, Credential, Scope, unauthorized};
 use crate::fault::Fault;
 use handover_core::id::hex;
 use handover_core::{Clock, Error, Result};
 use handover_ledger::{ApiKey, Ledger};
-use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
@@ -26,51 +24,11 @@ const UNKNOWN_APART: Duration = Duration::from_millis(200);
 /// When keys were used is written so often.
 const USE_NOTED: Duration = Duration::from_secs(30);
 /// What every key begins with, so that a person, or a scanner for leaked secrets, knows one.
-const LEAD: &str = "ho_";
+pub(super) const LEAD: &str = "ho_";
 const ID_CHARS: usize = 10;
 const SECRET_CHARS: usize = 32;
 /// Digits and lower-case letters without those that look alike: 32 of them, five bits each.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
-/// What a key may do. `admin` may all; `operate` may read too; `submit` sees what it submitted itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// See apps, jobs, deliveries, and fetch files.
-    Read,
-    /// Submit jobs, push and pull records, upload files.
-    Submit,
-    /// Cancel, retry, replay.
-    Operate,
-    /// All of it.
-    Admin,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Submit, Scope::Operate, Scope::Admin];
-
-    /// The scope as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Submit => "submit",
-            Self::Operate => "operate",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl FromStr for Scope {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
-            Error::config(format!("{text:?} is not a scope"))
-                .hint("a scope is read, submit, operate or admin")
-        })
-    }
-}
 
 /// A key that was just made: the only time that it is there as a whole.
 #[derive(Debug)]
@@ -179,68 +137,6 @@ fn by_id(keys: Vec<ApiKey>) -> ById {
     keys.into_iter().map(|key| (key.id.clone(), Kept { first: first_of(&key.id), key })).collect()
 }
 
-/// Who asks.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// Who, for audits, logs and limits: `key:ID`, or `api` where anyone on this machine may ask. A key that was made in another's
-    /// place goes on under the id of the first: its jobs, its idempotency keys and its quotas are the same.
-    pub(crate) name: String,
-    /// The id of the key itself.
-    pub(crate) key_id: Option<String>,
-    scopes: Vec<Scope>,
-    apps: Option<Vec<String>>,
-}
-
-impl Caller {
-    /// Anyone on this machine, where no keys are asked for.
-    pub(crate) fn anyone() -> Self {
-        Self { name: "api".into(), key_id: None, scopes: vec![Scope::Admin], apps: None }
-    }
-
-    /// Whether it may do this.
-    pub(crate) fn may(&self, scope: Scope) -> bool {
-        let has = |scope| self.scopes.contains(&scope);
-        has(Scope::Admin) || has(scope) || (scope == Scope::Read && has(Scope::Operate))
-    }
-
-    /// Fails with 403 where it may not.
-    pub(crate) fn require(&self, scope: Scope) -> Result<(), Fault> {
-        if self.may(scope) {
-            return Ok(());
-        }
-        let message = format!("this key may not do that: it needs the scope {}", scope.as_str());
-        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.as_str());
-        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
-            .with(header::WWW_AUTHENTICATE, &challenge))
-    }
-
-    /// Whether it is for this app.
-    pub(crate) fn is_for(&self, app: &str) -> bool {
-        self.apps.as_ref().is_none_or(|apps| apps.iter().any(|one| one == app))
-    }
-
-    /// The same, failing with 403.
-    pub(crate) fn require_app(&self, app: &str) -> Result<(), Fault> {
-        if self.is_for(app) {
-            return Ok(());
-        }
-        Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", format!("this key is not for the app {app}")))
-    }
-
-    /// The app that it is for, where that is one alone.
-    pub(crate) fn only_app(&self) -> Option<String> {
-        match self.apps.as_deref() {
-            Some([app]) => Some(app.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether it is for all apps.
-    pub(crate) fn is_for_all(&self) -> bool {
-        self.apps.is_none()
-    }
-}
-
 /// The keys, as this process knows them.
 pub(crate) struct Keys {
     ledger: Arc<dyn Ledger>,
@@ -319,12 +215,11 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Whose key a request shows.
+    /// Whose key this is.
     ///
     /// # Errors
-    /// 401 without one, or with one that is worth nothing: which of them is not told.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        let secret = shown(headers)?.ok_or_else(|| unauthorized(None))?;
+    /// 401 with one that is worth nothing.
+    pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Fault> {
         let invalid = || unauthorized(Some("this key is not (or no longer) valid"));
         let mut keys = self.all().await?;
         // One that was made a moment ago, in another process.
@@ -343,7 +238,7 @@ impl Keys {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
         Ok(Caller {
             name: format!("key:{first}"),
-            key_id: Some(key.id.clone()),
+            credential: Credential::Key(key.id.clone()),
             scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
             apps: key.apps.clone(),
         })
@@ -368,39 +263,6 @@ impl Keys {
     }
 }
 
-/// The key that a request shows, in `Authorization: Bearer` (RFC 6750) or `X-API-Key`.
-fn shown(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
-    let one = |name: &str| {
-        let mut values = headers.get_all(name).iter();
-        let first = values.next();
-        match values.next() {
-            Some(_) => Err(Fault::bad_request("BAD_REQUEST", format!("{name} is given twice"))),
-            None => Ok(first.map(|value| value.to_str().unwrap_or_default())),
-        }
-    };
-    let header = one("x-api-key")?;
-    // Where both are there, one is for a proxy on the way: a bearer is ours.
-    match one("authorization")? {
-        None => Ok(header),
-        Some(text) => match text.split_once(' ') {
-            Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(key.trim())),
-            _ if header.is_some() => Ok(header),
-            _ => Err(unauthorized(Some("Authorization must be `Bearer` and a key"))),
-        },
-    }
-}
-
-fn unauthorized(wrong: Option<&str>) -> Fault {
-    let (message, challenge) = match wrong {
-        None => (
-            "show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one",
-            "Bearer realm=\"handover\"",
-        ),
-        Some(wrong) => (wrong, "Bearer realm=\"handover\", error=\"invalid_token\""),
-    };
-    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).with(header::WWW_AUTHENTICATE, challenge)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,19 +280,5 @@ mod tests {
         for wrong in ["", "ho_", "ho_abc_def", &made.secret[1..], &made.secret.to_uppercase()] {
             assert_eq!(id_in(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn scopes_hold_what_they_say() {
-        let caller = |scopes: &[Scope]| Caller {
-            name: "x".into(),
-            key_id: None,
-            scopes: scopes.to_vec(),
-            apps: Some(vec!["a".into()]),
-        };
-        assert!(caller(&[Scope::Operate]).may(Scope::Read) && !caller(&[Scope::Operate]).may(Scope::Submit));
-        assert!(Scope::ALL.into_iter().all(|scope| caller(&[Scope::Admin]).may(scope)));
-        assert_eq!(caller(&[Scope::Read]).require(Scope::Submit).unwrap_err().status(), 403);
-        assert!(caller(&[]).is_for("a") && !caller(&[]).is_for("b"));
     }
 }

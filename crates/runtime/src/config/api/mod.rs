@@ -2,21 +2,27 @@
 //!
 //! Invariant: a place that other machines can reach is never opened without authentication.
 
+mod limits;
+mod oauth;
+mod tls;
+
+pub use limits::{ApiLimits, Rate};
+pub use oauth::OAuth;
+pub use tls::ApiTls;
+
 use super::decode::decode;
 use super::one_or_many::OneOrMany;
 use super::report::Report;
 use super::settings::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use handover_core::{limits, units};
+use handover_core::{limits as bounds, units};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::str::FromStr;
+use std::path::Path;
 use std::time::Duration;
 
 /// The versions of the API that there are.
@@ -29,6 +35,10 @@ pub struct Api {
     pub listen: Vec<SocketAddr>,
     /// Who may ask.
     pub auth: Auth,
+    /// Whose access tokens are taken; none is nobody's.
+    pub oauth: Option<OAuth>,
+    /// The certificate that is shown; none is plain HTTP.
+    pub tls: Option<ApiTls>,
     /// How much.
     pub limits: ApiLimits,
     /// So long after a job ended its result is kept.
@@ -45,87 +55,13 @@ pub struct Api {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Auth {
-    /// Whoever shows an API key, made by `handover keys create`.
+    /// Whoever shows an API key, made by `handover keys create`; with `oauth`, or an access token.
     #[default]
     Keys,
+    /// Whoever shows an access token (`oauth`), and no keys.
+    Tokens,
     /// Anyone who reaches it: on this machine alone.
     None,
-}
-
-/// So many in a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: NonZeroU32,
-    /// In how long.
-    pub per: Duration,
-}
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not a rate: write a number and a unit, such as 100/s, 6000/m or 10/h");
-        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
-        let per = match unit.trim() {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return Err(wrong()),
-        };
-        let count = count.trim().parse().map_err(|_| wrong())?;
-        Ok(Self { count, per: Duration::from_secs(per) })
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.per.as_secs() {
-            1 => "s",
-            60 => "m",
-            3_600 => "h",
-            _ => "d",
-        };
-        write!(f, "{}/{unit}", self.count)
-    }
-}
-
-impl Rate {
-    /// A rate by the second.
-    fn per_second(count: u32) -> Self {
-        Self { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN), per: Duration::from_secs(1) }
-    }
-}
-
-/// How much may be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiLimits {
-    /// Requests of one key, or of one address where there are no keys.
-    pub default: Rate,
-    /// Requests of one address, before its key is looked at.
-    pub address: Rate,
-    /// Jobs submitted by one key to an app, where less is wanted than `default`.
-    pub apps: BTreeMap<String, Rate>,
-    /// Requests of one key for a route, such as `POST /jobs` or `GET /jobs/{id}`, where less is wanted than `default`.
-    pub routes: BTreeMap<String, Rate>,
-    /// Requests that are worked on at the same time.
-    pub requests: usize,
-    /// Connections at the same time.
-    pub connections: usize,
-    /// Streams of events at the same time.
-    pub streams: usize,
-    /// Unended jobs of one caller.
-    pub caller_jobs: u64,
-    /// Deliveries that may wait for one app before new jobs for it are refused.
-    pub queue: u64,
-    /// The largest JSON body, in bytes.
-    pub body: u64,
-    /// The largest body of an upload, in bytes.
-    pub upload: u64,
-    /// How long a client may take to send its headers, and may pause while it sends a body or takes an answer.
-    pub idle: Duration,
 }
 
 /// What is said of a version that goes out of use (RFC 9745, RFC 8594).
@@ -155,10 +91,15 @@ pub struct Webhooks {
 pub(crate) struct RawApi {
     /// The address and port, or several, such as 127.0.0.1:8080.
     listen: OneOrMany,
-    /// Who may ask: whoever shows a key (keys, the default), or on this machine anyone (none).
+    /// Who may ask: whoever shows a key (keys, the default; with `oauth`, or a token), a token alone (tokens), or on this machine
+    /// anyone (none).
     auth: Option<Auth>,
+    /// Whose OAuth 2 access tokens are taken, and what their scopes mean here.
+    oauth: Option<oauth::RawOAuth>,
+    /// The certificate that is shown, on all addresses; without it, plain HTTP.
+    tls: Option<tls::RawTls>,
     /// How much may be asked.
-    limits: Option<RawLimits>,
+    limits: Option<limits::RawLimits>,
     /// So long after a job ended its result is kept; by default 7d.
     #[serde(default, with = "units::duration::option")]
     #[schemars(with = "Option<String>")]
@@ -169,44 +110,6 @@ pub(crate) struct RawApi {
     versions: Option<BTreeMap<String, RawDeprecation>>,
     /// Who may be told of ended jobs.
     webhooks: Option<RawWebhooks>,
-}
-
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "ApiLimits")]
-struct RawLimits {
-    /// Requests of one key, or of one address where there are no keys, such as 100/s (the default), 6000/m or 10/h.
-    default: Option<String>,
-    /// Requests of one address, before its key is looked at; by default 1000/s.
-    address: Option<String>,
-    /// Jobs submitted by one key to an app, by app.
-    apps: Option<BTreeMap<String, String>>,
-    /// Requests of one key for a route, by method and path below /api/v1: `POST /jobs`, `GET /jobs/{id}`.
-    routes: Option<BTreeMap<String, String>>,
-    /// Requests that are worked on at the same time; by default 1024.
-    #[schemars(range(min = 1))]
-    requests: Option<usize>,
-    /// Connections at the same time; by default 16384.
-    #[schemars(range(min = 1))]
-    connections: Option<usize>,
-    /// Streams of events at the same time; by default 16000.
-    streams: Option<usize>,
-    /// Unended jobs of one caller; by default 10000.
-    caller_jobs: Option<u64>,
-    /// Deliveries that may wait for one app before new jobs for it are refused; by default 100000.
-    queue: Option<u64>,
-    /// The largest JSON body; by default 1MiB.
-    #[serde(default, with = "units::size::option")]
-    #[schemars(with = "Option<String>")]
-    body: Option<u64>,
-    /// The largest body of an upload; by default 10GiB.
-    #[serde(default, with = "units::size::option")]
-    #[schemars(with = "Option<String>")]
-    upload: Option<u64>,
-    /// How long a client may take to send its headers, and may pause while it sends a body; by default 15s.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    idle: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -232,20 +135,44 @@ struct RawWebhooks {
 }
 
 /// Reads `api:`; what is wrong goes to the report.
-pub(crate) fn read(report: &mut Report<'_>, declared: &[String]) -> Option<Api> {
+pub(crate) fn read(report: &mut Report<'_>, base: &Path, declared: &[String]) -> Option<Api> {
     report.document.node(&["api"])?;
     let raw: RawApi = decode(report, &["api"])?;
     let auth = raw.auth.unwrap_or_default();
     let listen = listen(report, &raw.listen, auth);
+    let oauth = raw.oauth.and_then(|oauth| oauth::read(report, oauth));
+    fits(report, auth, oauth.is_some());
     Some(Api {
         listen,
         auth,
-        limits: read_limits(report, raw.limits.unwrap_or_default(), declared),
-        results: raw.results.unwrap_or(Duration::from_millis(limits::RESULTS_KEPT_MS)),
+        oauth,
+        tls: raw.tls.map(|tls| tls::read(report, tls, base)),
+        limits: limits::read(report, raw.limits.unwrap_or_default(), declared),
+        results: raw.results.unwrap_or(Duration::from_millis(bounds::RESULTS_KEPT_MS)),
         cors: raw.cors.as_ref().map(|cors| origins(report, cors, auth)).unwrap_or_default(),
         versions: raw.versions.map(|versions| read_versions(report, versions)).unwrap_or_default(),
         webhooks: raw.webhooks.and_then(|webhooks| read_webhooks(report, webhooks)),
     })
+}
+
+/// Whether who may ask and whose tokens are taken say the same.
+fn fits(report: &mut Report<'_>, auth: Auth, oauth: bool) {
+    match auth {
+        Auth::Tokens if !oauth && report.document.node(&["api", "oauth"]).is_none() => {
+            report
+                .value(&["api", "auth"], "`auth: tokens` takes access tokens, and `oauth` does not say whose")
+                .help("add oauth: { issuer: https://login.example.com, audience: handover }");
+        }
+        Auth::None if oauth => {
+            report
+                .value(
+                    &["api", "auth"],
+                    "with `auth: none` nobody is asked for a token, and `oauth` says whose are taken",
+                )
+                .help("write `auth: keys` (keys and tokens) or `auth: tokens`; or leave `oauth` out");
+        }
+        _ => {}
+    }
 }
 
 fn listen(report: &mut Report<'_>, given: &OneOrMany, auth: Auth) -> Vec<SocketAddr> {
@@ -297,65 +224,6 @@ fn origins(report: &mut Report<'_>, given: &OneOrMany, auth: Auth) -> Vec<String
         }
     }
     given
-}
-
-fn read_limits(report: &mut Report<'_>, raw: RawLimits, declared: &[String]) -> ApiLimits {
-    let mut rate = |key: &[&str], given: Option<&str>, usual: u32| match given.map(Rate::from_str) {
-        None => Rate::per_second(usual),
-        Some(Ok(rate)) => rate,
-        Some(Err(why)) => {
-            let path: Vec<&str> = ["api", "limits"].into_iter().chain(key.iter().copied()).collect();
-            report.value(&path, why);
-            Rate::per_second(usual)
-        }
-    };
-    let default = rate(&["default"], raw.default.as_deref(), limits::API_RATE_DEFAULT);
-    let address = rate(&["address"], raw.address.as_deref(), limits::API_RATE_ADDRESS);
-    let given = raw.apps.unwrap_or_default();
-    let apps = given
-        .iter()
-        .map(|(app, text)| (app.clone(), rate(&["apps", app], Some(text), limits::API_RATE_DEFAULT)))
-        .collect();
-    let by_route = raw.routes.unwrap_or_default();
-    let routes = by_route
-        .iter()
-        .map(|(route, text)| (route.clone(), rate(&["routes", route], Some(text), limits::API_RATE_DEFAULT)))
-        .collect();
-    for route in by_route.keys().filter(|route| !is_route(route)) {
-        report
-            .key(&["api", "limits", "routes", route], format!("`{route}` is no route"))
-            .help("write a method and a path as /api/docs shows it, without /api/v1: `POST /jobs`, `GET /jobs/{id}`");
-    }
-    for app in given.keys().filter(|app| !declared.contains(app)) {
-        let hint = super::report::did_you_mean(app, declared.iter().map(String::as_str));
-        report.key(&["api", "limits", "apps", app], format!("there is no app `{app}`")).maybe_help(hint);
-    }
-    ApiLimits {
-        default,
-        address,
-        apps,
-        routes,
-        requests: raw.requests.unwrap_or(limits::API_REQUESTS_MAX).max(1),
-        connections: raw.connections.unwrap_or(limits::API_CONNECTIONS_MAX).max(1),
-        streams: raw.streams.unwrap_or(limits::API_STREAMS_MAX),
-        caller_jobs: raw.caller_jobs.unwrap_or(limits::API_CALLER_JOBS_MAX),
-        queue: raw.queue.unwrap_or(limits::API_QUEUE_MAX),
-        body: raw.body.unwrap_or(limits::API_BODY_MAX_BYTES).min(limits::RECORD_MAX_BYTES as u64),
-        upload: raw.upload.unwrap_or(limits::API_UPLOAD_MAX_BYTES),
-        idle: raw.idle.unwrap_or(Duration::from_millis(limits::API_IDLE_MS)),
-    }
-}
-
-/// Whether this is a method and a path.
-fn is_route(route: &str) -> bool {
-    let (method, path) = route.split_once(' ').unwrap_or_default();
-    let takes_it = match method {
-        "GET" | "POST" | "PUT" | "DELETE" | "PATCH" => true,
-        // What service apps take is their own.
-        "ANY" => path == "/services/{app}",
-        _ => false,
-    };
-    takes_it && path.starts_with('/') && !path.starts_with("/api/")
 }
 
 fn read_versions(
@@ -412,8 +280,8 @@ fn read_webhooks(report: &mut Report<'_>, raw: RawWebhooks) -> Option<Webhooks> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{gallery, good, snapshot};
     use super::*;
+    use crate::config::tests::{gallery, good, snapshot};
 
     #[test]
     fn what_cannot_listen_is_shown_with_its_line() {
@@ -432,6 +300,27 @@ mod tests {
             ("an origin", of("{ listen: 127.0.0.1:8080, cors: [app.example.com] }")),
             ("any page", of("{ listen: 127.0.0.1:8080, auth: none, cors: '*' }")),
             ("a version", of("{ listen: 127.0.0.1:8080, versions: { v3: { deprecated: soon } } }")),
+            ("tokens of nobody", of("{ listen: 127.0.0.1:8080, auth: tokens }")),
+            (
+                "tokens where nobody is asked",
+                of(
+                    "{ listen: 127.0.0.1:8080, auth: none, oauth: { issuer: 'https://a.example', audience: x } }",
+                ),
+            ),
+            (
+                "an issuer in the clear, and for anyone",
+                of(
+                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'http://login.example.com', audience: [], jwks: login, leeway: 1h } }",
+                ),
+            ),
+            (
+                "algorithms and scopes",
+                of(
+                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'https://a.example', audience: x, algorithms: [none, HS256, RS265], scopes: { write: a, read: 'a b' } } }",
+                ),
+            ),
+            ("no audience", of("{ listen: 127.0.0.1:8080, oauth: { issuer: 'https://a.example' } }")),
+            ("a certificate without a key", of("{ listen: 127.0.0.1:8080, tls: { cert: a.pem } }")),
             ("webhooks", of("{ listen: 127.0.0.1:8080, webhooks: { to: https://x, secret: hunter2 } }")),
         ];
         let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -443,18 +332,20 @@ mod tests {
         let config = good("apps: { a: { run: cat } }\napi: { listen: [127.0.0.1:8080, \"[::1]:8080\"] }\n");
         let api = config.api.unwrap();
         assert_eq!((api.listen.len(), api.auth), (2, Auth::Keys));
-        assert_eq!(api.limits.default.count.get(), limits::API_RATE_DEFAULT);
+        assert_eq!(api.limits.default.count.get(), bounds::API_RATE_DEFAULT);
         assert!(api.webhooks.is_none() && api.cors.is_empty() && api.versions.is_empty());
+        assert!(api.oauth.is_none() && api.tls.is_none());
     }
 
     #[test]
-    fn a_rate_is_a_number_in_a_time() {
-        let rate = |text: &str| text.parse::<Rate>().map(|rate| (rate.count.get(), rate.per.as_secs()));
-        assert_eq!(rate("100/s"), Ok((100, 1)));
-        assert_eq!(rate("6000/m"), Ok((6000, 60)));
-        assert_eq!(rate("10 / h"), Ok((10, 3600)));
-        for wrong in ["100", "0/s", "-1/s", "1/w", "1/s/s", "", "1.5/s"] {
-            assert!(rate(wrong).unwrap_err().contains("is not a rate"), "{wrong}");
-        }
+    fn tokens_are_taken_as_is_said() {
+        let config = good(
+            "apps: { a: { run: cat } }\napi: { listen: 127.0.0.1:8080, oauth: { issuer: 'http://127.0.0.1:9/a/', audience: x, scopes: { read: [a, b], admin: c } } }\n",
+        );
+        let oauth = config.api.unwrap().oauth.unwrap();
+        assert_eq!(oauth.issuer, "http://127.0.0.1:9/a/");
+        let words = |text: &[&str]| text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(oauth.scopes, [("read", words(&["a", "b"])), ("admin", words(&["c"]))]);
+        assert!(oauth.algorithms.iter().all(|name| name != "none" && !name.starts_with("HS")));
     }
 }
