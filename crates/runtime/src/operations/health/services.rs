@@ -1,5 +1,7 @@
 //! Whether the service apps can be asked: each upstream is asked now, at the path of its `health:`, or by a connection where it
 //! has none, all at the same time and in bounded time.
+//!
+//! One that is down is a warning, however many it has: what is handed over to it waits, and Handover itself works.
 
 use super::{Looking, Verdict, many};
 use handover_service::{Look, Service};
@@ -25,19 +27,14 @@ impl Looking<'_> {
         }
         looks.sort_by(|(one, _), (other, _)| one.settings().name.cmp(&other.settings().name));
         let ill: Vec<String> = looks.iter().flat_map(|(service, looks)| ill(service, looks)).collect();
-        let lost = looks.iter().any(|(_, looks)| looks.iter().all(|look| look.error.is_some()));
         let upstreams = looks.iter().map(|(_, looks)| looks.len()).sum();
         let (verdict, text) = match ill.len() {
             0 => (Verdict::Pass, format!("{} well", many(upstreams, "upstream is", "upstreams are"))),
             count => {
                 let first = ill.iter().take(TOLD_MAX).cloned().collect::<Vec<_>>().join("; ");
                 let more = if count > TOLD_MAX { "; and more" } else { "" };
-                let verdict = if lost { Verdict::Fail } else { Verdict::Warn };
-                let text = format!(
-                    "{count} of {} not well: {first}{more}",
-                    many(upstreams, "upstream is", "upstreams are")
-                );
-                (verdict, text)
+                let of = many(upstreams, "upstream is", "upstreams are");
+                (Verdict::Warn, format!("{count} of {of} not well: {first}{more}"))
             }
         };
         let todo =
