@@ -18,8 +18,12 @@ impl Looking<'_> {
     /// Asks all of them; nothing is said where there are none.
     pub(super) async fn services(&mut self) {
         let mut looking = JoinSet::new();
-        for service in self.project.services.iter().cloned() {
-            looking.spawn(async move { (service.clone(), service.look(WITHIN).await) });
+        for service in self.project.services.iter() {
+            let service = service.clone();
+            looking.spawn(async move {
+                let looks = service.look(WITHIN).await;
+                (service, looks)
+            });
         }
         let mut looks = looking.join_all().await;
         if looks.is_empty() {
