@@ -131,12 +131,12 @@ impl Breaker {
         }
     }
 
-    /// A request failed. `answered` counts all that were answered so far, `began` is when it was sent: what was sent before
-    /// it opened says nothing new. Whether it is open now.
-    pub(crate) fn failed(&mut self, now: Instant, began: Instant, answered: u64) -> bool {
+    /// A request failed. `answered` counts all that were answered so far; `began` is when it was sent, none while nothing was
+    /// wrong: what was sent before it opened says nothing new. Whether it is open now.
+    pub(crate) fn failed(&mut self, now: Instant, began: Option<Instant>, answered: u64) -> bool {
         match self.state {
             State::Open { .. } => true,
-            State::HalfOpen { since } if began < since => true,
+            State::HalfOpen { since } if began.is_none_or(|began| began < since) => true,
             State::HalfOpen { .. } => {
                 self.open(now);
                 true
@@ -204,7 +204,7 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new(now);
         for nth in 1..=ROW {
-            assert_eq!(breaker.failed(now, now, 0), nth == ROW);
+            assert_eq!(breaker.failed(now, None, 0), nth == ROW);
         }
         breaker
     }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(breaker.pass(now), Pass::Not(now + OPEN_MIN));
         let mut spared = Breaker::new(now);
         for nth in 0..u64::from(3 * ROW) {
-            assert!(!spared.failed(now, now, 2 * nth), "each has two answers before it");
+            assert!(!spared.failed(now, None, 2 * nth), "each has two answers before it");
         }
         assert_eq!(spared.pass(now), Pass::Free);
         breaker.says_well(now);
@@ -227,12 +227,12 @@ mod tests {
     fn half_of_a_window_opens_it() {
         let now = Instant::now();
         let mut breaker = Breaker::new(now);
-        let opened = (0..20).position(|nth| breaker.failed(now, now, nth + 1));
+        let opened = (0..20).position(|nth| breaker.failed(now, None, nth + 1));
         assert_eq!(opened, Some(9), "at the tenth failure, with ten answers before it");
         let mut slow = Breaker::new(now);
         for nth in 0..40 {
             let later = now + (WINDOW / 2 + Duration::from_secs(1)) * nth;
-            assert!(!slow.failed(later, later, u64::from(nth) + 1), "few in each window");
+            assert!(!slow.failed(later, None, u64::from(nth) + 1), "few in each window");
         }
     }
 
@@ -244,9 +244,14 @@ mod tests {
         for nth in 1..12 {
             assert_eq!(breaker.pass(at), Pass::Probe);
             assert!(matches!(breaker.pass(at), Pass::Not(_)), "one alone");
-            assert!(breaker.failed(at, now, 0), "one that was sent before it opened is none of the probe's");
+            for before in [None, Some(now)] {
+                assert!(
+                    breaker.failed(at, before, 0),
+                    "what was sent before it opened is none of the probe's"
+                );
+            }
             assert_eq!(breaker.state(), BreakerState::HalfOpen);
-            assert!(breaker.failed(at, at, 0));
+            assert!(breaker.failed(at, Some(at), 0));
             let Pass::Not(until) = breaker.pass(at) else { panic!("it is open") };
             assert_eq!(until - at, (OPEN_MIN * (1 << nth)).min(OPEN_MAX));
             at = until;
@@ -261,6 +266,6 @@ mod tests {
         assert_eq!(breaker.state(), BreakerState::HalfOpen, "an answer to what was sent long ago");
         breaker.answered(at, at);
         assert_eq!((breaker.pass(at), breaker.down_since()), (Pass::Free, None));
-        assert!(!breaker.failed(at, at, 0), "it begins anew");
+        assert!(!breaker.failed(at, None, 0), "it begins anew");
     }
 }

@@ -241,19 +241,13 @@ impl Upstream {
         why.truncate(why.floor_char_boundary(SHOWN_MAX));
         told.last_error = Some((why, SystemTime::now()));
         let answered = self.answered.load(Ordering::Relaxed);
-        // What was sent while all was well is taken for sent now: only while it is half-open it matters.
-        let before = told.breaker.state();
-        let sent = began.unwrap_or(if before == BreakerState::Closed { now } else { self.long_ago(now) });
-        if told.breaker.failed(now, sent, answered) {
-            if before == BreakerState::Closed {
+        let was_closed = told.breaker.state() == BreakerState::Closed;
+        if told.breaker.failed(now, began, answered) {
+            if was_closed {
                 told.since = SystemTime::now();
             }
             self.troubled.store(true, Ordering::Relaxed);
         }
-    }
-
-    fn long_ago(&self, now: Instant) -> Instant {
-        now.checked_sub(Duration::from_secs(3_600)).unwrap_or(now)
     }
 
     fn given_up(&self) {

@@ -1,8 +1,11 @@
-//! Jobs of a service app, by hand and through the API's own preparation.
+//! Jobs of a service app, submitted through the API, and what that says of it.
 
 use crate::kit::Site;
-use handover_testkit::{Asked, Reply};
+use handover_testkit::{Asked, Reply, Running};
 use serde_json::json;
+
+/// What a process says when it serves.
+const LISTENS: &str = "the API listens: http://";
 
 fn echo(asked: &Asked) -> Reply {
     let said = asked.header("content-type").unwrap_or_default();
@@ -23,14 +26,29 @@ fn ask(address: &str, head: &str, body: &str) -> String {
     answer
 }
 
+/// A project that serves its API, with this limit of `bill`, and where it does.
+fn serving(limit: &str) -> (Site, String, Running) {
+    let flow = "in -> out\napi: { listen: '127.0.0.1:0', auth: none }";
+    let site = Site::with(&format!(", limit: {limit}"), "", flow, echo);
+    let mut run = site.run();
+    run.says_within(crate::kit::LONG, LISTENS);
+    let address = run.stderr().split(LISTENS).nth(1).unwrap().split('/').next().unwrap().to_owned();
+    (site, address, run)
+}
+
+#[test]
+fn the_limit_of_a_service_app_is_one_of_the_apis() {
+    let (_site, address, _run) = serving("1/h");
+    let submit = || ask(&address, "POST /api/v1/jobs", &json!({ "app": "bill" }).to_string());
+    let first = submit();
+    assert!(first.starts_with("HTTP/1.1 200") || first.starts_with("HTTP/1.1 202"), "{first}");
+    let second = submit();
+    assert!(second.starts_with("HTTP/1.1 429"), "{second}");
+}
+
 #[test]
 fn a_jobs_input_is_posted_and_the_answer_is_its_result() {
-    let site =
-        Site::with(", limit: 1000/s", "", "in -> out\napi: { listen: '127.0.0.1:0', auth: none }", echo);
-    let mut run = site.run();
-    run.says_within(crate::kit::LONG, "the API listens: http://");
-    let log = run.stderr();
-    let address = log.split("the API listens: http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let (site, address, _run) = serving("1000/s");
     let answer =
         ask(&address, "POST /api/v1/jobs", &json!({ "app": "bill", "input": { "a": [1, 2] } }).to_string());
     assert!(answer.contains("\"completed\""), "{answer}");

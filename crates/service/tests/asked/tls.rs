@@ -1,4 +1,5 @@
-//! Services behind TLS: trusted by a `ca` of their own, asked for a certificate of ours, HTTP/2, and files that are renewed.
+//! Services behind TLS, and by HTTP/2: trusted by a `ca` of their own, asked for a certificate of ours, and with files
+//! that are renewed.
 
 use crate::kit::{get, request, send, service, settings};
 use handover_service::{Settings, TlsFiles};
@@ -13,6 +14,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -67,21 +70,24 @@ async fn serve(authority: &Authority, name: &str, http2: bool) -> String {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let answer =
-                    hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                        let text = format!("{:?} {}", request.version(), request.uri().path());
-                        let body = request.into_body().collect().await.unwrap().to_bytes();
-                        let text = format!("{text} {}", String::from_utf8_lossy(&body));
-                        Ok::<_, Infallible>(http::Response::new(Full::new(bytes::Bytes::from(text))))
-                    });
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), answer)
-                    .await;
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    answer_on(stream).await;
+                }
             });
         }
     });
     format!("https://{address}")
+}
+
+/// Answers what comes by a connection with the version of HTTP, the path and the body.
+async fn answer_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let answer = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+        let text = format!("{:?} {}", request.version(), request.uri().path());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let text = format!("{text} {}", String::from_utf8_lossy(&body));
+        Ok::<_, Infallible>(http::Response::new(Full::new(bytes::Bytes::from(text))))
+    });
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
 }
 
 fn with(url: &str, tls: TlsFiles) -> Settings {
@@ -119,6 +125,30 @@ async fn both_sides_show_certificates() {
     let name = Some("billing.internal".to_owned());
     let service = service(with(&named, TlsFiles { server_name: name, ..ours }));
     assert_eq!(get(&service, "/").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn without_tls_http2_is_spoken_where_it_is_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counting = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counting.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(answer_on(stream));
+        }
+    });
+    let service = service(Settings { http2: true, ..settings(&[url]) });
+    let ask = |nth: usize| {
+        let service = service.clone();
+        tokio::spawn(async move { get(&service, &format!("/{nth}")).await.unwrap() })
+    };
+    let asking: Vec<_> = (0..20).map(ask).collect();
+    for (nth, one) in asking.into_iter().enumerate() {
+        assert_eq!(one.await.unwrap(), (200, format!("HTTP/2.0 /{nth} ")));
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection is enough for all");
 }
 
 #[tokio::test]
