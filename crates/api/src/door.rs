@@ -41,6 +41,11 @@ impl RequestId {
         id.extend(crate::auth::keys::written(&random));
         Self(id)
     }
+
+    /// The value of its header.
+    pub(crate) fn value(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).unwrap_or(HeaderValue::from_static("none"))
+    }
 }
 
 /// The way of a request.
@@ -70,7 +75,7 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
         response.headers_mut().append(name, value.clone());
     }
     version_headers(&current, &path, response.headers_mut());
-    standard_headers(response.headers_mut(), &id);
+    standard_headers(response.headers_mut(), id.value());
     access::note(&access::Line {
         request_id: &id.0,
         method: &method,
@@ -92,7 +97,7 @@ pub(crate) async fn greet(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if !response.headers().contains_key(REQUEST_ID) {
         let id = RequestId::new();
-        standard_headers(response.headers_mut(), &id);
+        standard_headers(response.headers_mut(), id.value());
         access::note(&access::Line {
             request_id: &id.0,
             method: &method,
@@ -334,10 +339,8 @@ pub(crate) fn http_date(at: jiff::Timestamp) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-pub(crate) fn standard_headers(headers: &mut HeaderMap, id: &RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        headers.insert(REQUEST_ID, value);
-    }
+pub(crate) fn standard_headers(headers: &mut HeaderMap, id: HeaderValue) {
+    headers.insert(REQUEST_ID, id);
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }

@@ -1,6 +1,7 @@
 //! Places: so many of something at the same time, in all and for one caller, so that nobody takes them all.
 
 use crate::fault::Fault;
+use foldhash::fast::RandomState;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +16,13 @@ struct Inner {
     what: &'static str,
     all: Arc<Semaphore>,
     caller_max: usize,
-    taken: Mutex<HashMap<String, usize>>,
+    taken: Mutex<HashMap<Arc<str>, usize, RandomState>>,
 }
 
 /// A place that is taken as long as this lives.
 pub(crate) struct Place {
     places: Places,
-    caller: String,
+    caller: Arc<str>,
     _one: OwnedSemaphorePermit,
 }
 
@@ -45,7 +46,8 @@ impl Places {
         };
         let one = all.clone().try_acquire_owned().map_err(|_| full())?;
         let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = taken.entry(caller.to_owned()).or_default();
+        let caller = taken.get_key_value(caller).map_or_else(|| caller.into(), |(known, _)| known.clone());
+        let has = taken.entry(caller.clone()).or_default();
         if *has >= *caller_max {
             let message =
                 format!("{has} {what} of this caller are under way, and more are not taken at a time");
@@ -53,7 +55,7 @@ impl Places {
             return Err(fault.retry_after(Duration::from_secs(1)));
         }
         *has += 1;
-        Ok(Place { places: self.clone(), caller: caller.to_owned(), _one: one })
+        Ok(Place { places: self.clone(), caller, _one: one })
     }
 }
 

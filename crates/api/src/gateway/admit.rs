@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::gateway::metrics::Counts;
 use crate::places::Place;
 use crate::routes::apps;
+use crate::state::Current;
 use handover_service::{Group, Service};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
@@ -17,7 +18,6 @@ const ROUTE: &str = "ANY /services/{app}";
 
 /// What was let in, and where it goes.
 pub(super) struct Admitted<'a> {
-    pub(super) caller: Caller,
     pub(super) service: &'a Arc<Service>,
     pub(super) group: &'a Group,
     /// The path that the group gets.
@@ -39,14 +39,14 @@ impl<'a> Way<'a> {
         framing::check(head)?;
         refuse_method(&head.method)?;
         let caller = door::who(api, current, &head.headers).await?;
-        self.caller = Some(caller.name.clone());
+        let caller = &*self.caller.insert(caller);
         let room = api.requests.take(&caller.name)?;
         self.limits = current.rates.take(&caller.name, address, Some(ROUTE))?;
         let (app, path) = app_and_path(self.uri.path()).unwrap_or_default();
-        let service = self.service(app)?;
+        let service = service(current, app)?;
         let counts = api.metrics.of(app);
         self.counts = Some(counts.clone());
-        require(&caller, &head.method, app)?;
+        require(caller, &head.method, app)?;
         if let Some(more) = current.rates.take_app(&caller.name, app)? {
             self.limits.extend(more);
         }
@@ -54,17 +54,17 @@ impl<'a> Way<'a> {
             let version = path.split('/').nth(1).unwrap_or_default();
             Fault::not_found(format!("{app} has no version {version:?}"))
         })?;
-        Ok(Admitted { caller, service, group, path, _room: room, counts })
+        Ok(Admitted { service, group, path, _room: room, counts })
     }
+}
 
-    fn service(&self, app: &str) -> Result<&'a Arc<Service>, Fault> {
-        if let Some(service) = self.current.project.services.get(app) {
-            return Ok(service);
-        }
-        apps::require(self.current, app)?;
-        let message = format!("{app} is no service app (`url:`): POST /api/v1/jobs takes its jobs");
-        Err(Fault::not_found(message))
+fn service<'c>(current: &'c Current, app: &str) -> Result<&'c Arc<Service>, Fault> {
+    if let Some(service) = current.project.services.get(app) {
+        return Ok(service);
     }
+    apps::require(current, app)?;
+    let message = format!("{app} is no service app (`url:`): POST /api/v1/jobs takes its jobs");
+    Err(Fault::not_found(message))
 }
 
 /// `submit` may ask with any method, `read` may look.

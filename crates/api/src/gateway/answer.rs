@@ -6,7 +6,7 @@
 
 use super::body::{Sent, Told};
 use super::hop;
-use crate::door::{self, RequestId};
+use crate::door;
 use crate::fault::Fault;
 use crate::state::Current;
 use handover_service::Failure;
@@ -45,20 +45,24 @@ pub(super) fn finish(
     response: &mut Response<Sent>,
     current: &Current,
     path: &str,
-    id: &RequestId,
+    id: HeaderValue,
     limits: HeaderMap,
     origin: Option<HeaderValue>,
 ) {
     let headers = response.headers_mut();
     // Beside what an app's own limit says, and the service's: all hold.
-    for (name, value) in &limits {
-        headers.append(name, value.clone());
+    let mut named = None;
+    for (name, value) in limits {
+        // A name comes with the first of its values alone.
+        named = name.or(named);
+        if let Some(name) = &named {
+            headers.append(name, value);
+        }
     }
     door::version_headers(current, path, headers);
     door::standard_headers(headers, id);
-    for name in &CROSS_ORIGIN {
-        headers.remove(name);
-    }
+    let there: Vec<HeaderName> = headers.keys().filter(|name| CROSS_ORIGIN.contains(name)).cloned().collect();
+    hop::remove_all(headers, &there);
     let Some(origin) = origin else { return };
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     if door::may_read(current, &origin) {

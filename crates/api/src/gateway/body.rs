@@ -3,12 +3,12 @@
 //! Nothing is copied or gathered. One timer a body is made when it is first waited for, and then set anew only when it goes off.
 
 use super::metrics::Counts;
-use super::request;
-use crate::door::RequestId;
+use super::{hop, request};
 use axum::body::Body as DoorBody;
 use bytes::Bytes;
 use futures_util::ready;
 use handover_service::Body as ServiceBody;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
@@ -140,7 +140,7 @@ fn without_ours(frame: Frame<Bytes>) -> Frame<Bytes> {
         Err(frame) => return frame,
     };
     let names: Vec<_> = trailers.keys().filter(|name| request::is_ours(name)).cloned().collect();
-    names.iter().for_each(|name| drop(trailers.remove(name)));
+    hop::remove_all(&mut trailers, &names);
     Frame::trailers(trailers)
 }
 
@@ -148,13 +148,13 @@ fn without_ours(frame: Frame<Bytes>) -> Frame<Bytes> {
 pub(crate) struct FromService {
     body: Incoming,
     patience: Patience,
-    id: RequestId,
+    id: HeaderValue,
     counts: Arc<Counts>,
 }
 
 impl FromService {
-    pub(super) fn new(body: Incoming, most: Duration, id: &RequestId, counts: Arc<Counts>) -> Self {
-        Self { body, patience: Patience::new(most), id: id.clone(), counts }
+    pub(super) fn new(body: Incoming, most: Duration, id: HeaderValue, counts: Arc<Counts>) -> Self {
+        Self { body, patience: Patience::new(most), id, counts }
     }
 
     pub(super) fn sent(self) -> Sent {
@@ -163,7 +163,8 @@ impl FromService {
 
     /// The client has the beginning of an answer that has no end: the connection, or the stream, is cut.
     fn cut(&self, why: BoxError) -> BoxError {
-        warn!(request_id = %self.id.0, app = self.counts.app(), "an answer was cut: {why}");
+        let id = self.id.to_str().unwrap_or_default();
+        warn!(request_id = %id, app = self.counts.app(), "an answer was cut: {why}");
         why
     }
 

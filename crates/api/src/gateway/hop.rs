@@ -1,6 +1,6 @@
 //! Headers of one connection alone (RFC 9110, section 7.6.1), which a gateway does not pass on.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -30,26 +30,35 @@ pub(super) fn is_one(name: &HeaderName) -> bool {
 
 /// Removes them, and what `Connection` names. `Trailer` stays, as the trailers themselves do.
 pub(super) fn remove(headers: &mut HeaderMap) {
-    // Nearly all that come over HTTP/1.1 from programs have none.
     if headers.contains_key(header::CONNECTION) {
-        remove_named(headers);
+        remove_all(headers, &named(headers));
     }
-    for name in &ALL {
+    let there: Vec<HeaderName> = headers.keys().filter(|name| is_one(name)).cloned().collect();
+    remove_all(headers, &there);
+}
+
+/// Removes these.
+pub(super) fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
         headers.remove(name);
     }
 }
 
-fn remove_named(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+/// What `Connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
+        .filter(|value| !is_usual(value))
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| !HELD.contains(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+        .collect()
+}
+
+/// What nearly all say, which names no header.
+fn is_usual(value: &HeaderValue) -> bool {
+    matches!(value.as_bytes(), b"keep-alive" | b"close")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is counted of each service app since this process began: requests by the class of their status, bytes, and how long
 //! answers took to begin. Counting takes no lock; a snapshot is of about one moment.
 
+use foldhash::fast::RandomState;
 use http::StatusCode;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ pub(crate) const BOUNDS_US: [u64; 13] = [
 
 /// The counts of all apps that were asked, whatever the configuration is by now.
 #[derive(Default)]
-pub(crate) struct Metrics(RwLock<HashMap<String, Arc<Counts>>>);
+pub(crate) struct Metrics(RwLock<HashMap<String, Arc<Counts>, RandomState>>);
 
 impl Metrics {
     /// Those of one app, which is declared.

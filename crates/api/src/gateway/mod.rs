@@ -28,6 +28,7 @@ pub(crate) use metrics::Metrics;
 pub(crate) use tunnel::Tunnel;
 
 use crate::access;
+use crate::auth::Caller;
 use crate::door::{self, RequestId};
 use crate::fault::Fault;
 use crate::state::{Api, Current};
@@ -95,9 +96,10 @@ struct Way<'a> {
     api: &'a Api,
     current: &'a Current,
     peer: &'a Peer,
-    id: &'a RequestId,
+    /// The request's id, as its header says it.
+    id: HeaderValue,
     uri: &'a Uri,
-    caller: Option<String>,
+    caller: Option<Caller>,
     /// What is left of the caller's rates.
     limits: HeaderMap,
     counts: Option<Arc<Counts>>,
@@ -117,7 +119,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         api,
         current: &current,
         peer,
-        id: &id,
+        id: id.value(),
         uri: &uri,
         caller: None,
         limits: HeaderMap::new(),
@@ -137,8 +139,8 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         }
         response
     });
-    let Way { caller, limits, counts, traceparent, .. } = way;
-    answer::finish(&mut response, &current, path, &id, limits, origin);
+    let Way { id: value, caller, limits, counts, traceparent, .. } = way;
+    answer::finish(&mut response, &current, path, value, limits, origin);
     let (status, took) = (response.status(), began.elapsed());
     if let Some(counts) = &counts {
         counts.answered(status, took);
@@ -149,7 +151,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         method: &method,
         path,
         status: status.as_u16(),
-        caller: caller.as_deref(),
+        caller: caller.as_ref().map(|caller| caller.name.as_str()),
         took,
         app: counts.as_ref().map(|counts| counts.app()),
         trace_id: trace.map(trace::id),
@@ -162,10 +164,10 @@ impl Way<'_> {
     async fn go(&mut self, request: Request<Incoming>) -> Result<Response<Sent>, Fault> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&head).await?;
-        let Admitted { caller, service, group, path, _room, counts } = admitted;
+        let Admitted { service, group, path, _room, counts } = admitted;
         let upgrade = tunnel::asked(&mut head, &body);
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
-        self.traceparent = Some(self.rewrite(&mut head, &caller, path, protocol)?);
+        self.traceparent = Some(self.rewrite(&mut head, path, protocol)?);
         let told = (!body.is_end_stream()).then(Told::default);
         let body = match &told {
             None => body::nothing(),
@@ -185,6 +187,6 @@ impl Way<'_> {
         }
         answer::rewrite(&mut response);
         let patience = service.settings().timeout;
-        Ok(response.map(|body| FromService::new(body, patience, self.id, counts).sent()))
+        Ok(response.map(|body| FromService::new(body, patience, self.id.clone(), counts).sent()))
     }
 }

@@ -4,7 +4,7 @@
 //! was, so that a service can rely on it. `Connection` has been obeyed before anything of ours is set, and cannot name it.
 
 use super::{Way, framing, hop};
-use crate::auth::{Caller, holds_secret};
+use crate::auth::holds_secret;
 use crate::door::REQUEST_ID;
 use crate::fault::Fault;
 use crate::trace::{self, TRACEPARENT, TRACESTATE};
@@ -27,7 +27,7 @@ const OURS: [&str; 2] = ["x-handover-", "x-forwarded-"];
 
 /// Whether a header is not the client's to set.
 pub(super) fn is_ours(name: &HeaderName) -> bool {
-    OURS.iter().any(|lead| name.as_str().starts_with(lead))
+    leads(name)
         || [
             header::FORWARDED,
             header::VIA,
@@ -41,13 +41,17 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
         .contains(name)
 }
 
+/// Whether a name is one of those that are told by how they begin.
+fn leads(name: &HeaderName) -> bool {
+    OURS.iter().any(|lead| name.as_str().starts_with(lead))
+}
+
 impl Way<'_> {
     /// Makes a request's head the one that the service gets at this path; gives its trace context. `protocol` is the one to
     /// which the connection may change.
     pub(super) fn rewrite(
         &self,
         head: &mut Parts,
-        caller: &Caller,
         path: &str,
         protocol: Option<HeaderValue>,
     ) -> Result<HeaderValue, Fault> {
@@ -71,8 +75,8 @@ impl Way<'_> {
             None => {}
         }
         let text = |text: &str| HeaderValue::from_str(text).map_err(|e| Fault::internal(e.to_string()));
-        headers.insert(CALLER, text(&caller.name)?);
-        headers.insert(REQUEST_ID, text(&self.id.0)?);
+        headers.insert(CALLER, text(self.caller.as_ref().map_or("-", |caller| &caller.name))?);
+        headers.insert(REQUEST_ID, self.id.clone());
         headers.insert(FORWARDED_PREFIX, text(prefix(self.uri.path(), path))?);
         self.say_from(headers, host)?;
         headers.append(header::VIA, via);
@@ -120,14 +124,9 @@ impl Way<'_> {
 
     /// Removes what is not the client's to say, and the key that it showed.
     fn remove_ours(&self, headers: &mut HeaderMap) {
-        let is_lead = |name: &HeaderName| OURS.iter().any(|lead| name.as_str().starts_with(lead));
-        if headers.keys().any(is_lead) {
-            let names: Vec<HeaderName> = headers.keys().filter(|name| is_lead(name)).cloned().collect();
-            names.iter().for_each(|name| drop(headers.remove(name)));
-        }
-        for name in [header::FORWARDED, REAL_IP] {
-            headers.remove(name);
-        }
+        let is_ours = |name: &HeaderName| leads(name) || *name == header::FORWARDED || *name == REAL_IP;
+        let there: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+        hop::remove_all(headers, &there);
         let keys = self.current.config.auth != Auth::None;
         let shows = |name: &HeaderName, headers: &HeaderMap| {
             headers.get_all(name).iter().any(|value| {

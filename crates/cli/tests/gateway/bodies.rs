@@ -61,6 +61,7 @@ fn each_piece_goes_on_before_the_next_has_come() {
 fn a_client_that_takes_nothing_stops_the_service() {
     let written = Arc::new(AtomicU64::new(0));
     let count = written.clone();
+    let (ended, ends) = mpsc::channel();
     let upstream = Upstream::raw(move |mut stream, _| {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         read_lines(&mut reader);
@@ -68,6 +69,7 @@ fn a_client_that_takes_nothing_stops_the_service() {
         while stream.write_all(&[0; 65_536]).is_ok() {
             count.fetch_add(65_536, Ordering::Relaxed);
         }
+        ended.send(()).unwrap();
     });
     let site = Site::new(&upstream.declared(), OPEN);
     let server = site.serve();
@@ -80,11 +82,10 @@ fn a_client_that_takes_nothing_stops_the_service() {
         (before == after && after > 0).then_some(after)
     });
     assert!(stalled < 64 << 20, "{stalled}");
+    assert!(ends.try_recv().is_err(), "it waits");
     drop(stream);
-    let ended = wait_for(LONG, "the end", || {
-        (Arc::strong_count(&written) >= 1).then_some(written.load(Ordering::Relaxed))
-    });
-    assert!(ended < 64 << 20);
+    ends.recv_timeout(LONG).unwrap();
+    assert!(written.load(Ordering::Relaxed) < 64 << 20);
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_client_that_leaves_ends_the_call() {
         got.lock().unwrap().push(read(&mut reader, &mut stream).unwrap());
         // No answer: the next thing that happens is the end of the connection.
         let mut byte = [0; 1];
-        let end = matches!(stream.read(&mut byte), Ok(0)) || true;
+        let end = !matches!(stream.read(&mut byte), Ok(1..));
         ended.send(end).unwrap();
     });
     let site = Site::new(&upstream.declared(), OPEN);
