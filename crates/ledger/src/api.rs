@@ -1,5 +1,6 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
@@ -475,6 +476,11 @@ pub trait Ledger: Jobs + Keys {
 
     /// Changes its value whenever there may be new work, whoever made it, in this process or another.
     fn wake(&self) -> watch::Receiver<u64>;
+
+    /// The limits of rates that its processes share; none where one process at a time serves callers, and counts for itself.
+    fn budgets(&self) -> Option<&dyn Budgets> {
+        None
+    }
 
     // --- entering -----------------------------------------------------------------------------------------
 
