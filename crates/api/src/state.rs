@@ -62,7 +62,7 @@ impl Current {
     pub(crate) fn new(project: Project, before: Option<&Self>) -> Result<Self> {
         let config = project.config.api.clone().ok_or_else(|| Error::config("there is no `api:`"))?;
         let contracts = Contracts::new(&project.config)?;
-        let rates = Rates::new(&config.limits);
+        let rates = Rates::new(&config.limits, &project.ledger);
         project.services.watch();
         let document = crate::document::bytes(&project.config)?.into();
         let tokens = tokens(&project, &config, before)?;

@@ -1,5 +1,6 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
@@ -484,6 +485,11 @@ pub trait Ledger: Jobs + Keys {
     /// Tells of files and jobs whose attempts ended or whose end was asked for: those of this process as soon as that is
     /// committed, those of others where the backend can say so. Some may be missed, so whoever waits for an end looks as well.
     fn ends(&self) -> broadcast::Receiver<DeliveryId>;
+
+    /// The limits of rates that its processes share; none where one process at a time serves callers, and counts for itself.
+    fn budgets(&self) -> Option<&dyn Budgets> {
+        None
+    }
 
     // --- entering -----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@
 
 mod api;
 mod backoff;
+mod budgets;
 mod ends;
 pub mod health;
 mod jobs;
@@ -31,6 +32,7 @@ pub use api::{
     NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
 };
 pub use backoff::delay;
+pub use budgets::{Budgets, Lease, LeaseAsk};
 pub use jobs::{
     CANCELLED, Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted,
 };

@@ -10,6 +10,8 @@
 
 #[macro_use]
 mod conformance;
+#[path = "postgres/budgets.rs"]
+mod budgets;
 #[path = "postgres/chaos.rs"]
 mod chaos;
 #[path = "postgres/faults.rs"]

@@ -21,6 +21,7 @@ mod oauth;
 mod once;
 mod provider;
 mod results;
+mod shared_limits;
 mod staging;
 mod tls;
 mod webhooks;

@@ -10,6 +10,7 @@ use crate::api::{
     Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued,
     Reservation, Reserve, ScheduleMark, Waiting,
 };
+use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::links::LinkRows;
 use crate::transfer::{Page, Part, State};
@@ -43,6 +44,10 @@ impl Ledger for PostgresLedger {
         // Those of other processes are heard on the way of new work.
         self.wake.listen();
         self.ends.subscribe()
+    }
+
+    fn budgets(&self) -> Option<&dyn Budgets> {
+        Some(self)
     }
 
     async fn push(&self, actor: &str, new: Vec<NewDelivery>) -> Result<Vec<Pushed>> {

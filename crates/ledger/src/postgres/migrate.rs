@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = migrations![
     9 "0009_files",
     10 "0010_lanes",
     11 "0011_jobs",
+    12 "0012_budgets",
 ];
 
 /// The lock of all migrators: "HANDOVER" in ASCII.

@@ -12,6 +12,7 @@ mod address;
 mod answer;
 mod archive;
 mod arrivals;
+mod budgets;
 mod bulk;
 mod by_hand;
 mod chores;

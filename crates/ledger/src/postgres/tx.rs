@@ -397,6 +397,11 @@ pub(super) fn small_numbers<T: ToSql + Sync>(value: &T) -> Value<'_> {
     (value, Type::INT4_ARRAY)
 }
 
+/// Numbers with fractions.
+pub(super) fn doubles<T: ToSql + Sync>(value: &T) -> Value<'_> {
+    (value, Type::FLOAT8_ARRAY)
+}
+
 /// A time, or none.
 pub(super) fn time<T: ToSql + Sync>(value: &T) -> Value<'_> {
     (value, Type::TIMESTAMPTZ)

@@ -68,6 +68,8 @@ pub struct ApiLimits {
     pub apps: BTreeMap<String, Rate>,
     /// Requests of one key for a route, such as `POST /jobs` or `GET /jobs/{id}`, where less is wanted than `default`.
     pub routes: BTreeMap<String, Rate>,
+    /// Whether processes on a PostgreSQL ledger hold the rates together, but those of addresses.
+    pub shared: bool,
     /// Requests that are worked on at the same time.
     pub requests: usize,
     /// Connections at the same time.
@@ -98,6 +100,8 @@ pub(super) struct RawLimits {
     apps: Option<BTreeMap<String, String>>,
     /// Requests of one key for a route, by method and path below /api/v1: `POST /jobs`, `GET /jobs/{id}`.
     routes: Option<BTreeMap<String, String>>,
+    /// Whether the processes on a ledger on PostgreSQL hold these rates together, but those of addresses; by default true.
+    shared: Option<bool>,
     /// Requests that are worked on at the same time; by default 1024.
     #[schemars(range(min = 1))]
     requests: Option<usize>,
@@ -161,6 +165,7 @@ pub(super) fn read(report: &mut Report<'_>, raw: RawLimits, declared: &[String])
         address,
         apps,
         routes,
+        shared: raw.shared.unwrap_or(true),
         requests: raw.requests.unwrap_or(limits::API_REQUESTS_MAX).max(1),
         connections: raw.connections.unwrap_or(limits::API_CONNECTIONS_MAX).max(1),
         streams: raw.streams.unwrap_or(limits::API_STREAMS_MAX),
