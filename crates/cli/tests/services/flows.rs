@@ -137,8 +137,6 @@ fn a_stop_ends_calls_and_gives_them_back() {
     let mut run = site.run();
     wait_for(crate::kit::LONG, "a call", || (!site.server.asked().is_empty()).then_some(()));
     run.signal(Signal::TERM);
-    run.says_within(crate::kit::LONG, "stopping: ");
-    run.signal(Signal::TERM);
     assert!(run.end_within(crate::kit::LONG).success(), "{}", run.stderr());
     let delivery = &site.deliveries("bill")[0];
     assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(0)), "{delivery}");
