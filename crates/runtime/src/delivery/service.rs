@@ -48,7 +48,8 @@ impl Attempt {
         }
         let work = self.what_to_work_on()?;
         let posting = self.posting(&work).await?;
-        let name = work.source.as_ref().map(|source| source.name.clone());
+        let file = work.source.as_ref().filter(|source| source.file().is_some());
+        let name = file.map(|source| source.name.clone());
         let headers = self.headers(&posting.media_type, &work, name.as_ref());
         slot.begin().await?;
         fault::point("program.before_start")?;
