@@ -7,6 +7,7 @@ use crate::document::{Document, Pair};
 use crate::http::Ask;
 use crate::kit::{Client, LONG, MUCH, OPEN, Site};
 use handover_testkit::process::wait_for;
+use handover_testkit::{HttpServer, Reply};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -125,7 +126,8 @@ fn expect(client: &Client, status: u16, ask: Ask) -> crate::http::Answer {
 
 /// What each operation answers of itself, in both versions.
 fn by_their_rows() -> std::sync::Arc<Document> {
-    let site = Site::new(APPS, "");
+    let service = HttpServer::start(|_| Reply::new(200, ""));
+    let site = Site::new(&APPS.replace("http://127.0.0.1:9", &service.url()), "");
     let key = |words: &[&str]| site.key(words);
     let (admin, submit, read) =
         (key(&["--scope", "admin"]), key(&["--scope", "submit"]), key(&["--scope", "read"]));
@@ -177,7 +179,7 @@ fn by_their_rows() -> std::sync::Arc<Document> {
         staging_rows(&all, &read, v);
         files_rows(&all, &read, &submit, v);
     }
-    for app in ["up", "bad", "wait"] {
+    for app in ["up", "bad", "wait", "bill"] {
         let typed = || Ask::post(format!("/api/v2/apps/{app}/jobs"));
         let id = expect(&all, 202, typed().json(&json!({}))).id();
         expect(&all, 422, typed().json(&json!([])));

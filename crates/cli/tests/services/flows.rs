@@ -27,6 +27,7 @@ fn a_file_is_posted_and_its_answer_goes_on() {
     let header = |name: &str| one.header(name).unwrap_or_else(|| panic!("{name}: {one:?}"));
     assert_eq!((header("content-type"), header("x-handover-type")), ("text/csv", "sales"));
     assert_eq!((header("x-handover-date"), header("x-handover-sequence")), ("2025-11-24", "001"));
+    assert_eq!((header("accept-encoding"), header("user-agent")), ("identity", "handover"));
     assert_eq!((header("x-handover-app"), header("x-handover-attempt")), ("bill", "1"));
     assert_eq!(header("x-handover-delivery"), id.to_string());
     let key = header("idempotency-key");
@@ -135,7 +136,6 @@ fn a_stop_ends_calls_and_gives_them_back() {
     site.project.arrive("incoming/a.csv", "n\n1\n");
     let mut run = site.run();
     wait_for(crate::kit::LONG, "a call", || (!site.server.asked().is_empty()).then_some(()));
-    run.signal(Signal::TERM);
     run.signal(Signal::TERM);
     assert!(run.end_within(crate::kit::LONG).success(), "{}", run.stderr());
     let delivery = &site.deliveries("bill")[0];

@@ -57,6 +57,7 @@ fn a_jobs_input_is_posted_and_the_answer_is_its_result() {
         (asked[0].header("content-type"), asked[0].text()),
         (Some("application/json"), "{\"a\":[1,2]}".to_owned())
     );
+    assert_eq!(asked[0].header("x-handover-sequence"), None, "{asked:?}");
     let id = asked[0].header("x-handover-delivery").unwrap().to_owned();
     let results = ask(&address, &format!("GET /api/v1/jobs/{id}/results"), "");
     assert!(results.contains("application/json") && results.contains("{\\\"a\\\":[1,2]}"), "{results}");

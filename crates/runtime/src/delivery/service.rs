@@ -23,7 +23,7 @@ use handover_file::disk;
 use handover_file::draft::{Draft, Written};
 use handover_file::read::RetainedPath;
 use handover_service::{Answer, Body, Service, of_file, whole};
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -48,7 +48,8 @@ impl Attempt {
         }
         let work = self.what_to_work_on()?;
         let posting = self.posting(&work).await?;
-        let name = work.source.as_ref().map(|source| source.name.clone());
+        let file = work.source.as_ref().filter(|source| source.file().is_some());
+        let name = file.map(|source| source.name.clone());
         let headers = self.headers(&posting.media_type, &work, name.as_ref());
         slot.begin().await?;
         fault::point("program.before_start")?;
@@ -149,6 +150,8 @@ impl Attempt {
         let said = [
             (CONTENT_TYPE, Some(media_type.to_owned())),
             (USER_AGENT, Some("handover".to_owned())),
+            // The answer becomes a file as it comes.
+            (ACCEPT_ENCODING, Some("identity".to_owned())),
             (HeaderName::from_static("idempotency-key"), Some(key)),
             (HeaderName::from_static("x-handover-app"), Some(self.app.name.to_string())),
             (HeaderName::from_static("x-handover-delivery"), Some(id.to_string())),
