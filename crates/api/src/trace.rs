@@ -39,7 +39,7 @@ fn is_context(text: &str) -> bool {
 pub(crate) fn new(random: [u8; 24]) -> String {
     let digits = handover_core::id::hex(&random);
     // All zero is none.
-    format!("00-1{}-1{}-00", &digits[1..32], &digits[33..48])
+    ["00-1", &digits[1..32], "-1", &digits[33..48], "-00"].concat()
 }
 
 /// The id of the trace in a context.

@@ -92,10 +92,15 @@ fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
+/// Whether [`written`] writes this.
+fn is_written(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !matches!(byte, b'i' | b'l' | b'o' | b'u')
+}
+
 /// The id in a key; none where it is no key.
 fn id_in(secret: &str) -> Option<&str> {
     let (id, rest) = secret.strip_prefix(LEAD)?.split_once('_')?;
-    let fine = |text: &str, length| text.len() == length && text.bytes().all(|byte| ALPHABET.contains(&byte));
+    let fine = |text: &str, length| text.len() == length && text.bytes().all(is_written);
     (fine(id, ID_CHARS) && fine(rest, SECRET_CHARS)).then_some(id)
 }
 
@@ -269,6 +274,11 @@ mod tests {
 
     fn wanted() -> Wanted {
         Wanted { name: "test".into(), scopes: vec![Scope::Submit], apps: None, expires_at: None }
+    }
+
+    #[test]
+    fn what_is_written_is_of_the_alphabet() {
+        assert!((0..=255).all(|byte| is_written(byte) == ALPHABET.contains(&byte)));
     }
 
     #[test]

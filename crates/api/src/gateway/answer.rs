@@ -24,11 +24,12 @@ const CROSS_ORIGIN: [HeaderName; 6] = [
 
 /// Removes what was of the connection to the service alone.
 pub(super) fn rewrite(response: &mut Response<Incoming>) {
-    let changes_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let names_protocol =
+        matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     // A client is answered in the version in which it asked.
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
-    let protocol = if changes_protocol { headers.get(header::UPGRADE).cloned() } else { None };
+    let protocol = if names_protocol { headers.get(header::UPGRADE).cloned() } else { None };
     // With chunks a length is none, whatever it says.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);

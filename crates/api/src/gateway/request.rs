@@ -22,6 +22,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// So many headers are added.
+const ADDED: usize = 10;
 /// Others of these may come to be: none of them is a client's to set.
 const OURS: [&str; 2] = ["x-handover-", "x-forwarded-"];
 
@@ -60,6 +62,7 @@ impl Way<'_> {
         head.uri = uri(path, self.uri.query())?;
         head.version = Version::HTTP_11;
         let headers = &mut head.headers;
+        headers.reserve(ADDED);
         let takes_trailers = takes_trailers(headers);
         hop::remove(headers);
         self.remove_ours(headers);

@@ -18,7 +18,9 @@ fn loud() -> Upstream {
         let upgrades = one.one("upgrade") == Some("websocket") && one.path() != "/no";
         got.lock().unwrap().push(one);
         if !upgrades {
-            let _ = stream.write_all(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno");
+            let _ = stream.write_all(
+                b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno",
+            );
             return;
         }
         let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nfirst";
@@ -100,7 +102,7 @@ fn a_service_that_does_not_change_answers_as_ever() {
     let site = Site::new(&upstream.declared(), OPEN);
     let server = site.serve();
     let (mut stream, reader, answer) = open(&server, "/no", "websocket");
-    assert_eq!(answer.status, 426);
+    assert_eq!((answer.status, answer.header("upgrade")), (426, Some("websocket")));
     drop(reader);
     // The connection is what it was: no bytes go to the service past everything.
     write!(stream, "GET {AT}/evil HTTP/1.1\r\nHost: other\r\n\r\n").unwrap();
