@@ -15,6 +15,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// How often a call that may be repeated is tried again, at another upstream where there is one.
     pub retries: u32,
+    /// Where its OpenAPI document is: a path at the service, which begins with `/`, or else a file, from the configuration's folder.
+    pub openapi: Option<String>,
 }
 
 /// Upstreams that serve the same.

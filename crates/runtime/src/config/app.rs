@@ -110,6 +110,9 @@ pub(crate) struct RawApp {
     pub(crate) run: Option<String>,
     /// The address of a service app. Comes with a later version.
     pub(crate) url: Option<String>,
+    /// Of a service app: where its OpenAPI document (JSON, 3.0 or 3.1) is: a path at the service, such as /openapi.json, or a file,
+    /// such as ./orders.json. It becomes a part of the API's own.
+    pub(crate) openapi: Option<String>,
     /// The app's own configuration.
     pub(crate) with: Option<Value>,
     /// Whether `run` is a script for the shell.
@@ -266,6 +269,11 @@ fn runs(
             report.key(&at(path, second), message).help("keep one of the two: they say what runs");
             return None;
         }
+    }
+    if raw.url.is_none() && raw.openapi.is_some() {
+        report
+            .key(&at(path, "openapi"), "`openapi` is for a service app")
+            .help(format!("remove it: `{name}` has no `url:`"));
     }
     if raw.run.is_none() {
         let only =

@@ -24,5 +24,6 @@ pub(crate) fn read(report: &mut Report<'_>, path: &[&str], raw: &RawApp) -> Opti
         groups: vec![Group { version: None, upstreams: vec![upstream] }],
         timeout: raw.timeout.unwrap_or(Duration::from_millis(limits::TIMEOUT_DEFAULT_MS)),
         retries: raw.retries.unwrap_or(limits::RETRIES_DEFAULT),
+        openapi: raw.openapi.clone(),
     })
 }
