@@ -1,6 +1,7 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
 use crate::auth::{Keys, Tokens};
+use crate::document::Documents;
 use crate::gateway::Metrics;
 use crate::house::House;
 use crate::hub::Hub;
@@ -54,7 +55,7 @@ pub(crate) struct Current {
     /// The access tokens that are taken.
     pub(crate) tokens: Option<Arc<Tokens>>,
     /// The OpenAPI document, as it is served.
-    pub(crate) document: bytes::Bytes,
+    pub(crate) documents: Documents,
 }
 
 impl Current {
@@ -64,9 +65,9 @@ impl Current {
         let contracts = Contracts::new(&project.config)?;
         let rates = Rates::new(&config.limits, &project.ledger);
         project.services.watch();
-        let document = crate::document::bytes(&project.config)?.into();
+        let documents = Documents::start(&project, before.map(|before| &before.documents))?;
         let tokens = tokens(&project, &config, before)?;
-        Ok(Self { project, config, contracts, rates, tokens, document })
+        Ok(Self { project, config, contracts, rates, tokens, documents })
     }
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {

@@ -24,6 +24,8 @@ pub struct Settings {
     pub http2: bool,
     /// The path that deliveries are posted to.
     pub post: String,
+    /// Where its OpenAPI document is: a path at the service, which begins with `/`, or else a file, from the configuration's folder.
+    pub openapi: Option<String>,
 }
 
 /// Upstreams that serve the same.

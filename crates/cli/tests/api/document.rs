@@ -40,9 +40,10 @@ impl Document {
         pairs
     }
 
-    /// Path, method and operation of each.
+    /// Path, method and operation of each that is ours: what a service answers is its own.
     pub(crate) fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
-        self.root["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        let paths = self.root["paths"].as_object().unwrap().iter();
+        paths.filter(|(path, _)| !path.starts_with("/api/v1/services/")).flat_map(|(path, item)| {
             let of_item = item.as_object().unwrap().iter().filter(|(_, operation)| operation.is_object());
             of_item.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
         })

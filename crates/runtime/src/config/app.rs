@@ -133,6 +133,9 @@ pub(crate) struct RawApp {
     pub(crate) http2: Option<bool>,
     /// Of a service app: the path that links post deliveries to; by default /.
     pub(crate) post: Option<String>,
+    /// Of a service app: where its OpenAPI document (JSON, 3.0 or 3.1) is: a path at the service, such as /openapi.json, or a file,
+    /// such as ./orders.json. It becomes a part of the API's own.
+    pub(crate) openapi: Option<String>,
     /// The app's own configuration.
     pub(crate) with: Option<Value>,
     /// Whether `run` is a script for the shell.
@@ -297,6 +300,11 @@ fn runs(
             report.key(&at(path, second), message).help("keep one of the two: they say what runs");
             return None;
         }
+    }
+    if raw.url.is_none() && raw.openapi.is_some() {
+        report
+            .key(&at(path, "openapi"), "`openapi` is for a service app")
+            .help(format!("remove it: `{name}` has no `url:`"));
     }
     if raw.run.is_none() {
         let only =

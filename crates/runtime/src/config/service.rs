@@ -89,6 +89,7 @@ pub(crate) fn read(report: &mut Report<'_>, path: &[&str], raw: &RawApp, base: &
         groups,
         timeout: raw.timeout.unwrap_or(Duration::from_millis(limits::SERVICE_TIMEOUT_MS)),
         retries: raw.retries.unwrap_or(limits::RETRIES_DEFAULT),
+        openapi: raw.openapi.clone(),
     })
 }
 

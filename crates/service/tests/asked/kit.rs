@@ -22,6 +22,7 @@ pub(crate) fn settings(upstreams: &[String]) -> Settings {
         tls: None,
         http2: false,
         post: "/".into(),
+        openapi: None,
     }
 }
 

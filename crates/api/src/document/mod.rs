@@ -1,7 +1,13 @@
 //! The OpenAPI document, made from the routes, and what shows it: `/api/openapi.json`, `/api/docs`.
 //!
 //! What the handlers say is completed here: names of operations that are unique, both forms of errors, who must show a key, and in
-//! v2 one operation for each app of a configuration, whose body is the app's own schema.
+//! v2 one operation for each app of a configuration, whose body is the app's own schema. What service apps say of themselves is taken
+//! in ([`merge`]) as it comes ([`fetch`]).
+
+mod fetch;
+mod merge;
+
+pub(crate) use fetch::Documents;
 
 use crate::fault::{Fault, PROBLEM_JSON};
 use crate::model::{ErrorEnvelope, Job, Problem};
@@ -83,13 +89,22 @@ fn add_tokens(document: &mut Value, config: &Config) {
     };
 }
 
-/// The document as it is served.
-///
-/// # Errors
-/// As [`document`].
-pub fn bytes(config: &Config) -> Result<Vec<u8>> {
-    serde_json::to_vec(&document(Some(config))?)
-        .map_err(|e| Error::internal("the OpenAPI document").because(e))
+/// The document as it is served, with what is known of service apps.
+fn bytes(config: &Config, known: &fetch::Known) -> Result<Vec<u8>> {
+    let mut whole = document(Some(config))?;
+    for app in &config.apps {
+        let Runs::Service(settings) = &app.runs else { continue };
+        let first = settings.groups.first().and_then(|group| group.upstreams.first());
+        let upstream = first.map_or("", |upstream| upstream.path());
+        let merged = known
+            .get(app.name.as_str())
+            .cloned()
+            .map(|theirs| merge::merge(&mut whole, app.name.as_str(), upstream, theirs));
+        if !matches!(merged, Some(Ok(()))) {
+            merge::generic(&mut whole, app.name.as_str());
+        }
+    }
+    serde_json::to_vec(&whole).map_err(|e| Error::internal("the OpenAPI document").because(e))
 }
 
 fn complete_paths(document: &mut Value) {
@@ -298,7 +313,7 @@ pub(crate) fn routes() -> Router<Api> {
 }
 
 async fn serve_document(State(api): State<Api>) -> Response {
-    let bytes = api.current().document.clone();
+    let bytes = api.current().documents.served();
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")], Body::from(bytes))
         .into_response()
 }
