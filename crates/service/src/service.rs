@@ -358,6 +358,7 @@ mod tests {
             tls: None,
             http2: false,
             post: "/".into(),
+            openapi: None,
         })
     }
 
