@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What every handshake begins with (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
 /// What whoever speaks HTTP in the clear gets.
-const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 86\r\n\r\n{\"error\":{\"code\":\"TLS_REQUIRED\",\"message\":\"https is spoken here: ask by https://…\"}}\n";
+const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 87\r\n\r\n{\"error\":{\"code\":\"TLS_REQUIRED\",\"message\":\"https is spoken here: ask by https://…\"}}\n";
 
 /// The certificates of a listener.
 pub(crate) struct Tls {
