@@ -19,7 +19,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use handover_core::{Error, Result};
-use handover_runtime::config::{Auth, Config};
+use handover_runtime::config::{Auth, Config, Runs};
 use handover_runtime::operations::jobs::Contracts;
 use http::header;
 use serde_json::{Value, json};
