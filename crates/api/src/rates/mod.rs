@@ -151,7 +151,10 @@ impl Rates {
             }
             v4 => v4,
         };
-        said("address", self.address.0, self.address.1.take(&key)).map(drop)
+        match self.address.1.take(&key) {
+            Ok(_) => Ok(()),
+            over => said("address", self.address.0, over).map(drop),
+        }
     }
 
     /// Takes one of a caller for a route (`POST /jobs`), where that has a limit of its own, and one of all; the headers say what is
