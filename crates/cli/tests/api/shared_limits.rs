@@ -61,7 +61,6 @@ fn hold(limit: f64, parts: [f64; 2]) {
     assert!(all.taken <= 1.1 * allowed + limit, "{told}");
     // Where the machine was too busy for so many to be asked, no more can have been let in.
     assert!(all.taken >= 0.9 * allowed.min(all.asked), "{told}");
-    println!("{told}");
 }
 
 #[test]
