@@ -15,7 +15,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use handover_runtime::config::Auth;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -139,7 +140,8 @@ async fn admit(
         let room = api.requests.take(&address.to_string())?;
         return Ok(Admitted { caller: None, room: Some(room) });
     }
-    let caller = who(api, current, request.headers()).await?;
+    has_host(request.version(), request.headers())?;
+    let caller = who(api, current, request.uri(), request.headers()).await?;
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
     request.extensions_mut().insert(caller);
@@ -152,27 +154,34 @@ async fn admit(
 ///
 /// # Errors
 /// 401 and 403 where it is nobody who may.
-pub(crate) async fn who(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Caller, Fault> {
+pub(crate) async fn who(
+    api: &Api,
+    current: &Current,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Caller, Fault> {
     match current.config.auth {
         auth @ (Auth::Keys | Auth::Tokens) => {
             crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers).await
         }
         Auth::None => {
-            from_here(headers, &current.config.cors)?;
+            from_here(uri, headers, &current.config.cors)?;
             Ok(Caller::anyone())
         }
     }
 }
 
 /// Where anyone on this machine may ask, a page of another origin, or of a name that was made to lead here, is not anyone.
-fn from_here(headers: &HeaderMap, cors: &[String]) -> Result<(), Fault> {
+fn from_here(uri: &Uri, headers: &HeaderMap, cors: &[String]) -> Result<(), Fault> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let refuse = |what: &str| {
         let message =
             format!("without keys only this machine may ask, and {what}: `auth: keys` lets others ask");
         Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message))
     };
-    if text(header::HOST).is_some_and(|host| !is_loopback(host)) {
+    // HTTP/2 says it in `:authority`, and a request's line may say it whole.
+    let named = [text(header::HOST), uri.authority().map(Authority::as_str)];
+    if named.into_iter().flatten().any(|host| !is_loopback(host)) {
         return refuse("Host names another");
     }
     let is_foreign = |origin: &str| {
@@ -181,6 +190,14 @@ fn from_here(headers: &HeaderMap, cors: &[String]) -> Result<(), Fault> {
     };
     if text(header::ORIGIN).is_some_and(is_foreign) {
         return refuse("Origin is another's page");
+    }
+    Ok(())
+}
+
+/// HTTP/1.1 always has a Host (RFC 9112, section 3.2), also where the request's line has one.
+pub(crate) fn has_host(version: Version, headers: &HeaderMap) -> Result<(), Fault> {
+    if version == Version::HTTP_11 && !headers.contains_key(header::HOST) {
+        return Err(Fault::bad_request("BAD_REQUEST", "there is no Host"));
     }
     Ok(())
 }
@@ -242,8 +259,15 @@ pub(crate) fn fine_path(path: &str) -> Result<(), Fault> {
     }
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8();
     let decoded = decoded.map_err(|_| Fault::bad_request("BAD_PATH", "the path is not UTF-8"))?;
-    if decoded.split('/').any(|part| part == "." || part == "..") {
+    // What comes behind a `;` some servers leave out before they look.
+    let is_dots = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
+    if decoded.split('/').any(is_dots) {
         return Err(Fault::bad_request("BAD_PATH", "the path holds `.` or `..`, which is not taken"));
+    }
+    // Encoded twice, for somebody behind us who decodes twice.
+    let lower = decoded.to_ascii_lowercase();
+    if ["%2e", "%2f", "%5c", "%00"].iter().any(|trick| lower.contains(trick)) {
+        return Err(Fault::bad_request("BAD_PATH", "the path is encoded twice, which is not taken"));
     }
     if decoded.chars().any(char::is_control) {
         return Err(Fault::bad_request("BAD_PATH", "the path holds a control character"));
@@ -362,8 +386,28 @@ mod tests {
         for path in ["/a/../b", "/a/%2e%2e/b", "/a/%2E/b", "/a%2fb", "/a%5Cb", "/a%00b", "/a%0ab", "/%ff"] {
             assert_eq!(code(path), Some("BAD_PATH"), "{path}");
         }
+        for path in ["/a/..;/b", "/a/..;x=1/b", "/a/%2e;/b", "/a/%252e%252e/b", "/a%252fb"] {
+            assert_eq!(code(path), Some("BAD_PATH"), "{path}");
+        }
         for query in ["?api_key=x", "?a=1&ACCESS_TOKEN=x", "?%74oken=x"] {
             assert_eq!(code(&format!("/api/v1/jobs{query}")), Some("KEY_IN_QUERY"), "{query}");
+        }
+    }
+
+    #[test]
+    fn without_keys_this_machine_alone_is_answered_whichever_way_it_is_named() {
+        let asked = |uri: &str, host: Option<&str>| {
+            let host = host.map(|host| (header::HOST, HeaderValue::from_str(host).unwrap()));
+            from_here(&uri.parse().unwrap(), &host.into_iter().collect(), &[]).is_ok()
+        };
+        assert!(asked("/x", Some("localhost:8080")) && asked("http://[::1]:1/x", None));
+        for (uri, host) in [
+            ("/x", Some("evil.example")),
+            ("http://evil.example/x", None),
+            ("http://evil.example/x", Some("localhost")),
+            ("http://a@localhost/x", None),
+        ] {
+            assert!(!asked(uri, host), "{uri} {host:?}");
         }
     }
 

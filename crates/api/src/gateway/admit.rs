@@ -38,7 +38,7 @@ impl<'a> Way<'a> {
         current.rates.take_address(address)?;
         framing::check(head)?;
         refuse_method(&head.method)?;
-        let caller = door::who(api, current, &head.headers).await?;
+        let caller = door::who(api, current, &head.uri, &head.headers).await?;
         let caller = &*self.caller.insert(caller);
         let room = api.requests.take(&caller.name)?;
         self.limits = current.rates.take(&caller.name, address, Some(ROUTE))?;

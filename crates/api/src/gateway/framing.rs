@@ -4,6 +4,7 @@
 //! another, which is how requests are smuggled past a gateway (RFC 9112, section 11.2).
 
 use super::{hop, request};
+use crate::door;
 use crate::fault::Fault;
 use http::request::Parts;
 use http::uri::Authority;
@@ -34,6 +35,7 @@ fn bad(message: impl Into<String>) -> Fault {
 
 /// One host is named, once, or twice the same.
 fn host(head: &Parts) -> Result<(), Fault> {
+    door::has_host(head.version, &head.headers)?;
     let mut values = head.headers.get_all(header::HOST).iter();
     let named = values.next();
     if values.next().is_some() {
@@ -49,6 +51,7 @@ fn host(head: &Parts) -> Result<(), Fault> {
         }
         (Some(host), None) if is_host(host) => Ok(()),
         (Some(_), None) => Err(bad("Host is no host with or without a port")),
+        (None, Some(authority)) if authority.as_str().contains('@') => Err(bad("Host names a user")),
         (None, Some(_)) => Ok(()),
         (None, None) if head.version < Version::HTTP_11 => Ok(()),
         (None, None) => Err(bad("there is no Host")),

@@ -131,7 +131,10 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         .await
         .unwrap_or_else(|panic| Err(Fault::internal(format!("a panic: {}", door::panic_text(&*panic)))));
     let mut response = outcome.unwrap_or_else(|fault| {
-        let ends = fault.status() == StatusCode::BAD_REQUEST || fault.status() == StatusCode::REQUEST_TIMEOUT;
+        let ends = matches!(
+            fault.status(),
+            StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::NOT_IMPLEMENTED
+        );
         let mut response = door::render(fault, form, &id, path).map(Sent::Door);
         // What comes behind a request that is none may be anything.
         if ends {

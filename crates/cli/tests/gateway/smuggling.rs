@@ -230,6 +230,18 @@ fn lines_are_lines_and_names_are_names() {
             Passed(""),
         ),
         ("dots", first(&format!("GET {AT}/../up HTTP/1.1"), "Host: localhost\r\n"), Refused),
+        ("dots and a parameter", first(&format!("GET {AT}/..;/up HTTP/1.1"), "Host: localhost\r\n"), Refused),
+        (
+            "dots encoded twice",
+            first(&format!("GET {AT}/%252e%252e/up HTTP/1.1"), "Host: localhost\r\n"),
+            Refused,
+        ),
+        ("no host", first(&format!("GET {AT} HTTP/1.1"), ""), Refused),
+        (
+            "a host in the target alone",
+            first(&format!("GET http://localhost{AT}/case HTTP/1.1"), ""),
+            Refused,
+        ),
         ("encoded dots", first(&format!("GET {AT}/%2E%2e/up HTTP/1.1"), "Host: localhost\r\n"), Refused),
         (
             "an encoded line's end",
