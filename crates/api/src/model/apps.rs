@@ -44,6 +44,12 @@ pub(crate) struct ServiceView {
     pub(crate) versions: Vec<String>,
     /// How many upstreams it has.
     pub(crate) upstreams: usize,
+    /// How long until an answer begins, in seconds.
+    pub(crate) timeout_seconds: f64,
+    /// How often a call that may be repeated is tried again.
+    pub(crate) retries: u32,
+    /// The path at which its upstreams are asked whether they are well; none where nobody asks.
+    pub(crate) health: Option<String>,
     /// How much one caller may ask of it, such as `100/s`, where that is said.
     pub(crate) limit: Option<String>,
 }

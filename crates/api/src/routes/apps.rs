@@ -52,10 +52,14 @@ fn view(current: &Current, app: &App) -> AppView {
 }
 
 fn service_view(app: &App, service: &Service) -> ServiceView {
-    let groups = &service.settings().groups;
+    let settings = service.settings();
+    let groups = &settings.groups;
     ServiceView {
         versions: groups.iter().filter_map(|group| group.version.clone()).collect(),
         upstreams: groups.iter().map(|group| group.upstreams.len()).sum(),
+        timeout_seconds: settings.timeout.as_secs_f64(),
+        retries: settings.retries,
+        health: settings.health.as_ref().map(|health| health.path.clone()),
         limit: limit(app),
     }
 }
