@@ -1,8 +1,8 @@
 //! One service app: a request goes to one of its upstreams, and to another, or again, where that does no harm.
 //!
 //! Tried again is what cannot have been acted upon (no connection came about), and what may be done twice: GET, HEAD, OPTIONS,
-//! PUT, DELETE, and anything with an `Idempotency-Key`; only while nothing of its body was read, as often as `retries` says, within
-//! `timeout`. What may have been acted upon is tried again out of a budget. An outage that has just begun is waited out; in a longer
+//! PUT, DELETE, and anything with an `Idempotency-Key`; only while nothing of its body was read, or all of it is kept, as often as
+//! `retries` says, within `timeout`. What may have been acted upon is tried again out of a budget. An outage that has just begun is waited out; in a longer
 //! one the answer is [`Failure::Unavailable`] at once.
 //!
 //! Invariant: no lock is held while anything is waited for. Nothing is kept, so a crash leaves nothing.
@@ -116,12 +116,13 @@ impl Service {
         let head = Head { method: parts.method, path: parts.uri, headers: parts.headers };
         let repeats = head.repeats();
         let retries = self.settings.retries;
-        let spare = (repeats && retries > 0).then(|| head.clone());
+        let again = repeats && retries > 0;
+        let spare = again.then(|| head.clone());
         let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
         let call = Call {
             service: self,
             balance,
-            kept: Kept::new(body),
+            kept: Kept::new(body, again),
             spare,
             repeats,
             retries,
@@ -221,9 +222,11 @@ impl Call<'_> {
                 }
             }
             Err(_) if self.kept.broke_off() => Err(Failure::Caller),
-            Err(broke) if broke.stale && self.stale < STALE_MAX && self.repeats && self.kept.is_whole() => {
+            // It may have closed the connection while the request was on its way: no failure of the upstream.
+            Err(broke) if broke.stale && self.stale < STALE_MAX => {
                 self.stale += 1;
                 let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
+                let again = again.filter(|_| self.repeats && self.kept.is_whole());
                 again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
             }
             Err(broke) => {

@@ -135,7 +135,7 @@ impl Row {
 async fn asked(upstream: &Upstream, path: &str, within: Duration) -> Result<(), String> {
     let look = async {
         let path = path.parse().ok().and_then(|path| upstream.path(&path));
-        let body = Kept::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync());
+        let body = Kept::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync(), false);
         let (Some(path), Some(body)) = (path, body.send()) else {
             return Err("a path that is none".to_owned());
         };

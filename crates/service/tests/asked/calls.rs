@@ -115,8 +115,26 @@ async fn only_what_may_be_done_twice_is_sent_twice() {
     }
     let before = count.load(Ordering::SeqCst);
     let put = send(&service, request(Method::PUT, "/d", "a body that was read")).await;
+    assert_eq!(put.unwrap(), (200, "PUT /d a body that was read".into()));
+    assert_eq!(sent(before), 2, "a short body is kept");
+    if count.load(Ordering::SeqCst) % 2 == 1 {
+        let _ = send(&service, request(Method::POST, "/odd", "")).await;
+    }
+    let before = count.load(Ordering::SeqCst);
+    let put = send(&service, request(Method::PUT, "/e", &"x".repeat(64 * 1024 + 1))).await;
     assert!(matches!(put, Err(Failure::NoAnswer { not_begun: false, .. })), "{put:?}");
     assert_eq!(sent(before), 1, "its body has gone");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_no_failure_of_the_upstream() {
+    let server = HttpServer::start(|asked| if asked.method == "POST" { Reply::Nothing } else { echo(asked) });
+    let service = service(settings(&[server.url()]));
+    assert_eq!(get(&service, "/").await.unwrap().0, 200);
+    let post = send(&service, request(Method::POST, "/b", "a body")).await;
+    assert!(matches!(post, Err(Failure::NoAnswer { not_begun: false, .. })), "{post:?}");
+    assert_eq!((server.connections(), server.asked().len()), (1, 2), "it is not sent again");
+    assert!(service.state()[0].upstreams[0].last_error.is_none());
 }
 
 #[tokio::test]
