@@ -7,10 +7,10 @@ use crate::body::Sent;
 use crate::breaker::{Breaker, BreakerState, Pass};
 use crate::pool::{Pool, deepest};
 use crate::tls::Secured;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -201,7 +201,16 @@ impl Upstream {
             }
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
+            request.headers_mut().remove(TRANSFER_ENCODING);
             return;
+        }
+        // Of some methods the client takes it that they have no body, where the headers do not say so.
+        let body = request.body();
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            let headers = request.headers_mut();
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         if request.uri().scheme().is_some() {
             let path = request.uri().path_and_query().cloned();

@@ -188,3 +188,36 @@ async fn posting_reads_the_answer_in_pieces() {
     };
     assert!(matches!(broke, Failure::NoAnswer { not_begun: false, .. }), "{broke:?}");
 }
+
+#[tokio::test]
+async fn a_body_of_unknown_length_reaches_a_service_whatever_the_method() {
+    let server = HttpServer::start(echo);
+    let service = service(settings(&[server.url()]));
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD] {
+        let mut asked = request(method.clone(), "/search", "");
+        let words = handover_service::whole("words");
+        *asked.body_mut() = handover_service::Body::new(Unmeasured(words));
+        assert_eq!(send(&service, asked).await.unwrap().0, 200);
+        let got = server.asked().last().unwrap().clone();
+        assert_eq!(
+            (got.text(), got.header("transfer-encoding")),
+            ("words".into(), Some("chunked")),
+            "{method}"
+        );
+    }
+}
+
+/// A body that does not say how long it is.
+struct Unmeasured(handover_service::Body);
+
+impl http_body::Body for Unmeasured {
+    type Data = bytes::Bytes;
+    type Error = handover_service::BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, handover_service::BoxError>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
