@@ -28,9 +28,10 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 /// So many are kept at most.
 const IDLE_MAX: usize = 1_024;
-/// A connection of HTTP/2 is asked so often whether the other side is there while requests wait.
-const PING: Duration = Duration::from_secs(20);
-
+/// A connection of HTTP/2 on which nothing comes for so long is asked whether the other side is there.
+const PING: Duration = Duration::from_secs(5);
+/// So long the other side may take to say so.
+const PONG: Duration = Duration::from_secs(10);
 /// After so long without a byte the other side's machine is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -39,8 +40,12 @@ type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// A connection that a request can be given to.
 pub(crate) enum Sender {
     One(http1::SendRequest<Sent>),
-    Many(http2::SendRequest<Sent>),
+    Many(http2::SendRequest<Sent>, Nth),
 }
+
+/// Which of the connections of HTTP/2 to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Nth(u64);
 
 /// Why a connection brought no answer.
 pub(crate) struct Broken {
@@ -54,14 +59,17 @@ impl Sender {
     pub(crate) async fn send(&mut self, request: Request<Sent>) -> Result<Response<Incoming>, Broken> {
         let answer = match self {
             Self::One(sender) => sender.try_send_request(request).await,
-            Self::Many(sender) => sender.try_send_request(request).await,
+            Self::Many(sender, _) => sender.try_send_request(request).await,
         };
         answer.map_err(|mut e| Broken { request: e.take_message(), error: e.into_error() })
     }
 
-    /// Whether requests are to be written for HTTP/2.
-    pub(crate) fn is_http2(&self) -> bool {
-        matches!(self, Self::Many(_))
+    /// Which connection of HTTP/2 it is, where it is one.
+    pub(crate) fn shared(&self) -> Option<Nth> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(_, nth) => Some(*nth),
+        }
     }
 }
 
@@ -80,9 +88,18 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Idle {
-    many: Option<http2::SendRequest<Sent>>,
+    many: Option<Many>,
+    /// How many connections of HTTP/2 were made.
+    made: u64,
     /// Those used last are at the end.
     one: Vec<(http1::SendRequest<Sent>, Instant)>,
+}
+
+/// The connection that serves all requests.
+struct Many {
+    sender: http2::SendRequest<Sent>,
+    nth: Nth,
+    used: Instant,
 }
 
 impl Pool {
@@ -112,9 +129,10 @@ impl Pool {
     /// A connection that is open and free.
     pub(crate) fn take(&self) -> Option<Sender> {
         let mut idle = self.idle();
-        if let Some(many) = &idle.many {
-            if many.is_ready() {
-                return Some(Sender::Many(many.clone()));
+        if let Some(many) = &mut idle.many {
+            if many.sender.is_ready() {
+                many.used = Instant::now();
+                return Some(Sender::Many(many.sender.clone(), many.nth));
             }
             idle.many = None;
         }
@@ -144,10 +162,17 @@ impl Pool {
         }
     }
 
-    /// Closes what nobody used for long.
-    pub(crate) fn sweep(&self) {
-        let now = Instant::now();
-        self.idle().one.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < IDLE);
+    /// Closes what nobody used for long; requests that are under way on it come to their end.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let is_young = |since: Instant| now.duration_since(since) < IDLE;
+        let mut idle = self.idle();
+        idle.one.retain(|(sender, since)| !sender.is_closed() && is_young(*since));
+        idle.many.take_if(|many| many.sender.is_closed() || !is_young(many.used));
+    }
+
+    /// No further request gets this connection: one waited in vain on it, and nobody knows whether the other side is there.
+    pub(crate) fn forget(&self, nth: Nth) {
+        self.idle().many.take_if(|many| many.nth == nth);
     }
 
     /// Makes a connection.
@@ -197,11 +222,15 @@ impl Pool {
 
     async fn many(&self, io: Io) -> Result<Sender, String> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).keep_alive_interval(PING).adaptive_window(true);
+        builder.timer(TokioTimer::new()).adaptive_window(true);
+        builder.keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(io).await.map_err(|e| deepest(&e))?;
         tokio::spawn(connection);
-        self.idle().many = Some(sender.clone());
-        Ok(Sender::Many(sender))
+        let mut idle = self.idle();
+        idle.made += 1;
+        let nth = Nth(idle.made);
+        idle.many = Some(Many { sender: sender.clone(), nth, used: Instant::now() });
+        Ok(Sender::Many(sender, nth))
     }
 }
 
@@ -234,4 +263,26 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
         deepest = below;
     }
     deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_for_all_that_nobody_uses_is_closed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let pool = Pool::new(address, true, None);
+        let made = pool.connect().await.unwrap().shared();
+        pool.sweep(Instant::now());
+        assert_eq!(pool.take().unwrap().shared(), made);
+        pool.sweep(Instant::now() + IDLE);
+        assert!(pool.take().is_none());
+        let next = pool.connect().await.unwrap().shared().unwrap();
+        pool.forget(made.unwrap());
+        assert_eq!(pool.take().unwrap().shared(), Some(next), "another is left alone");
+        pool.forget(next);
+        assert!(pool.take().is_none());
+    }
 }

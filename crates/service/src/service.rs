@@ -196,10 +196,12 @@ impl Call<'_> {
         let path = head.path.clone();
         let request =
             head.request(upstream, sent).ok_or_else(|| self.no_answer("a path that is none", true))?;
+        let mut on = None;
         let outcome = tokio::select! {
             biased;
-            outcome = upstream.exchange(request) => outcome,
+            outcome = upstream.exchange(request, &mut on) => outcome,
             () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
+                upstream.waited_in_vain(on);
                 let timed_out = self.timed_out();
                 asking.failed(&timed_out.to_string());
                 return Err(timed_out);

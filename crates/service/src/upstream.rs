@@ -5,7 +5,7 @@
 
 use crate::body::Sent;
 use crate::breaker::{Breaker, BreakerState, Pass};
-use crate::pool::{Pool, deepest};
+use crate::pool::{Nth, Pool, deepest};
 use crate::tls::Secured;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -136,7 +136,7 @@ impl Upstream {
     }
 
     pub(crate) fn sweep(&self) {
-        self.pool.sweep();
+        self.pool.sweep(Instant::now());
     }
 
     /// Begins a request.
@@ -147,8 +147,20 @@ impl Upstream {
         Asking { upstream: self.clone(), began, ended: false }
     }
 
-    /// Sends a request over a connection that is open, or over a new one. What a connection did not take goes to the next.
-    pub(crate) async fn exchange(&self, mut request: Request<Sent>) -> Result<Response<Incoming>, Broke> {
+    /// A request waited in vain for its answer, on this connection where it was one of HTTP/2.
+    pub(crate) fn waited_in_vain(&self, on: Option<Nth>) {
+        if let Some(nth) = on {
+            self.pool.forget(nth);
+        }
+    }
+
+    /// Sends a request over a connection that is open, or over a new one. What a connection did not take goes to the next. `on` is
+    /// the connection of HTTP/2 that it waits on.
+    pub(crate) async fn exchange(
+        &self,
+        mut request: Request<Sent>,
+        on: &mut Option<Nth>,
+    ) -> Result<Response<Incoming>, Broke> {
         loop {
             let (mut sender, used) = match self.pool.take() {
                 Some(sender) => (sender, true),
@@ -157,7 +169,8 @@ impl Upstream {
                     Err(why) => return Err(Broke { why, request: Some(request), stale: false }),
                 },
             };
-            self.address(&mut request, sender.is_http2());
+            *on = sender.shared();
+            self.address(&mut request, on.is_some());
             match sender.send(request).await {
                 Ok(answer) => {
                     self.pool.put(sender);
