@@ -32,6 +32,12 @@ const IDLE_MAX: usize = 1_024;
 const PING: Duration = Duration::from_secs(5);
 /// So long the other side may take to say so.
 const PONG: Duration = Duration::from_secs(10);
+/// So much of an answer by HTTP/2 may come before it is read: what one reader who is slow costs in memory, at most.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// So much of all answers together, a connection's memory at most. It is that of many streams, and fixed: one that begins as small
+/// as a stream's, and grows as it is measured, is used up by one slow reader, and then all others wait for him.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
 /// After so long without a byte the other side's machine is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -222,7 +228,8 @@ impl Pool {
 
     async fn many(&self, io: Io) -> Result<Sender, String> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).adaptive_window(true);
+        builder.timer(TokioTimer::new());
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         builder.keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(io).await.map_err(|e| deepest(&e))?;
         tokio::spawn(connection);
