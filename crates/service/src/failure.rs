@@ -31,6 +31,14 @@ pub enum Failure {
         /// The time it had.
         within: Duration,
     },
+    /// As it is configured it cannot be asked: no retry helps, somebody has to change something. 502.
+    #[error("{app} cannot be asked: {why}")]
+    Config {
+        /// The app.
+        app: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What the caller sent broke off. 400: there is nobody to tell, mostly.
     #[error("the request broke off")]
     Caller,

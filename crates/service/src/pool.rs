@@ -7,7 +7,7 @@
 //! connections are gone with the process.
 
 use crate::body::Sent;
-use crate::tls::Secured;
+use crate::tls::{HTTP1, HTTP2, Secured};
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
@@ -79,6 +79,17 @@ impl Sender {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unmade {
+    /// It did not come about now.
+    #[error("{0}")]
+    Failed(String),
+    /// It cannot come about with this configuration, at any upstream.
+    #[error("{0}")]
+    Config(String),
+}
+
 /// The connections to one upstream.
 pub(crate) struct Pool {
     address: Uri,
@@ -106,6 +117,23 @@ struct Many {
     sender: http2::SendRequest<Sent>,
     nth: Nth,
     used: Instant,
+}
+
+impl Idle {
+    fn take_one(&mut self) -> Option<Sender> {
+        let mut at = self.one.len();
+        while at > 0 {
+            at -= 1;
+            let (sender, _) = self.one.get(at)?;
+            if sender.is_ready() {
+                return Some(Sender::One(self.one.swap_remove(at).0));
+            }
+            if sender.is_closed() {
+                self.one.swap_remove(at);
+            }
+        }
+        None
+    }
 }
 
 impl Pool {
@@ -142,18 +170,12 @@ impl Pool {
             }
             idle.many = None;
         }
-        let mut at = idle.one.len();
-        while at > 0 {
-            at -= 1;
-            let (sender, _) = idle.one.get(at)?;
-            if sender.is_ready() {
-                return Some(Sender::One(idle.one.swap_remove(at).0));
-            }
-            if sender.is_closed() {
-                idle.one.swap_remove(at);
-            }
-        }
-        None
+        idle.take_one()
+    }
+
+    /// One of HTTP/1.1 that is open and free.
+    pub(crate) fn take_one(&self) -> Option<Sender> {
+        self.idle().take_one()
     }
 
     /// Takes a connection back whose answer has begun.
@@ -182,41 +204,61 @@ impl Pool {
     }
 
     /// Makes a connection.
-    ///
-    /// # Errors
-    /// In words.
-    pub(crate) async fn connect(&self) -> Result<Sender, String> {
+    pub(crate) async fn connect(&self) -> Result<Sender, Unmade> {
         if !self.http2 {
-            return self.connect_one().await;
+            return self.connect_any().await;
         }
         let _making = self.making.lock().await;
         match self.take() {
             Some(sender) => Ok(sender),
-            None => self.connect_one().await,
+            None => self.connect_any().await,
         }
     }
 
-    async fn connect_one(&self) -> Result<Sender, String> {
-        let connecting = tokio::time::timeout(CONNECT, self.dial());
-        let io = connecting.await.map_err(|_| "connecting takes too long".to_owned())??;
+    async fn connect_any(&self) -> Result<Sender, Unmade> {
+        let io = self.dialled(true).await?;
         let agreed = match &io {
-            MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+            MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(HTTP2),
             MaybeHttpsStream::Http(_) => self.http2,
         };
-        if agreed { self.many(io).await } else { one(io).await }
+        let made = if agreed { self.many(io).await } else { one(io).await };
+        made.map_err(Unmade::Failed)
     }
 
-    async fn dial(&self) -> Result<Io, String> {
+    /// Makes a connection of HTTP/1.1, which alone can become one of another protocol.
+    pub(crate) async fn connect_one(&self) -> Result<Sender, Unmade> {
+        if self.http2 && self.plain.is_some() {
+            let why = "with `http2: true` and no TLS it speaks HTTP/2 alone, where a connection cannot change its protocol";
+            return Err(Unmade::Config(why.to_owned()));
+        }
+        one(self.dialled(false).await?).await.map_err(Unmade::Failed)
+    }
+
+    async fn dialled(&self, http2: bool) -> Result<Io, Unmade> {
+        let late = |_| Unmade::Failed("connecting takes too long".to_owned());
+        tokio::time::timeout(CONNECT, self.dial(http2)).await.map_err(late)?
+    }
+
+    async fn dial(&self, http2: bool) -> Result<Io, Unmade> {
         let connector = match (&self.plain, &self.secured) {
             (Some(plain), _) => plain.clone(),
-            (None, Some(secured)) => self.secure(secured).await.map_err(|e| e.to_string())?,
-            (None, None) => return Err("there is no way to it".to_owned()),
+            (None, Some(secured)) => {
+                self.secure(secured, http2).await.map_err(|e| Unmade::Config(e.to_string()))?
+            }
+            (None, None) => return Err(Unmade::Config("there is no way to it".to_owned())),
         };
-        connector.oneshot(self.address.clone()).await.map_err(|e| deepest(e.as_ref()))
+        connector.oneshot(self.address.clone()).await.map_err(|e| Unmade::Failed(deepest(e.as_ref())))
     }
 
-    async fn secure(&self, secured: &Arc<Secured>) -> handover_core::Result<HttpsConnector<HttpConnector>> {
-        let config = secured.config().await?;
+    async fn secure(
+        &self,
+        secured: &Arc<Secured>,
+        http2: bool,
+    ) -> handover_core::Result<HttpsConnector<HttpConnector>> {
+        let mut config = secured.config().await?;
+        if !http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![HTTP1.to_vec()];
+        }
         let http = self.http.clone();
         Ok(match secured.server_name()? {
             Some(name) => {

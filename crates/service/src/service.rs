@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::settings::{Group, Settings};
 use crate::tls::Secured;
-use crate::upstream::{Broke, Upstream, is_overwhelmed};
+use crate::upstream::{Broke, Sort, Upstream, is_overwhelmed};
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -110,7 +110,7 @@ impl Service {
     pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let known = self.balances.iter().find(|one| one.version == group.version);
         let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
-            return Err(self.no_answer("it has no upstream".to_owned(), true));
+            return Err(self.misconfigured("it has no upstream".to_owned()));
         };
         let (parts, body) = request.into_parts();
         let head = Head { method: parts.method, path: parts.uri, headers: parts.headers };
@@ -135,6 +135,10 @@ impl Service {
 
     fn no_answer(&self, why: String, not_begun: bool) -> Failure {
         Failure::NoAnswer { app: self.settings.name.clone(), why, not_begun }
+    }
+
+    pub(crate) fn misconfigured(&self, why: String) -> Failure {
+        Failure::Config { app: self.settings.name.clone(), why }
     }
 
     fn may_spend(&self, balance: &Balance) -> bool {
@@ -225,12 +229,13 @@ impl Call<'_> {
             }
             Err(_) if self.kept.broke_off() => Err(Failure::Caller),
             // It may have closed the connection while the request was on its way: no failure of the upstream.
-            Err(broke) if broke.stale && self.stale < STALE_MAX => {
+            Err(broke) if broke.sort == Sort::Stale && self.stale < STALE_MAX => {
                 self.stale += 1;
                 let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
                 let again = again.filter(|_| self.repeats && self.kept.is_whole());
                 again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
             }
+            Err(broke) if broke.sort == Sort::Config => Err(self.service.misconfigured(broke.why)),
             Err(broke) => {
                 asking.failed(&broke.why);
                 self.tried.add(nth);

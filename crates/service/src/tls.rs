@@ -16,6 +16,10 @@ use tokio::time::Instant;
 /// The files are looked at so often at most.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What the versions of HTTP are called where sides agree on one.
+pub(crate) const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
 /// What TLS connections are made with.
 pub(crate) struct Secured {
     files: TlsFiles,
@@ -142,7 +146,7 @@ fn client(files: &TlsFiles) -> Result<ClientConfig> {
         }
         _ => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(config)
 }
 

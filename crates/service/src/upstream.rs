@@ -5,9 +5,9 @@
 
 use crate::body::Sent;
 use crate::breaker::{Breaker, BreakerState, Pass};
-use crate::pool::{Nth, Pool, deepest};
+use crate::pool::{Nth, Pool, Unmade, deepest};
 use crate::tls::Secured;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -73,8 +73,28 @@ pub(crate) struct Broke {
     pub(crate) why: String,
     /// The request, where it cannot have been acted upon.
     pub(crate) request: Option<Request<Sent>>,
-    /// Whether it was a connection of an earlier request, which the upstream may have closed meanwhile: no failure of the upstream.
-    pub(crate) stale: bool,
+    pub(crate) sort: Sort,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The upstream's, as far as is known.
+    Upstream,
+    /// It was a connection of an earlier request, which the upstream may have closed meanwhile: no failure of the upstream.
+    Stale,
+    /// The configuration's.
+    Config,
+}
+
+impl Broke {
+    fn unmade(unmade: &Unmade, request: Request<Sent>) -> Self {
+        let sort = match unmade {
+            Unmade::Failed(_) => Sort::Upstream,
+            Unmade::Config(_) => Sort::Config,
+        };
+        Self { why: unmade.to_string(), request: Some(request), sort }
+    }
 }
 
 impl Upstream {
@@ -161,13 +181,20 @@ impl Upstream {
         mut request: Request<Sent>,
         on: &mut Option<Nth>,
     ) -> Result<Response<Incoming>, Broke> {
+        // By HTTP/2 a connection cannot become one of another protocol.
+        let changes = request.headers().contains_key(UPGRADE);
         loop {
-            let (mut sender, used) = match self.pool.take() {
+            let known = if changes { self.pool.take_one() } else { self.pool.take() };
+            let (mut sender, used) = match known {
                 Some(sender) => (sender, true),
-                None => match self.pool.connect().await {
-                    Ok(sender) => (sender, false),
-                    Err(why) => return Err(Broke { why, request: Some(request), stale: false }),
-                },
+                None => {
+                    let made =
+                        if changes { self.pool.connect_one().await } else { self.pool.connect().await };
+                    match made {
+                        Ok(sender) => (sender, false),
+                        Err(unmade) => return Err(Broke::unmade(&unmade, request)),
+                    }
+                }
             };
             *on = sender.shared();
             self.address(&mut request, on.is_some());
@@ -180,7 +207,8 @@ impl Upstream {
                     Some(back) if used => request = back,
                     back => {
                         let stale = used && !broken.error.is_timeout() && !broken.error.is_user();
-                        return Err(Broke { why: deepest(&broken.error), request: back, stale });
+                        let sort = if stale { Sort::Stale } else { Sort::Upstream };
+                        return Err(Broke { why: deepest(&broken.error), request: back, sort });
                     }
                 },
             }
@@ -197,7 +225,8 @@ impl Upstream {
             return Ok(());
         }
         let late = |_| "no connection came about in time".to_owned();
-        let sender = tokio::time::timeout(within, self.pool.connect()).await.map_err(late)??;
+        let sender = tokio::time::timeout(within, self.pool.connect()).await.map_err(late)?;
+        let sender = sender.map_err(|unmade| unmade.to_string())?;
         self.pool.put(sender);
         Ok(())
     }

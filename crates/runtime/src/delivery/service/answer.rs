@@ -148,6 +148,9 @@ pub(super) fn failed(failure: Failure) -> Error {
         Failure::TimedOut { .. } => {
             Error::new(ErrorKind::Timeout, text).hint("`timeout` says how long it may take")
         }
+        Failure::Config { .. } => {
+            Error::new(ErrorKind::Config, text).hint("change what it says, then `handover retry`")
+        }
         Failure::Caller => Error::new(ErrorKind::Io, "what was to be posted could not be read to its end"),
     }
 }
