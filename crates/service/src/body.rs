@@ -63,15 +63,23 @@ struct Progress {
     /// When a piece of it was last taken, in milliseconds since it began, and one more; 0 is never.
     last_ms: AtomicU64,
     broke_off: AtomicBool,
+    /// Whoever read it last found nothing: its next piece has yet to come.
+    awaited: AtomicBool,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { began: Instant::now(), last_ms: AtomicU64::new(0), broke_off: false.into() }
+        Self {
+            began: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            broke_off: false.into(),
+            awaited: false.into(),
+        }
     }
 
     /// What came of a look for the next piece.
     fn seen(&self, frame: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
+        self.awaited.store(frame.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Some(frame)) = frame {
             let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.last_ms.store(ms.saturating_add(1), Ordering::Relaxed);
@@ -140,6 +148,11 @@ impl Kept {
         let progress = self.progress()?;
         let last = progress.last_ms.load(Ordering::Relaxed).checked_sub(1)?;
         Some(progress.began.elapsed().saturating_sub(Duration::from_millis(last)))
+    }
+
+    /// Whether it is the caller who is waited for: what was read of it so far was sent.
+    pub(crate) fn awaits_caller(&self) -> bool {
+        self.progress().is_some_and(|progress| progress.awaited.load(Ordering::Relaxed))
     }
 
     /// Whether it was the caller who broke off.

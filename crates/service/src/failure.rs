@@ -39,6 +39,12 @@ pub enum Failure {
         /// What is wrong.
         why: String,
     },
+    /// What the caller sent paused for longer than the service's `timeout`: no failure of the service. 408.
+    #[error("the request's body paused for longer than {}", handover_core::units::format_duration(*within))]
+    CallerPaused {
+        /// The time it had for its next piece.
+        within: Duration,
+    },
     /// What the caller sent broke off. 400: there is nobody to tell, mostly.
     #[error("the request broke off")]
     Caller,

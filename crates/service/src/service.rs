@@ -205,6 +205,9 @@ impl Call<'_> {
             biased;
             outcome = upstream.exchange(request, &mut on) => outcome,
             () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
+                if self.kept.awaits_caller() {
+                    return Err(Failure::CallerPaused { within: self.service.settings.timeout });
+                }
                 upstream.waited_in_vain(on);
                 let timed_out = self.timed_out();
                 asking.failed(&timed_out.to_string());

@@ -106,6 +106,10 @@ pub(super) fn fault(failure: Failure, told: Option<&Told>) -> Fault {
                 format!("{app} cannot be asked as it is configured, and has begun nothing: tell who runs it");
             Fault::new(StatusCode::BAD_GATEWAY, "BAD_GATEWAY", message).because(why)
         }
+        Failure::CallerPaused { .. } => {
+            let message = "the body paused for longer than the service's `timeout`: send it anew";
+            Fault::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", message).because(why)
+        }
         Failure::Caller => broke(),
     }
 }

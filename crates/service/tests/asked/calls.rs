@@ -207,6 +207,43 @@ async fn a_body_of_unknown_length_reaches_a_service_whatever_the_method() {
     }
 }
 
+#[tokio::test]
+async fn a_caller_who_pauses_is_no_failure_of_the_upstream() {
+    let server = HttpServer::start(echo);
+    let service = service(Settings { timeout: Duration::from_millis(50), ..settings(&[server.url()]) });
+    for method in [Method::POST, Method::PUT] {
+        let mut asked = request(method, "/", "");
+        *asked.body_mut() = handover_service::Body::new(Paused(Some("a".into())));
+        match send(&service, asked).await {
+            Err(Failure::CallerPaused { within }) => assert_eq!(within, Duration::from_millis(50)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(service.state()[0].upstreams[0].last_error.is_none());
+}
+
+/// A body of ten bytes of which but the first comes.
+struct Paused(Option<bytes::Bytes>);
+
+impl http_body::Body for Paused {
+    type Data = bytes::Bytes;
+    type Error = handover_service::BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, handover_service::BoxError>>> {
+        match self.0.take() {
+            Some(first) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(first)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(10)
+    }
+}
+
 /// A body that does not say how long it is.
 struct Unmeasured(handover_service::Body);
 

@@ -151,7 +151,9 @@ pub(super) fn failed(failure: Failure) -> Error {
         Failure::Config { .. } => {
             Error::new(ErrorKind::Config, text).hint("change what it says, then `handover retry`")
         }
-        Failure::Caller => Error::new(ErrorKind::Io, "what was to be posted could not be read to its end"),
+        Failure::CallerPaused { .. } | Failure::Caller => {
+            Error::new(ErrorKind::Io, "what was to be posted could not be read to its end")
+        }
     }
 }
 
