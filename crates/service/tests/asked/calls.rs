@@ -160,6 +160,23 @@ async fn an_upstream_that_is_overwhelmed_is_passed_over_where_there_is_another()
 }
 
 #[tokio::test]
+async fn a_post_that_goes_nowhere_is_an_error_of_configuration() {
+    let mut versioned = settings(&[nowhere()]);
+    versioned.groups[0].version = Some("v2".into());
+    let both = [
+        Settings { post: "/v3/in".into(), ..versioned },
+        Settings { post: "no path".into(), ..settings(&[nowhere()]) },
+    ];
+    for settings in both {
+        let posted = service(settings).post(http::HeaderMap::new(), handover_service::whole("x")).await;
+        match posted.err() {
+            Some(Failure::Config { why, .. }) => assert!(why.contains("`post`"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn posting_reads_the_answer_in_pieces() {
     let server = HttpServer::start(|asked| match asked.target.as_str() {
         "/in" => Reply::of("text/csv", asked.body.repeat(2)),
