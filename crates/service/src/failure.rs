@@ -31,6 +31,14 @@ pub enum Failure {
         /// The time it had.
         within: Duration,
     },
+    /// Its certificate is not trusted, which no retry mends by itself. 502.
+    #[error("{app} cannot be asked: {why}")]
+    Untrusted {
+        /// The app.
+        app: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// As it is configured it cannot be asked: no retry helps, somebody has to change something. 502.
     #[error("{app} cannot be asked: {why}")]
     Config {

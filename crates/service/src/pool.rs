@@ -85,9 +85,38 @@ pub(crate) enum Unmade {
     /// It did not come about now.
     #[error("{0}")]
     Failed(String),
+    /// The other side is not who it should be.
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String),
     /// It cannot come about with this configuration, at any upstream.
     #[error("{0}")]
     Config(String),
+}
+
+impl Unmade {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        match untrusted(error) {
+            Some(why) => Self::Untrusted(why.to_string()),
+            None => Self::Failed(deepest(error)),
+        }
+    }
+}
+
+/// What is wrong with the other side's certificate, where an error says that.
+fn untrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(one) = next {
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = one.downcast_ref() {
+            return Some(tls);
+        }
+        // What such an error was made of is not its source.
+        let inner = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => one.source(),
+        };
+    }
+    None
 }
 
 /// The connections to one upstream.
@@ -247,7 +276,7 @@ impl Pool {
             }
             (None, None) => return Err(Unmade::Config("there is no way to it".to_owned())),
         };
-        connector.oneshot(self.address.clone()).await.map_err(|e| Unmade::Failed(deepest(e.as_ref())))
+        connector.oneshot(self.address.clone()).await.map_err(|e| Unmade::of(e.as_ref()))
     }
 
     async fn secure(

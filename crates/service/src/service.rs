@@ -239,6 +239,15 @@ impl Call<'_> {
                 again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
             }
             Err(broke) if broke.sort == Sort::Config => Err(self.service.misconfigured(broke.why)),
+            Err(broke) if broke.sort == Sort::Untrusted => {
+                self.tried.add(nth);
+                if self.retries > 0 && self.balance.has_another(self.tried) {
+                    asking.failed(&broke.why);
+                    return self.after(broke, path).await.map(Outcome::Again);
+                }
+                asking.told(&broke.why);
+                Err(Failure::Untrusted { app: self.service.settings.name.clone(), why: broke.why })
+            }
             Err(broke) => {
                 asking.failed(&broke.why);
                 self.tried.add(nth);

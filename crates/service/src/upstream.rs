@@ -49,6 +49,14 @@ struct Told {
     since: SystemTime,
 }
 
+impl Told {
+    fn tell(&mut self, why: &str) {
+        let mut why = why.to_owned();
+        why.truncate(why.floor_char_boundary(SHOWN_MAX));
+        self.last_error = Some((why, SystemTime::now()));
+    }
+}
+
 /// How an upstream stands.
 #[derive(Debug, Clone)]
 pub struct UpstreamState {
@@ -83,6 +91,8 @@ pub(crate) enum Sort {
     Upstream,
     /// It was a connection of an earlier request, which the upstream may have closed meanwhile: no failure of the upstream.
     Stale,
+    /// The same at each try, at this upstream: its certificate is not trusted.
+    Untrusted,
     /// The configuration's.
     Config,
 }
@@ -91,6 +101,7 @@ impl Broke {
     fn unmade(unmade: &Unmade, request: Request<Sent>) -> Self {
         let sort = match unmade {
             Unmade::Failed(_) => Sort::Upstream,
+            Unmade::Untrusted(_) => Sort::Untrusted,
             Unmade::Config(_) => Sort::Config,
         };
         Self { why: unmade.to_string(), request: Some(request), sort }
@@ -288,9 +299,7 @@ impl Upstream {
     fn went_badly(&self, began: Option<Instant>, why: &str) {
         let now = Instant::now();
         let mut told = self.told();
-        let mut why = why.to_owned();
-        why.truncate(why.floor_char_boundary(SHOWN_MAX));
-        told.last_error = Some((why, SystemTime::now()));
+        told.tell(why);
         let answered = self.answered.load(Ordering::Relaxed);
         let was_closed = told.breaker.state() == BreakerState::Closed;
         if told.breaker.failed(now, began, answered) {
@@ -359,6 +368,11 @@ impl Asking {
             return false;
         }
         self.upstream.went_well(self.began)
+    }
+
+    /// It failed as it will fail again: said, and not counted, so that each request hears why.
+    pub(crate) fn told(self, why: &str) {
+        self.upstream.told().tell(why);
     }
 
     /// It failed.
