@@ -189,6 +189,7 @@ mod tests {
 
     /// A pipe in place of a file keeps whoever reads it for as long as the test wants.
     #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a pipe is written as it is")]
     async fn while_files_are_read_nobody_holds_up_the_async_threads() {
         let folder = handover_testkit::Folder::new();
         let pipe = folder.join("ca.pem");
