@@ -31,6 +31,28 @@ pub enum Failure {
         /// The time it had.
         within: Duration,
     },
+    /// Its certificate is not trusted, which no retry mends by itself. 502.
+    #[error("{app} cannot be asked: {why}")]
+    Untrusted {
+        /// The app.
+        app: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// As it is configured it cannot be asked: no retry helps, somebody has to change something. 502.
+    #[error("{app} cannot be asked: {why}")]
+    Config {
+        /// The app.
+        app: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What the caller sent paused for longer than the service's `timeout`: no failure of the service. 408.
+    #[error("the request's body paused for longer than {}", handover_core::units::format_duration(*within))]
+    CallerPaused {
+        /// The time it had for its next piece.
+        within: Duration,
+    },
     /// What the caller sent broke off. 400: there is nobody to tell, mostly.
     #[error("the request broke off")]
     Caller,

@@ -7,7 +7,7 @@
 //! connections are gone with the process.
 
 use crate::body::Sent;
-use crate::tls::Secured;
+use crate::tls::{HTTP1, HTTP2, Secured};
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
@@ -28,8 +28,15 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(60);
 /// So many are kept at most.
 const IDLE_MAX: usize = 1_024;
-/// A connection of HTTP/2 is asked so often whether the other side is there while requests wait.
-const PING: Duration = Duration::from_secs(20);
+/// A connection of HTTP/2 on which nothing comes for so long is asked whether the other side is there.
+const PING: Duration = Duration::from_secs(5);
+/// So long the other side may take to say so.
+const PONG: Duration = Duration::from_secs(10);
+/// So much of an answer by HTTP/2 may come before it is read: what one reader who is slow costs in memory, at most.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// So much of all answers together, a connection's memory at most. It is that of many streams, and fixed: one that begins as small
+/// as a stream's, and grows as it is measured, is used up by one slow reader, and then all others wait for him.
+const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// After so long without a byte the other side's machine is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -39,8 +46,12 @@ type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// A connection that a request can be given to.
 pub(crate) enum Sender {
     One(http1::SendRequest<Sent>),
-    Many(http2::SendRequest<Sent>),
+    Many(http2::SendRequest<Sent>, Nth),
 }
+
+/// Which of the connections of HTTP/2 to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Nth(u64);
 
 /// Why a connection brought no answer.
 pub(crate) struct Broken {
@@ -54,15 +65,58 @@ impl Sender {
     pub(crate) async fn send(&mut self, request: Request<Sent>) -> Result<Response<Incoming>, Broken> {
         let answer = match self {
             Self::One(sender) => sender.try_send_request(request).await,
-            Self::Many(sender) => sender.try_send_request(request).await,
+            Self::Many(sender, _) => sender.try_send_request(request).await,
         };
         answer.map_err(|mut e| Broken { request: e.take_message(), error: e.into_error() })
     }
 
-    /// Whether requests are to be written for HTTP/2.
-    pub(crate) fn is_http2(&self) -> bool {
-        matches!(self, Self::Many(_))
+    /// Which connection of HTTP/2 it is, where it is one.
+    pub(crate) fn shared(&self) -> Option<Nth> {
+        match self {
+            Self::One(_) => None,
+            Self::Many(_, nth) => Some(*nth),
+        }
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unmade {
+    /// It did not come about now.
+    #[error("{0}")]
+    Failed(String),
+    /// The other side is not who it should be.
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String),
+    /// It cannot come about with this configuration, at any upstream.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl Unmade {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        match untrusted(error) {
+            Some(why) => Self::Untrusted(why.to_string()),
+            None => Self::Failed(deepest(error)),
+        }
+    }
+}
+
+/// What is wrong with the other side's certificate, where an error says that.
+fn untrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(one) = next {
+        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = one.downcast_ref() {
+            return Some(tls);
+        }
+        // What such an error was made of is not its source.
+        let inner = one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => one.source(),
+        };
+    }
+    None
 }
 
 /// The connections to one upstream.
@@ -80,9 +134,35 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Idle {
-    many: Option<http2::SendRequest<Sent>>,
+    many: Option<Many>,
+    /// How many connections of HTTP/2 were made.
+    made: u64,
     /// Those used last are at the end.
     one: Vec<(http1::SendRequest<Sent>, Instant)>,
+}
+
+/// The connection that serves all requests.
+struct Many {
+    sender: http2::SendRequest<Sent>,
+    nth: Nth,
+    used: Instant,
+}
+
+impl Idle {
+    fn take_one(&mut self) -> Option<Sender> {
+        let mut at = self.one.len();
+        while at > 0 {
+            at -= 1;
+            let (sender, _) = self.one.get(at)?;
+            if sender.is_ready() {
+                return Some(Sender::One(self.one.swap_remove(at).0));
+            }
+            if sender.is_closed() {
+                self.one.swap_remove(at);
+            }
+        }
+        None
+    }
 }
 
 impl Pool {
@@ -112,24 +192,19 @@ impl Pool {
     /// A connection that is open and free.
     pub(crate) fn take(&self) -> Option<Sender> {
         let mut idle = self.idle();
-        if let Some(many) = &idle.many {
-            if many.is_ready() {
-                return Some(Sender::Many(many.clone()));
+        if let Some(many) = &mut idle.many {
+            if many.sender.is_ready() {
+                many.used = Instant::now();
+                return Some(Sender::Many(many.sender.clone(), many.nth));
             }
             idle.many = None;
         }
-        let mut at = idle.one.len();
-        while at > 0 {
-            at -= 1;
-            let (sender, _) = idle.one.get(at)?;
-            if sender.is_ready() {
-                return Some(Sender::One(idle.one.swap_remove(at).0));
-            }
-            if sender.is_closed() {
-                idle.one.swap_remove(at);
-            }
-        }
-        None
+        idle.take_one()
+    }
+
+    /// One of HTTP/1.1 that is open and free.
+    pub(crate) fn take_one(&self) -> Option<Sender> {
+        self.idle().take_one()
     }
 
     /// Takes a connection back whose answer has begun.
@@ -144,48 +219,75 @@ impl Pool {
         }
     }
 
-    /// Closes what nobody used for long.
-    pub(crate) fn sweep(&self) {
-        let now = Instant::now();
-        self.idle().one.retain(|(sender, since)| !sender.is_closed() && now.duration_since(*since) < IDLE);
+    /// Closes what nobody used for long; requests that are under way on it come to their end.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let is_young = |since: Instant| now.duration_since(since) < IDLE;
+        let mut idle = self.idle();
+        idle.one.retain(|(sender, since)| !sender.is_closed() && is_young(*since));
+        idle.many.take_if(|many| many.sender.is_closed() || !is_young(many.used));
+    }
+
+    /// No further request gets this connection: one waited in vain on it, and nobody knows whether the other side is there.
+    pub(crate) fn forget(&self, nth: Nth) {
+        self.idle().many.take_if(|many| many.nth == nth);
     }
 
     /// Makes a connection.
-    ///
-    /// # Errors
-    /// In words.
-    pub(crate) async fn connect(&self) -> Result<Sender, String> {
+    pub(crate) async fn connect(&self) -> Result<Sender, Unmade> {
         if !self.http2 {
-            return self.connect_one().await;
+            return self.connect_any().await;
         }
         let _making = self.making.lock().await;
         match self.take() {
             Some(sender) => Ok(sender),
-            None => self.connect_one().await,
+            None => self.connect_any().await,
         }
     }
 
-    async fn connect_one(&self) -> Result<Sender, String> {
-        let connecting = tokio::time::timeout(CONNECT, self.dial());
-        let io = connecting.await.map_err(|_| "connecting takes too long".to_owned())??;
+    async fn connect_any(&self) -> Result<Sender, Unmade> {
+        let io = self.dialled(true).await?;
         let agreed = match &io {
-            MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(b"h2"),
+            MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(HTTP2),
             MaybeHttpsStream::Http(_) => self.http2,
         };
-        if agreed { self.many(io).await } else { one(io).await }
+        let made = if agreed { self.many(io).await } else { one(io).await };
+        made.map_err(Unmade::Failed)
     }
 
-    async fn dial(&self) -> Result<Io, String> {
+    /// Makes a connection of HTTP/1.1, which alone can become one of another protocol.
+    pub(crate) async fn connect_one(&self) -> Result<Sender, Unmade> {
+        if self.http2 && self.plain.is_some() {
+            let why = "with `http2: true` and no TLS it speaks HTTP/2 alone, where a connection cannot change its protocol";
+            return Err(Unmade::Config(why.to_owned()));
+        }
+        one(self.dialled(false).await?).await.map_err(Unmade::Failed)
+    }
+
+    async fn dialled(&self, http2: bool) -> Result<Io, Unmade> {
+        let late = |_| Unmade::Failed("connecting takes too long".to_owned());
+        tokio::time::timeout(CONNECT, self.dial(http2)).await.map_err(late)?
+    }
+
+    async fn dial(&self, http2: bool) -> Result<Io, Unmade> {
         let connector = match (&self.plain, &self.secured) {
             (Some(plain), _) => plain.clone(),
-            (None, Some(secured)) => self.secure(secured).await.map_err(|e| e.to_string())?,
-            (None, None) => return Err("there is no way to it".to_owned()),
+            (None, Some(secured)) => {
+                self.secure(secured, http2).await.map_err(|e| Unmade::Config(e.to_string()))?
+            }
+            (None, None) => return Err(Unmade::Config("there is no way to it".to_owned())),
         };
-        connector.oneshot(self.address.clone()).await.map_err(|e| deepest(e.as_ref()))
+        connector.oneshot(self.address.clone()).await.map_err(|e| Unmade::of(e.as_ref()))
     }
 
-    async fn secure(&self, secured: &Arc<Secured>) -> handover_core::Result<HttpsConnector<HttpConnector>> {
-        let config = secured.config().await?;
+    async fn secure(
+        &self,
+        secured: &Arc<Secured>,
+        http2: bool,
+    ) -> handover_core::Result<HttpsConnector<HttpConnector>> {
+        let mut config = secured.config().await?;
+        if !http2 {
+            Arc::make_mut(&mut config).alpn_protocols = vec![HTTP1.to_vec()];
+        }
         let http = self.http.clone();
         Ok(match secured.server_name()? {
             Some(name) => {
@@ -197,11 +299,16 @@ impl Pool {
 
     async fn many(&self, io: Io) -> Result<Sender, String> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).keep_alive_interval(PING).adaptive_window(true);
+        builder.timer(TokioTimer::new());
+        builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+        builder.keep_alive_interval(PING).keep_alive_timeout(PONG).keep_alive_while_idle(true);
         let (sender, connection) = builder.handshake(io).await.map_err(|e| deepest(&e))?;
         tokio::spawn(connection);
-        self.idle().many = Some(sender.clone());
-        Ok(Sender::Many(sender))
+        let mut idle = self.idle();
+        idle.made += 1;
+        let nth = Nth(idle.made);
+        idle.many = Some(Many { sender: sender.clone(), nth, used: Instant::now() });
+        Ok(Sender::Many(sender, nth))
     }
 }
 
@@ -234,4 +341,26 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
         deepest = below;
     }
     deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_for_all_that_nobody_uses_is_closed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let pool = Pool::new(address, true, None);
+        let made = pool.connect().await.unwrap().shared();
+        pool.sweep(Instant::now());
+        assert_eq!(pool.take().unwrap().shared(), made);
+        pool.sweep(Instant::now() + IDLE);
+        assert!(pool.take().is_none());
+        let next = pool.connect().await.unwrap().shared().unwrap();
+        pool.forget(made.unwrap());
+        assert_eq!(pool.take().unwrap().shared(), Some(next), "another is left alone");
+        pool.forget(next);
+        assert!(pool.take().is_none());
+    }
 }

@@ -142,8 +142,7 @@ impl Service {
     /// See [`Failure`].
     pub async fn post(&self, headers: HeaderMap, body: Body) -> Result<Answer, Failure> {
         let app = self.settings().name.clone();
-        let nowhere =
-            |why: &str| Failure::NoAnswer { app: app.clone(), why: why.to_owned(), not_begun: true };
+        let nowhere = |why: &str| self.misconfigured(why.to_owned());
         let found = self.group(&self.settings().post);
         let (group, path) = found.ok_or_else(|| nowhere("`post` names none of its versions"))?;
         let path = if path.is_empty() { "/" } else { path };

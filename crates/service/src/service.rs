@@ -1,8 +1,8 @@
 //! One service app: a request goes to one of its upstreams, and to another, or again, where that does no harm.
 //!
 //! Tried again is what cannot have been acted upon (no connection came about), and what may be done twice: GET, HEAD, OPTIONS,
-//! PUT, DELETE, and anything with an `Idempotency-Key`; only while nothing of its body was read, as often as `retries` says, within
-//! `timeout`. What may have been acted upon is tried again out of a budget. An outage that has just begun is waited out; in a longer
+//! PUT, DELETE, and anything with an `Idempotency-Key`; only while nothing of its body was read, or all of it is kept, as often as
+//! `retries` says, within `timeout`. What may have been acted upon is tried again out of a budget. An outage that has just begun is waited out; in a longer
 //! one the answer is [`Failure::Unavailable`] at once.
 //!
 //! Invariant: no lock is held while anything is waited for. Nothing is kept, so a crash leaves nothing.
@@ -13,7 +13,7 @@ use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::settings::{Group, Settings};
 use crate::tls::Secured;
-use crate::upstream::{Broke, Upstream, is_overwhelmed};
+use crate::upstream::{Broke, Sort, Upstream, is_overwhelmed};
 use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -110,18 +110,19 @@ impl Service {
     pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let known = self.balances.iter().find(|one| one.version == group.version);
         let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
-            return Err(self.no_answer("it has no upstream".to_owned(), true));
+            return Err(self.misconfigured("it has no upstream".to_owned()));
         };
         let (parts, body) = request.into_parts();
         let head = Head { method: parts.method, path: parts.uri, headers: parts.headers };
         let repeats = head.repeats();
         let retries = self.settings.retries;
-        let spare = (repeats && retries > 0).then(|| head.clone());
+        let again = repeats && retries > 0;
+        let spare = again.then(|| head.clone());
         let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
         let call = Call {
             service: self,
             balance,
-            kept: Kept::new(body),
+            kept: Kept::new(body, again),
             spare,
             repeats,
             retries,
@@ -134,6 +135,10 @@ impl Service {
 
     fn no_answer(&self, why: String, not_begun: bool) -> Failure {
         Failure::NoAnswer { app: self.settings.name.clone(), why, not_begun }
+    }
+
+    pub(crate) fn misconfigured(&self, why: String) -> Failure {
+        Failure::Config { app: self.settings.name.clone(), why }
     }
 
     fn may_spend(&self, balance: &Balance) -> bool {
@@ -195,10 +200,15 @@ impl Call<'_> {
         let path = head.path.clone();
         let request =
             head.request(upstream, sent).ok_or_else(|| self.no_answer("a path that is none", true))?;
+        let mut on = None;
         let outcome = tokio::select! {
             biased;
-            outcome = upstream.exchange(request) => outcome,
+            outcome = upstream.exchange(request, &mut on) => outcome,
             () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
+                if self.kept.awaits_caller() {
+                    return Err(Failure::CallerPaused { within: self.service.settings.timeout });
+                }
+                upstream.waited_in_vain(on);
                 let timed_out = self.timed_out();
                 asking.failed(&timed_out.to_string());
                 return Err(timed_out);
@@ -221,10 +231,22 @@ impl Call<'_> {
                 }
             }
             Err(_) if self.kept.broke_off() => Err(Failure::Caller),
-            Err(broke) if broke.stale && self.stale < STALE_MAX && self.repeats && self.kept.is_whole() => {
+            // It may have closed the connection while the request was on its way: no failure of the upstream.
+            Err(broke) if broke.sort == Sort::Stale && self.stale < STALE_MAX => {
                 self.stale += 1;
                 let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
+                let again = again.filter(|_| self.repeats && self.kept.is_whole());
                 again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
+            }
+            Err(broke) if broke.sort == Sort::Config => Err(self.service.misconfigured(broke.why)),
+            Err(broke) if broke.sort == Sort::Untrusted => {
+                self.tried.add(nth);
+                if self.retries > 0 && self.balance.has_another(self.tried) {
+                    asking.failed(&broke.why);
+                    return self.after(broke, path).await.map(Outcome::Again);
+                }
+                asking.told(&broke.why);
+                Err(Failure::Untrusted { app: self.service.settings.name.clone(), why: broke.why })
             }
             Err(broke) => {
                 asking.failed(&broke.why);

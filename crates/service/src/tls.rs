@@ -2,36 +2,44 @@
 //!
 //! The files are read when the first connection is made, and again when they change: a certificate may be renewed without a
 //! restart. Files that have become bad are said in the log, and what was read before goes on being used.
+//!
+//! Invariant: whoever makes a connection never waits for a lock, and for files only where none were read yet.
 
 use crate::settings::TlsFiles;
+use arc_swap::ArcSwapOption;
 use handover_core::{Error, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// The files are looked at so often at most.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// What the versions of HTTP are called where sides agree on one.
+pub(crate) const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
 /// What TLS connections are made with.
 pub(crate) struct Secured {
     files: TlsFiles,
-    current: Mutex<Option<Current>>,
+    current: ArcSwapOption<Current>,
+    /// Held while the files are read, off the async threads.
+    looking: Mutex<()>,
 }
 
-#[derive(Clone)]
 struct Current {
     config: Arc<ClientConfig>,
-    stamps: Vec<Option<(SystemTime, u64)>>,
+    stamps: Stamps,
     looked: Instant,
 }
 
 impl Secured {
     pub(crate) fn new(files: TlsFiles) -> Self {
-        Self { files, current: Mutex::new(None) }
+        Self { files, current: ArcSwapOption::empty(), looking: Mutex::new(()) }
     }
 
     /// What a connection that is made now uses.
@@ -39,40 +47,52 @@ impl Secured {
     /// # Errors
     /// Where a file cannot be read, or holds something else, and none was read before.
     pub(crate) async fn config(self: &Arc<Self>) -> Result<Arc<ClientConfig>> {
-        if let Some(known) = self.current().as_ref()
-            && known.looked.elapsed() < LOOK
-        {
-            return Ok(known.config.clone());
+        if let Some(config) = self.known() {
+            return Ok(config);
         }
         let this = self.clone();
         let looked = tokio::task::spawn_blocking(move || this.looked_at()).await;
         looked.map_err(|e| Error::internal("a task broke off").because(e))?
     }
 
-    fn current(&self) -> MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was read, where that was just now.
+    fn known(&self) -> Option<Arc<ClientConfig>> {
+        let current = self.current.load();
+        let known = current.as_ref().filter(|known| known.looked.elapsed() < LOOK)?;
+        Some(known.config.clone())
+    }
+
+    fn keep(&self, config: Arc<ClientConfig>, stamps: Stamps) {
+        self.current.store(Some(Arc::new(Current { config, stamps, looked: Instant::now() })));
     }
 
     /// The same after a look at the files.
     fn looked_at(&self) -> Result<Arc<ClientConfig>> {
-        let mut current = self.current();
-        let now = Instant::now();
-        if let Some(known) = current.as_mut() {
-            known.looked = now;
-            let stamps = stamps(&self.files);
-            if stamps == known.stamps {
-                return Ok(known.config.clone());
-            }
-            known.stamps = stamps;
-            match client(&self.files) {
-                Ok(config) => known.config = Arc::new(config),
-                Err(e) => tracing::warn!("the files of `tls` changed and are not used: {e}"),
-            }
-            return Ok(known.config.clone());
+        let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have looked meanwhile.
+        if let Some(config) = self.known() {
+            return Ok(config);
         }
+        let Some(before) = self.current.load_full() else {
+            let stamps = stamps(&self.files);
+            let config = Arc::new(client(&self.files)?);
+            self.keep(config.clone(), stamps);
+            return Ok(config);
+        };
+        // While these look, others use what there is.
+        self.keep(before.config.clone(), before.stamps.clone());
         let stamps = stamps(&self.files);
-        let config = Arc::new(client(&self.files)?);
-        *current = Some(Current { config: config.clone(), stamps, looked: now });
+        if stamps == before.stamps {
+            return Ok(before.config.clone());
+        }
+        let config = match client(&self.files) {
+            Ok(config) => Arc::new(config),
+            Err(e) => {
+                tracing::warn!("the files of `tls` changed and are not used: {e}");
+                before.config.clone()
+            }
+        };
+        self.keep(config.clone(), stamps);
         Ok(config)
     }
 
@@ -108,7 +128,9 @@ impl TlsFiles {
 }
 
 /// When each file was written last, and its size.
-fn stamps(files: &TlsFiles) -> Vec<Option<(SystemTime, u64)>> {
+type Stamps = Vec<Option<(SystemTime, u64)>>;
+
+fn stamps(files: &TlsFiles) -> Stamps {
     let stamp = |path: &PathBuf| {
         let meta = std::fs::metadata(path).ok()?;
         Some((meta.modified().ok()?, meta.len()))
@@ -142,7 +164,7 @@ fn client(files: &TlsFiles) -> Result<ClientConfig> {
         }
         _ => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     Ok(config)
 }
 
@@ -158,4 +180,43 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn bad(file: &Path, what: &str, why: &dyn std::fmt::Display) -> Error {
     Error::config(format!("`{}` {what}: {why}", file.display())).hint("name a file in PEM form")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A pipe in place of a file keeps whoever reads it for as long as the test wants.
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a pipe is written as it is")]
+    async fn while_files_are_read_nobody_holds_up_the_async_threads() {
+        let folder = handover_testkit::Folder::new();
+        let pipe = folder.join("ca.pem");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let secured = Arc::new(Secured::new(TlsFiles { ca: Some(pipe.clone()), ..TlsFiles::default() }));
+        let went_on = Arc::new(AtomicBool::new(false));
+        let seen = went_on.clone();
+        let writing = std::thread::spawn(move || {
+            let began = std::time::Instant::now();
+            while !seen.load(Ordering::SeqCst) && began.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let went_on = seen.load(Ordering::SeqCst);
+            std::fs::write(&pipe, "nothing").unwrap();
+            went_on
+        });
+        let first = tokio::spawn({
+            let secured = secured.clone();
+            async move { secured.config().await.is_err() }
+        });
+        while secured.looking.try_lock().is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let second = tokio::time::timeout(Duration::from_millis(1), secured.config()).await;
+        assert!(second.is_err(), "there is nothing yet");
+        went_on.store(true, Ordering::SeqCst);
+        assert!(tokio::task::spawn_blocking(|| writing.join().unwrap()).await.unwrap());
+        assert!(first.await.unwrap());
+    }
 }

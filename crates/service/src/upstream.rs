@@ -5,12 +5,12 @@
 
 use crate::body::Sent;
 use crate::breaker::{Breaker, BreakerState, Pass};
-use crate::pool::{Pool, deepest};
+use crate::pool::{Nth, Pool, Unmade, deepest};
 use crate::tls::Secured;
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -49,6 +49,14 @@ struct Told {
     since: SystemTime,
 }
 
+impl Told {
+    fn tell(&mut self, why: &str) {
+        let mut why = why.to_owned();
+        why.truncate(why.floor_char_boundary(SHOWN_MAX));
+        self.last_error = Some((why, SystemTime::now()));
+    }
+}
+
 /// How an upstream stands.
 #[derive(Debug, Clone)]
 pub struct UpstreamState {
@@ -73,8 +81,31 @@ pub(crate) struct Broke {
     pub(crate) why: String,
     /// The request, where it cannot have been acted upon.
     pub(crate) request: Option<Request<Sent>>,
-    /// Whether it was a connection of an earlier request, which the upstream may have closed meanwhile: no failure of the upstream.
-    pub(crate) stale: bool,
+    pub(crate) sort: Sort,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The upstream's, as far as is known.
+    Upstream,
+    /// It was a connection of an earlier request, which the upstream may have closed meanwhile: no failure of the upstream.
+    Stale,
+    /// The same at each try, at this upstream: its certificate is not trusted.
+    Untrusted,
+    /// The configuration's.
+    Config,
+}
+
+impl Broke {
+    fn unmade(unmade: &Unmade, request: Request<Sent>) -> Self {
+        let sort = match unmade {
+            Unmade::Failed(_) => Sort::Upstream,
+            Unmade::Untrusted(_) => Sort::Untrusted,
+            Unmade::Config(_) => Sort::Config,
+        };
+        Self { why: unmade.to_string(), request: Some(request), sort }
+    }
 }
 
 impl Upstream {
@@ -136,7 +167,7 @@ impl Upstream {
     }
 
     pub(crate) fn sweep(&self) {
-        self.pool.sweep();
+        self.pool.sweep(Instant::now());
     }
 
     /// Begins a request.
@@ -147,17 +178,37 @@ impl Upstream {
         Asking { upstream: self.clone(), began, ended: false }
     }
 
-    /// Sends a request over a connection that is open, or over a new one. What a connection did not take goes to the next.
-    pub(crate) async fn exchange(&self, mut request: Request<Sent>) -> Result<Response<Incoming>, Broke> {
+    /// A request waited in vain for its answer, on this connection where it was one of HTTP/2.
+    pub(crate) fn waited_in_vain(&self, on: Option<Nth>) {
+        if let Some(nth) = on {
+            self.pool.forget(nth);
+        }
+    }
+
+    /// Sends a request over a connection that is open, or over a new one. What a connection did not take goes to the next. `on` is
+    /// the connection of HTTP/2 that it waits on.
+    pub(crate) async fn exchange(
+        &self,
+        mut request: Request<Sent>,
+        on: &mut Option<Nth>,
+    ) -> Result<Response<Incoming>, Broke> {
+        // By HTTP/2 a connection cannot become one of another protocol.
+        let changes = request.headers().contains_key(UPGRADE);
         loop {
-            let (mut sender, used) = match self.pool.take() {
+            let known = if changes { self.pool.take_one() } else { self.pool.take() };
+            let (mut sender, used) = match known {
                 Some(sender) => (sender, true),
-                None => match self.pool.connect().await {
-                    Ok(sender) => (sender, false),
-                    Err(why) => return Err(Broke { why, request: Some(request), stale: false }),
-                },
+                None => {
+                    let made =
+                        if changes { self.pool.connect_one().await } else { self.pool.connect().await };
+                    match made {
+                        Ok(sender) => (sender, false),
+                        Err(unmade) => return Err(Broke::unmade(&unmade, request)),
+                    }
+                }
             };
-            self.address(&mut request, sender.is_http2());
+            *on = sender.shared();
+            self.address(&mut request, on.is_some());
             match sender.send(request).await {
                 Ok(answer) => {
                     self.pool.put(sender);
@@ -167,7 +218,8 @@ impl Upstream {
                     Some(back) if used => request = back,
                     back => {
                         let stale = used && !broken.error.is_timeout() && !broken.error.is_user();
-                        return Err(Broke { why: deepest(&broken.error), request: back, stale });
+                        let sort = if stale { Sort::Stale } else { Sort::Upstream };
+                        return Err(Broke { why: deepest(&broken.error), request: back, sort });
                     }
                 },
             }
@@ -184,7 +236,8 @@ impl Upstream {
             return Ok(());
         }
         let late = |_| "no connection came about in time".to_owned();
-        let sender = tokio::time::timeout(within, self.pool.connect()).await.map_err(late)??;
+        let sender = tokio::time::timeout(within, self.pool.connect()).await.map_err(late)?;
+        let sender = sender.map_err(|unmade| unmade.to_string())?;
         self.pool.put(sender);
         Ok(())
     }
@@ -201,7 +254,16 @@ impl Upstream {
             }
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
+            request.headers_mut().remove(TRANSFER_ENCODING);
             return;
+        }
+        // Of some methods the client takes it that they have no body, where the headers do not say so.
+        let body = request.body();
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            let headers = request.headers_mut();
+            if !headers.contains_key(CONTENT_LENGTH) {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         if request.uri().scheme().is_some() {
             let path = request.uri().path_and_query().cloned();
@@ -237,9 +299,7 @@ impl Upstream {
     fn went_badly(&self, began: Option<Instant>, why: &str) {
         let now = Instant::now();
         let mut told = self.told();
-        let mut why = why.to_owned();
-        why.truncate(why.floor_char_boundary(SHOWN_MAX));
-        told.last_error = Some((why, SystemTime::now()));
+        told.tell(why);
         let answered = self.answered.load(Ordering::Relaxed);
         let was_closed = told.breaker.state() == BreakerState::Closed;
         if told.breaker.failed(now, began, answered) {
@@ -308,6 +368,11 @@ impl Asking {
             return false;
         }
         self.upstream.went_well(self.began)
+    }
+
+    /// It failed as it will fail again: said, and not counted, so that each request hears why.
+    pub(crate) fn told(self, why: &str) {
+        self.upstream.told().tell(why);
     }
 
     /// It failed.

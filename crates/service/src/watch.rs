@@ -133,23 +133,29 @@ impl Row {
 
 /// Asks for a path; 2xx is well.
 async fn asked(upstream: &Upstream, path: &str, within: Duration) -> Result<(), String> {
+    let mut on = None;
     let look = async {
         let path = path.parse().ok().and_then(|path| upstream.path(&path));
-        let body = Kept::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync());
+        let body = Kept::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync(), false);
         let (Some(path), Some(body)) = (path, body.send()) else {
             return Err("a path that is none".to_owned());
         };
         let mut request = Request::new(body);
         *request.uri_mut() = path;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("handover-health"));
-        let answer = upstream.exchange(request).await.map_err(|broke| broke.why)?;
+        let answer = upstream.exchange(request, &mut on).await.map_err(|broke| broke.why)?;
         let status = answer.status();
         // What is longer costs its connection.
         let _ = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
         if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
     };
-    let late = |_| format!("it did not answer within {}", handover_core::units::format_duration(within));
-    tokio::time::timeout(within, look).await.map_err(late)?
+    match tokio::time::timeout(within, look).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            upstream.waited_in_vain(on);
+            Err(format!("it did not answer within {}", handover_core::units::format_duration(within)))
+        }
+    }
 }
 
 #[cfg(test)]

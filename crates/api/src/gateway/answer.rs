@@ -101,6 +101,20 @@ pub(super) fn fault(failure: Failure, told: Option<&Told>) -> Fault {
             );
             Fault::new(StatusCode::GATEWAY_TIMEOUT, "GATEWAY_TIMEOUT", message).because(why)
         }
+        Failure::Untrusted { app, .. } => {
+            let message =
+                format!("{app} has begun nothing: its certificate is not trusted; tell who runs it");
+            Fault::new(StatusCode::BAD_GATEWAY, "BAD_GATEWAY", message).because(why)
+        }
+        Failure::Config { app, .. } => {
+            let message =
+                format!("{app} cannot be asked as it is configured, and has begun nothing: tell who runs it");
+            Fault::new(StatusCode::BAD_GATEWAY, "BAD_GATEWAY", message).because(why)
+        }
+        Failure::CallerPaused { .. } => {
+            let message = "the body paused for longer than the service's `timeout`: send it anew";
+            Fault::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", message).because(why)
+        }
         Failure::Caller => broke(),
     }
 }

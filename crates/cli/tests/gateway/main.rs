@@ -19,6 +19,7 @@ mod bodies;
 mod frames;
 mod limits;
 mod proxying;
+mod restarts;
 mod smuggling;
 mod tunnels;
 mod upstream;

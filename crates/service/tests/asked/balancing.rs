@@ -1,14 +1,28 @@
 //! Several upstreams, and one that restarts: no request is lost that may be tried again.
 
-use crate::kit::{get, health, service, settings, until};
+use crate::kit::{get, health, request, send, service, settings, until};
 use handover_service::{BreakerState, Failure, Service, Services, Settings};
 use handover_testkit::{HttpServer, Reply};
+use http::Method;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn ok(_: &handover_testkit::Asked) -> Reply {
     Reply::new(200, "fine")
+}
+
+/// A request that may be done twice: of each sort one.
+fn repeatable(nth: usize) -> http::Request<handover_service::Body> {
+    match nth % 3 {
+        0 => request(Method::GET, "/", ""),
+        1 => request(Method::PUT, "/", "a body"),
+        _ => {
+            let mut keyed = request(Method::POST, "/", &"0123456789".repeat(5_000));
+            keyed.headers_mut().insert("idempotency-key", "k-1".parse().unwrap());
+            keyed
+        }
+    }
 }
 
 /// Asks all the time, by several at once, until it is told to stop; how many were answered, and what went wrong.
@@ -21,12 +35,12 @@ struct Load {
 impl Load {
     fn on(service: &Arc<Service>, by: usize) -> Self {
         let (over, answered): (Arc<AtomicBool>, Arc<AtomicUsize>) = (Arc::default(), Arc::default());
-        let ask = |_| {
+        let ask = |nth: usize| {
             let (service, over, answered) = (service.clone(), over.clone(), answered.clone());
             tokio::spawn(async move {
                 let mut wrong = Vec::new();
                 while !over.load(Ordering::SeqCst) {
-                    match get(&service, "/").await {
+                    match send(&service, repeatable(nth)).await {
                         Ok((200, _)) => drop(answered.fetch_add(1, Ordering::SeqCst)),
                         other => wrong.push(format!("{other:?}")),
                     }

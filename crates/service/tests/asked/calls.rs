@@ -115,8 +115,26 @@ async fn only_what_may_be_done_twice_is_sent_twice() {
     }
     let before = count.load(Ordering::SeqCst);
     let put = send(&service, request(Method::PUT, "/d", "a body that was read")).await;
+    assert_eq!(put.unwrap(), (200, "PUT /d a body that was read".into()));
+    assert_eq!(sent(before), 2, "a short body is kept");
+    if count.load(Ordering::SeqCst) % 2 == 1 {
+        let _ = send(&service, request(Method::POST, "/odd", "")).await;
+    }
+    let before = count.load(Ordering::SeqCst);
+    let put = send(&service, request(Method::PUT, "/e", &"x".repeat(64 * 1024 + 1))).await;
     assert!(matches!(put, Err(Failure::NoAnswer { not_begun: false, .. })), "{put:?}");
     assert_eq!(sent(before), 1, "its body has gone");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_no_failure_of_the_upstream() {
+    let server = HttpServer::start(|asked| if asked.method == "POST" { Reply::Nothing } else { echo(asked) });
+    let service = service(settings(&[server.url()]));
+    assert_eq!(get(&service, "/").await.unwrap().0, 200);
+    let post = send(&service, request(Method::POST, "/b", "a body")).await;
+    assert!(matches!(post, Err(Failure::NoAnswer { not_begun: false, .. })), "{post:?}");
+    assert_eq!((server.connections(), server.asked().len()), (1, 2), "it is not sent again");
+    assert!(service.state()[0].upstreams[0].last_error.is_none());
 }
 
 #[tokio::test]
@@ -139,6 +157,23 @@ async fn an_upstream_that_is_overwhelmed_is_passed_over_where_there_is_another()
     }
     let alone = service(settings(&[full.url()]));
     assert_eq!(get(&alone, "/").await.unwrap(), (503, "full".into()), "its answer is the answer");
+}
+
+#[tokio::test]
+async fn a_post_that_goes_nowhere_is_an_error_of_configuration() {
+    let mut versioned = settings(&[nowhere()]);
+    versioned.groups[0].version = Some("v2".into());
+    let both = [
+        Settings { post: "/v3/in".into(), ..versioned },
+        Settings { post: "no path".into(), ..settings(&[nowhere()]) },
+    ];
+    for settings in both {
+        let posted = service(settings).post(http::HeaderMap::new(), handover_service::whole("x")).await;
+        match posted.err() {
+            Some(Failure::Config { why, .. }) => assert!(why.contains("`post`"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
@@ -169,4 +204,74 @@ async fn posting_reads_the_answer_in_pieces() {
         }
     };
     assert!(matches!(broke, Failure::NoAnswer { not_begun: false, .. }), "{broke:?}");
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_reaches_a_service_whatever_the_method() {
+    let server = HttpServer::start(echo);
+    let service = service(settings(&[server.url()]));
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::HEAD] {
+        let mut asked = request(method.clone(), "/search", "");
+        let words = handover_service::whole("words");
+        *asked.body_mut() = handover_service::Body::new(Unmeasured(words));
+        assert_eq!(send(&service, asked).await.unwrap().0, 200);
+        let got = server.asked().last().unwrap().clone();
+        assert_eq!(
+            (got.text(), got.header("transfer-encoding")),
+            ("words".into(), Some("chunked")),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_pauses_is_no_failure_of_the_upstream() {
+    let server = HttpServer::start(echo);
+    let service = service(Settings { timeout: Duration::from_millis(50), ..settings(&[server.url()]) });
+    for method in [Method::POST, Method::PUT] {
+        let mut asked = request(method, "/", "");
+        *asked.body_mut() = handover_service::Body::new(Paused(Some("a".into())));
+        match send(&service, asked).await {
+            Err(Failure::CallerPaused { within }) => assert_eq!(within, Duration::from_millis(50)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(service.state()[0].upstreams[0].last_error.is_none());
+}
+
+/// A body of ten bytes of which but the first comes.
+struct Paused(Option<bytes::Bytes>);
+
+impl http_body::Body for Paused {
+    type Data = bytes::Bytes;
+    type Error = handover_service::BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, handover_service::BoxError>>> {
+        match self.0.take() {
+            Some(first) => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(first)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(10)
+    }
+}
+
+/// A body that does not say how long it is.
+struct Unmeasured(handover_service::Body);
+
+impl http_body::Body for Unmeasured {
+    type Data = bytes::Bytes;
+    type Error = handover_service::BoxError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, handover_service::BoxError>>> {
+        std::pin::Pin::new(&mut self.0).poll_frame(cx)
+    }
 }

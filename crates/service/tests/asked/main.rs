@@ -4,5 +4,6 @@
 
 mod balancing;
 mod calls;
+mod http2;
 mod kit;
 mod tls;

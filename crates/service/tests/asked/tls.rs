@@ -2,7 +2,7 @@
 //! that are renewed.
 
 use crate::kit::{get, request, send, service, settings};
-use handover_service::{Settings, TlsFiles};
+use handover_service::{Failure, Settings, TlsFiles};
 use handover_testkit::Folder;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -149,6 +149,55 @@ async fn without_tls_http2_is_spoken_where_it_is_said() {
         assert_eq!(one.await.unwrap(), (200, format!("HTTP/2.0 /{nth} ")));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection is enough for all");
+}
+
+#[tokio::test]
+async fn who_asks_for_another_protocol_gets_a_connection_of_its_own() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let (cert, key) = authority.signs("handover");
+    let tls = TlsFiles {
+        ca: Some(folder.write("ca.pem", &authority.pem)),
+        cert: Some(folder.write("own.pem", &cert)),
+        key: Some(folder.write("own.key", &key)),
+        server_name: None,
+    };
+    let upgrade = |path: &str| {
+        let mut asked = request(http::Method::GET, path, "");
+        asked.headers_mut().insert("upgrade", "websocket".parse().unwrap());
+        asked.headers_mut().insert("connection", "upgrade".parse().unwrap());
+        asked
+    };
+    let url = serve(&authority, "127.0.0.1", true).await;
+    let service = service(Settings { http2: true, ..with(&url, tls) });
+    assert_eq!(get(&service, "/a").await.unwrap(), (200, "HTTP/2.0 /a ".into()));
+    assert_eq!(send(&service, upgrade("/b")).await.unwrap(), (200, "HTTP/1.1 /b ".into()));
+    assert_eq!(get(&service, "/c").await.unwrap(), (200, "HTTP/2.0 /c ".into()));
+    let plain = crate::kit::service(Settings { http2: true, ..settings(&["http://127.0.0.1:9".into()]) });
+    match send(&plain, upgrade("/")).await {
+        Err(Failure::Config { why, .. }) => assert!(why.contains("http2: true"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(plain.state()[0].upstreams[0].last_error.is_none(), "it is none of the upstream's");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_said_at_once() {
+    let (authority, stranger, folder) = (Authority::new(), Authority::new(), Folder::new());
+    let ca = Some(folder.write("ca.pem", &stranger.pem));
+    let url = serve(&authority, "127.0.0.1", false).await;
+    let tls = TlsFiles { ca, cert: None, key: None, server_name: None };
+    let service = service(Settings { retries: 3, ..with(&url, tls) });
+    for _ in 0..10 {
+        match get(&service, "/").await {
+            Err(Failure::Untrusted { why, .. }) => {
+                assert!(why.contains("its certificate is not trusted"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let state = &service.state()[0].upstreams[0];
+    assert_eq!(state.asked, 10, "none is tried again");
+    assert!(state.last_error.as_ref().unwrap().0.contains("certificate"));
 }
 
 #[tokio::test]

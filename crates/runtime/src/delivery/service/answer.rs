@@ -148,7 +148,12 @@ pub(super) fn failed(failure: Failure) -> Error {
         Failure::TimedOut { .. } => {
             Error::new(ErrorKind::Timeout, text).hint("`timeout` says how long it may take")
         }
-        Failure::Caller => Error::new(ErrorKind::Io, "what was to be posted could not be read to its end"),
+        Failure::Untrusted { .. } => Error::new(ErrorKind::NotYet, text)
+            .hint("it is asked again by itself, at no cost of an attempt; see its certificate, and `tls` of the app"),
+        Failure::Config { .. } => {
+            Error::new(ErrorKind::Config, text).hint("change what it says, then `handover retry`")
+        }
+        Failure::CallerPaused { .. } | Failure::Caller => Error::new(ErrorKind::Io, "what was to be posted could not be read to its end"),
     }
 }
 
