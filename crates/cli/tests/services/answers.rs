@@ -1,4 +1,4 @@
-//! Good answers that are not taken: those that do not say where they end, or are encoded.
+//! Good answers that are not taken: those that do not say where they end, are encoded, or are too large.
 
 use crate::kit::Site;
 use handover_testkit::{Reply, files_below};
@@ -70,4 +70,16 @@ fn an_encoded_answer_is_refused() {
     is_refused("", encoded("gzip"), "Content-Encoding: gzip");
     is_refused("", encoded("identity").with("Content-Encoding", "br"), "Content-Encoding: br");
     is_taken("", encoded("Identity"), "n\n1\n");
+}
+
+#[test]
+fn an_answer_larger_than_the_app_takes_is_refused() {
+    let most = ", max_answer: 1000";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked";
+    let chunk = |length: usize| format!("{length:x}\r\n{}\r\n", "x".repeat(length));
+    is_refused(most, Reply::new(200, "x".repeat(1001)), "more than 1.0 kB");
+    is_refused(most, raw(chunked, &format!("{}{}0\r\n\r\n", chunk(600), chunk(401))), "more than 1.0 kB");
+    // It is refused as soon as it is too large, whether it has an end or not.
+    is_refused(most, raw(chunked, &chunk(600).repeat(2_000)), "more than 1.0 kB");
+    is_taken(most, Reply::new(200, "x".repeat(1000)), &"x".repeat(1000));
 }

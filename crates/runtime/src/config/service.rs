@@ -125,6 +125,7 @@ pub(crate) fn check_others(report: &mut Report<'_>, path: &[&str], raw: &RawApp)
         ("tls", raw.tls.is_some()),
         ("http2", raw.http2.is_some()),
         ("post", raw.post.is_some()),
+        ("max_answer", raw.max_answer.is_some()),
     ];
     for (key, _) in said.into_iter().filter(|(_, there)| *there) {
         let help = match key {

@@ -10,7 +10,7 @@ use super::Failed;
 use crate::config::App;
 use crate::delivery::Summary;
 use handover_core::limits::SERVICE_ANSWER_KEPT_BYTES;
-use handover_core::units::format_duration;
+use handover_core::units::{format_duration, format_size};
 use handover_core::{Error, ErrorKind};
 use handover_service::{Answer, Failure};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
@@ -48,9 +48,9 @@ pub(super) async fn judge(mut answer: Answer, app: &App) -> Result<Answer, Faile
     let status = answer.status;
     let (kind, last) = match meaning(status) {
         Meaning::Done => {
-            return match refused(&answer) {
+            return match refused(&answer, app) {
                 None => Ok(answer),
-                Some(error) => Err(Failed { last: true, ..Failed::from(error) }),
+                Some(error) => Err(for_good(error)),
             };
         }
         Meaning::Bad => (ErrorKind::BadData, true),
@@ -73,7 +73,7 @@ pub(super) async fn judge(mut answer: Answer, app: &App) -> Result<Answer, Faile
 }
 
 /// Why a good answer is not taken: it would be the same the next time.
-fn refused(answer: &Answer) -> Option<Error> {
+fn refused(answer: &Answer, app: &App) -> Option<Error> {
     if answer.status == StatusCode::NO_CONTENT {
         return None;
     }
@@ -84,11 +84,37 @@ fn refused(answer: &Answer) -> Option<Error> {
         );
         return Some(error.hint("let the service send Content-Length or chunks; then `handover retry`"));
     }
+    let length = words(&answer.headers, &CONTENT_LENGTH).next().and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > app.max_answer) {
+        return Some(too_large(app));
+    }
     let encoding = encoding(&answer.headers)?;
     let error =
         Error::new(ErrorKind::Service, format!("the answer is encoded (Content-Encoding: {encoding})"));
     Some(error.hint(
         "let the service answer as `Accept-Encoding: identity` asks, without compression; then `handover retry`",
+    ))
+}
+
+/// What no other attempt would change.
+fn for_good(error: Error) -> Failed {
+    Failed { last: true, ..Failed::from(error) }
+}
+
+/// What is said of an answer that has become so large; none where the app takes it.
+pub(super) fn bounded(size: u64, app: &App) -> Result<(), Failed> {
+    if size > app.max_answer { Err(for_good(too_large(app))) } else { Ok(()) }
+}
+
+fn too_large(app: &App) -> Error {
+    let most = format_size(app.max_answer);
+    Error::new(
+        ErrorKind::Service,
+        format!("the service answered more than {most}, which is its `max_answer`"),
+    )
+    .hint(format!(
+        "let it answer less, or raise `max_answer` of `{}` if that was meant; then `handover retry`",
+        app.name
     ))
 }
 
