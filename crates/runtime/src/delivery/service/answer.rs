@@ -101,9 +101,9 @@ fn for_good(error: Error) -> Failed {
     Failed { last: true, ..Failed::from(error) }
 }
 
-/// What is said of an answer that has become so large; none where the app takes it.
-pub(super) fn bounded(size: u64, app: &App) -> Result<(), Failed> {
-    if size > app.max_answer { Err(for_good(too_large(app))) } else { Ok(()) }
+/// Refuses an answer that has become so large, where that is more than the app takes.
+pub(super) fn bounded(size: u64, app: &App) -> Result<(), Box<Failed>> {
+    if size > app.max_answer { Err(Box::new(for_good(too_large(app)))) } else { Ok(()) }
 }
 
 fn too_large(app: &App) -> Error {
