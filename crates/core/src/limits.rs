@@ -139,5 +139,7 @@ pub const FULL_BELIEVED_MAX: u32 = 20;
 pub const SERVICE_TIMEOUT_MS: u64 = 30_000;
 /// So many deliveries are posted to a service app at the same time, unless `workers:` says otherwise.
 pub const SERVICE_WORKERS: usize = 4;
+/// An answer of a service to one delivery is no larger, unless `max_answer:` says otherwise: 10 GB.
+pub const SERVICE_ANSWER_MAX_BYTES: u64 = 10_000_000_000;
 /// So much of a service's answer is kept that says why it refused a delivery.
 pub const SERVICE_ANSWER_KEPT_BYTES: usize = 1024;

@@ -4,7 +4,7 @@ use crate::body::{Body, BoxError};
 use crate::failure::Failure;
 use crate::service::Service;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -104,6 +104,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    /// The version of HTTP that it came by.
+    pub version: Version,
     body: Incoming,
     app: String,
     pause: Duration,
@@ -151,6 +153,7 @@ impl Service {
         *request.uri_mut() = path.parse().map_err(|_| nowhere("`post` is no path"))?;
         *request.headers_mut() = headers;
         let (parts, body) = self.send(group, request).await?.into_parts();
-        Ok(Answer { status: parts.status, headers: parts.headers, body, app, pause: self.settings().timeout })
+        let http::response::Parts { status, headers, version, .. } = parts;
+        Ok(Answer { status, headers, version, body, app, pause: self.settings().timeout })
     }
 }

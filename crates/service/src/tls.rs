@@ -116,9 +116,24 @@ impl TlsFiles {
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] with the file that cannot be read, or does not hold what it should.
     pub fn check(&self) -> Result<()> {
-        if let Some(name) = &self.server_name {
-            ServerName::try_from(name.clone()).map_err(|_| no_name(name))?;
-        }
+        self.check_name()?;
+        self.check_files()
+    }
+
+    /// Whether `server_name` is one.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Config`] where it is none.
+    pub fn check_name(&self) -> Result<()> {
+        let name = self.server_name.as_ref();
+        name.map_or(Ok(()), |name| ServerName::try_from(name.clone()).map(drop).map_err(|_| no_name(name)))
+    }
+
+    /// Whether the files are there and hold what they should.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::check`].
+    pub fn check_files(&self) -> Result<()> {
         client(self).map(drop)
     }
 

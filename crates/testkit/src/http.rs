@@ -52,6 +52,8 @@ pub enum Reply {
     Nothing,
     /// The connection is closed in the middle of an answer that promised more.
     Half(Vec<u8>),
+    /// These bytes as they are, and the connection is closed.
+    Raw(Vec<u8>),
     /// The answer comes after so long, unless the server ends before.
     After(Duration, Box<Reply>),
 }
@@ -193,6 +195,10 @@ fn answer(mut stream: &TcpStream, reply: &Reply, shared: &Shared) -> std::io::Re
         Reply::Half(bytes) => {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len() + 1_000);
             stream.write_all(head.as_bytes())?;
+            stream.write_all(bytes)?;
+            Ok(false)
+        }
+        Reply::Raw(bytes) => {
             stream.write_all(bytes)?;
             Ok(false)
         }

@@ -3,6 +3,7 @@
 
 use crate::kit::{Case, GOOD, LONG, assert_says, skip};
 use handover_testkit::process::wait_for;
+use handover_testkit::{HttpServer, Reply};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -107,6 +108,33 @@ fn a_program_that_fails_for_want_of_room_uses_up_no_retry() {
 #[test]
 fn a_program_that_fails_while_the_disk_is_full_uses_up_no_retry() {
     a_failing_program_waits_for_room("cat 2>/dev/null", "the disk is full: it runs again by itself");
+}
+
+#[test]
+fn a_service_whose_answer_would_fill_the_disk_is_asked_again_when_there_is_room() {
+    let large = "id,name\n".repeat(12_000_000);
+    let answer = large.clone();
+    let service = HttpServer::start(move |_| Reply::of("text/csv", answer.clone()));
+    let case = Case::declared(&format!("url: '{}', retries: 0", service.url()));
+    let Some(mount) = Mount::new(&case.join("data"), "size=64m") else { return };
+    case.put_good();
+    let running = case.serve();
+    let said = "the disk is full, so what the service answered is not believed";
+    wait_for(LONG, "it is said", || running.stderr().contains(said).then_some(()));
+    assert!(
+        !running.stderr().contains("No space left"),
+        "some room is left for others: {}",
+        running.stderr()
+    );
+    assert_eq!(
+        (case.exported().len(), case.failed().len()),
+        (0, 0),
+        "it waits, although there are no retries"
+    );
+    case.assert_nothing_half();
+    mount.remount("size=256m");
+    wait_for(LONG, "it goes through", || (case.times_exported(&large) == 1).then_some(()));
+    assert_eq!(case.failed().len(), 0);
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub struct App {
     pub job: JobContract,
     /// How much one caller may ask of it through the API, where it is a service app that says so.
     pub limit: Option<Rate>,
+    /// So large an answer to one delivery may be, where it is a service app.
+    pub max_answer: u64,
     /// The whole declaration, to see what a reload changes.
     pub(crate) declared: Value,
 }
@@ -133,6 +135,10 @@ pub(crate) struct RawApp {
     pub(crate) http2: Option<bool>,
     /// Of a service app: the path that links post deliveries to; by default /.
     pub(crate) post: Option<String>,
+    /// Of a service app: how large its answer to one delivery may be; by default 10GB.
+    #[serde(default, with = "units::size::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_answer: Option<u64>,
     /// Of a service app: where its OpenAPI document (JSON, 3.0 or 3.1) is: a path at the service, such as /openapi.json, or a file,
     /// such as ./orders.json. It becomes a part of the API's own.
     pub(crate) openapi: Option<String>,
@@ -254,6 +260,7 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         with: raw.with,
         job,
         limit,
+        max_answer: raw.max_answer.unwrap_or(limits::SERVICE_ANSWER_MAX_BYTES),
         declared: report.document.node(&path)?.to_value(),
     };
     finish(report, &path, &mut app, raw.schedule.is_some());
@@ -423,6 +430,9 @@ fn check_numbers(report: &mut Report<'_>, path: &[&str], raw: &RawApp) {
     }
     if raw.timeout.is_some_and(|timeout| timeout.is_zero()) {
         report.value(&at(path, "timeout"), "`timeout` must be more than nothing").help("such as 30s or 5m");
+    }
+    if raw.max_answer == Some(0) {
+        report.value(&at(path, "max_answer"), "`max_answer` must be more than nothing").help("such as 500MB");
     }
 }
 

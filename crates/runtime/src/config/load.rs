@@ -159,6 +159,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     check::apps(report, &apps, &base, &data);
     let mut api = api::read(report, &base, &declared);
     service::limits_of(report, &apps, api.as_mut());
+    service::leads_back(report, &apps, api.as_ref());
     Some(Config {
         file: file.to_owned(),
         base,

@@ -49,12 +49,13 @@ impl Config {
                 }
                 Runs::BuiltIn(builtin) => self.check_builtin(&mut report, &at, builtin),
                 Runs::Service(service) => {
-                    let Some(Err(error)) = service.tls.as_ref().map(handover_service::TlsFiles::check) else {
-                        continue;
-                    };
-                    report
-                        .key(&[at[0], at[1], "tls"], error.to_string())
-                        .maybe_help(error.hint_text().map(str::to_owned));
+                    let Some(tls) = &service.tls else { continue };
+                    let tls_at = [at[0], at[1], "tls", "server_name"];
+                    for (at, checked) in [(&tls_at[..3], tls.check_files()), (&tls_at[..], tls.check_name())]
+                    {
+                        let Err(error) = checked else { continue };
+                        report.key(at, error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
+                    }
                 }
             }
         }

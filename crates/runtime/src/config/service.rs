@@ -1,7 +1,7 @@
 //! Service apps: `url:` and what goes with it.
 
 use super::api::{Api, Rate};
-use super::app::{App, RawApp};
+use super::app::{App, RawApp, Runs};
 use super::decode::decode;
 use super::one_or_many::OneOrMany;
 use super::report::Report;
@@ -12,12 +12,15 @@ use http::uri::{PathAndQuery, Scheme};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
 /// An answer of one sort is waited for so often at most.
 const ROW_MAX: u32 = 100;
+/// An upstream is not asked more often whether it is well.
+const EVERY_MIN: Duration = Duration::from_millis(100);
 
 /// `health:` as it may be written.
 #[derive(JsonSchema)]
@@ -38,7 +41,7 @@ pub(crate) enum AnyHealth {
 pub(crate) struct RawHealth {
     /// The path that each upstream is asked for; any 2xx is well.
     path: String,
-    /// How often; by default every 10s.
+    /// How often; by default every 10s, every 100ms at most.
     #[serde(default, with = "units::duration::option")]
     #[schemars(with = "Option<String>")]
     every: Option<Duration>,
@@ -125,6 +128,7 @@ pub(crate) fn check_others(report: &mut Report<'_>, path: &[&str], raw: &RawApp)
         ("tls", raw.tls.is_some()),
         ("http2", raw.http2.is_some()),
         ("post", raw.post.is_some()),
+        ("max_answer", raw.max_answer.is_some()),
     ];
     for (key, _) in said.into_iter().filter(|(_, there)| *there) {
         let help = match key {
@@ -215,14 +219,16 @@ fn address(text: &str) -> Result<Uri, (&'static str, &'static str)> {
 
 /// Whether two addresses are one.
 fn same(one: &Uri, other: &Uri) -> bool {
-    let port =
-        |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
     let path = |uri: &Uri| uri.path().trim_end_matches('/').to_owned();
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     one.scheme() == other.scheme()
         && host(one) == host(other)
-        && port(one) == port(other)
+        && port_of(one) == port_of(other)
         && path(one) == path(other)
+}
+
+fn port_of(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 })
 }
 
 /// A path that is asked for; a wrong one is said.
@@ -242,12 +248,15 @@ fn health(report: &mut Report<'_>, path: &[&str], raw: &RawApp) -> Option<Health
         serde_json::Value::Object(_) => {
             let raw: RawHealth = decode(report, &at_health)?;
             asked_path(report, &at(&at_health, &["path"]), &raw.path);
-            for (key, time) in [("every", raw.every), ("timeout", raw.timeout)] {
-                if time.is_some_and(|time| time.is_zero()) {
-                    report
-                        .value(&at(&at_health, &[key]), format!("`{key}` must be more than nothing"))
-                        .help("such as 10s");
-                }
+            if raw.timeout.is_some_and(|time| time.is_zero()) {
+                report
+                    .value(&at(&at_health, &["timeout"]), "`timeout` must be more than nothing")
+                    .help("such as 2s");
+            }
+            if raw.every.is_some_and(|time| time < EVERY_MIN) {
+                report
+                    .value(&at(&at_health, &["every"]), "`every` must be 100ms at least")
+                    .help("such as 10s: each process asks each upstream so often");
             }
             for (key, count) in [("healthy", raw.healthy), ("unhealthy", raw.unhealthy)] {
                 if count.is_some_and(|count| !(1..=ROW_MAX).contains(&count)) {
@@ -371,6 +380,42 @@ pub(crate) fn limits_of(report: &mut Report<'_>, apps: &[App], api: Option<&mut 
             api.limits.apps.insert(name.to_owned(), *rate);
         }
     }
+}
+
+/// An app that is reached where the API listens would be asked by itself, again and again.
+pub(crate) fn leads_back(report: &mut Report<'_>, apps: &[App], api: Option<&Api>) {
+    let Some(api) = api else { return };
+    for app in apps {
+        let Runs::Service(settings) = &app.runs else { continue };
+        for group in &settings.groups {
+            let key =
+                group.version.as_deref().map_or_else(|| vec!["url"], |version| vec!["versions", version]);
+            let path = at(&["apps", app.name.as_str()], &key);
+            for (nth, uri) in group.upstreams.iter().enumerate() {
+                let Some(own) = api.listen.iter().find(|own| is_at(uri, own)) else { continue };
+                let nth = nth.to_string();
+                let one = at(&path, &[&nth]);
+                let place = if report.document.node(&one).is_some() { &one } else { &path };
+                report
+                    .value(place, format!("this leads back here: the API itself listens at {own}"))
+                    .help("write the service's own address, or let one of the two listen at another port");
+            }
+        }
+    }
+}
+
+/// Whether an address is that of a listener on this machine.
+fn is_at(uri: &Uri, own: &SocketAddr) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let reached = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(ip) => {
+            ip == own.ip()
+                || (here(ip) && here(own.ip()) && (ip.is_unspecified() || own.ip().is_unspecified()))
+        }
+        Err(_) => host.eq_ignore_ascii_case("localhost") && here(own.ip()),
+    };
+    reached && port_of(uri) == own.port()
 }
 
 #[cfg(test)]

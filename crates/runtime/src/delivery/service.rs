@@ -3,7 +3,7 @@
 //! A file's bytes are streamed from the input that was checked against its manifest, a record goes as JSON, a job as what came
 //! with it. The answer is written as it comes, into a draft that nobody sees until it is whole; nothing in it is no output.
 //!
-//! Invariants: an output counts only when its answer was read to its end; each attempt at a delivery carries the same
+//! Invariants: an output counts only when its answer was read to its end, and an answer is bounded by `max_answer` and by the disk; each attempt at a delivery carries the same
 //! `Idempotency-Key`, so that a service can do once what is asked twice. On a crash the call breaks off and the delivery is posted
 //! again.
 
@@ -15,11 +15,10 @@ use super::records::Origin;
 use super::rows::{SMALL_BYTES, blocking_for, checked_input, flows_of, rows_of};
 use super::source::From;
 use super::{Attempt, Failed, Finished, Slot, Summary, record};
-use crate::engine::ended;
+use crate::engine::{ended, enough_room};
 use answer::judge;
-use handover_core::limits::RECORD_MAX_BYTES;
+use handover_core::limits::{FULL_BELIEVED_MAX, RECORD_MAX_BYTES};
 use handover_core::{Error, ErrorKind, FileName, Kind, Result, fault, media};
-use handover_file::disk;
 use handover_file::draft::{Draft, Written};
 use handover_file::read::RetainedPath;
 use handover_service::{Answer, Body, Service, of_file, whole};
@@ -202,12 +201,15 @@ impl Attempt {
     }
 
     /// The answer as a file, written as it comes; none where there is nothing in it.
-    async fn written(&self, answer: &mut Answer, ext: &str) -> Result<Option<Written>> {
+    async fn written(&self, answer: &mut Answer, ext: &str) -> Result<Option<Written>, Failed> {
         let mut draft: Option<Draft> = None;
         let mut held: Vec<u8> = Vec::new();
+        let mut size = 0_u64;
         loop {
             let piece = self.piece(answer).await?;
             held.extend_from_slice(piece.as_deref().unwrap_or_default());
+            size += piece.as_deref().map_or(0, |piece| piece.len() as u64);
+            answer::bounded(size, &self.app)?;
             if held.len() >= PIECE || (piece.is_none() && !held.is_empty()) {
                 draft = Some(self.append(draft.take(), ext, std::mem::take(&mut held)).await?);
             }
@@ -215,42 +217,50 @@ impl Attempt {
                 break;
             }
         }
-        // What was written while there was no room is not believed.
-        if disk::low(&disk::space(self.ctx.project.data.tmp_dir())?) {
-            return Err(Error::new(
-                ErrorKind::NotYet,
-                "the disk is full, so what the service answered is not believed",
-            )
-            .hint("make room: it is posted again by itself"));
-        }
         let Some(draft) = draft else { return Ok(None) };
-        blocking_for(0, move || draft.finish()).await.map(Some)
+        Ok(Some(blocking_for(0, move || draft.finish()).await?))
     }
 
+    /// Writes more of an answer, where there is room for it and some is left for others.
     async fn append(&self, draft: Option<Draft>, ext: &str, bytes: Vec<u8>) -> Result<Draft> {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
         let ext = ext.to_owned();
-        blocking_for(bytes.len() as u64, move || {
+        let appended = blocking_for(bytes.len() as u64, move || {
             let mut draft = match draft {
                 Some(draft) => draft,
                 None => data.draft(&holder, &ext)?.counting(rows_of(&ext)),
             };
             draft.write_all(&bytes).map_err(|e| Error::io("write", draft.path().display(), e))?;
+            enough_room(&data)?;
             Ok(draft)
-        })
-        .await
+        });
+        let full = |e: Error| if e.kind() == ErrorKind::NotYet { self.no_room().because(e) } else { e };
+        appended.await.map_err(full)
+    }
+
+    /// A disk that others have filled is waited for; one that is full time and again, where there was room when the delivery
+    /// began, is filled by the answer.
+    fn no_room(&self) -> Error {
+        if self.delivery.snoozes < FULL_BELIEVED_MAX {
+            let message = "the disk is full, so what the service answered is not believed";
+            return Error::new(ErrorKind::NotYet, message).hint("make room: it is posted again by itself");
+        }
+        Error::new(ErrorKind::Service, "time and again there was no room for what the service answered")
+            .hint("make room, or let it answer less: `max_answer` bounds it; then `handover retry`")
     }
 
     /// The answer to a record.
-    async fn in_memory(&self, answer: &mut Answer) -> Result<Vec<u8>> {
+    async fn in_memory(&self, answer: &mut Answer) -> Result<Vec<u8>, Failed> {
         let mut bytes = Vec::new();
         while let Some(piece) = self.piece(answer).await? {
             bytes.extend_from_slice(&piece);
+            answer::bounded(bytes.len() as u64, &self.app)?;
             if bytes.len() > RECORD_MAX_BYTES {
                 let most = RECORD_MAX_BYTES / (1024 * 1024);
                 let message = format!("the service answered more than {most} MiB for one record");
                 return Err(Error::new(ErrorKind::Service, message)
-                    .hint("hand files over to it: then any size will do"));
+                    .hint("hand files over to it: they may be larger")
+                    .into());
             }
         }
         Ok(bytes)

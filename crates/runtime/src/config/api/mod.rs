@@ -310,7 +310,7 @@ mod tests {
             (
                 "an issuer in the clear, and for anyone",
                 of(
-                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'http://login.example.com', audience: [], jwks: login, leeway: 1h } }",
+                    "{ listen: 127.0.0.1:8080, oauth: { issuer: 'http://login.example.com', audience: [], jwks: login, leeway: 1h, stale: 0s } }",
                 ),
             ),
             (

@@ -97,6 +97,11 @@ pub(super) fn read(report: &mut Report<'_>, raw: RawOAuth) -> Option<OAuth> {
             .value(&["api", "oauth", "leeway"], "`leeway` is at most 5m: tokens that have ended would go on")
             .help("set the clocks of both machines by NTP");
     }
+    if raw.stale.is_some_and(|stale| stale.is_zero()) {
+        report
+            .value(&["api", "oauth", "stale"], "`stale` must be more than nothing: no key would ever serve")
+            .help("such as 1d, the default: so long an outage of the provider is not noticed");
+    }
     let oauth = OAuth {
         issuer: raw.issuer,
         audience,

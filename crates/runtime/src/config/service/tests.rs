@@ -107,11 +107,14 @@ fn service_apps_that_cannot_be() {
             "a health with wrong values",
             "url: 'http://a', health: { path: health, every: 0s, healthy: 0, evry: 1s }",
         ),
+        ("a health that is asked for without a pause", "url: 'http://a', health: { path: /h, every: 1ms }"),
         ("a limit that is none", "url: 'http://a', limit: fast"),
         ("tls by http", "url: 'http://a', tls: { ca: ca.pem }"),
         ("a certificate without its key", "url: 'https://a', tls: { cert: own.pem }"),
         ("a key without its certificate", "url: 'https://a', tls: { key: own.key }"),
         ("http2 by https", "url: 'https://a', http2: true"),
+        ("an answer of nothing", "url: 'http://a', max_answer: 0"),
+        ("a size that is none", "url: 'http://a', max_answer: much"),
         ("a post that is none", "url: 'http://a', post: 'in here'"),
         ("words of a program", "url: 'http://a', shell: true, output: none, mode: stream, claim: lanes"),
         ("a schedule", "url: 'http://a', schedule: '0 6 * * *'"),
@@ -120,12 +123,32 @@ fn service_apps_that_cannot_be() {
             "a contract of a program",
             "url: 'http://a', job: { config: { type: object }, exit_codes: { 3: lost } }",
         ),
-        ("a program with words of a service", "run: cat, health: /health, limit: 1/s, post: /in"),
+        (
+            "a program with words of a service",
+            "run: cat, health: /health, limit: 1/s, post: /in, max_answer: 1GB",
+        ),
         ("both", "run: cat, url: 'http://a'"),
     ];
     let cases: Vec<(&str, String)> = cases.iter().map(|(name, words)| (*name, app(words))).collect();
     let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
     snapshot("service_apps_that_cannot_be", &gallery(&cases));
+}
+
+#[test]
+fn service_apps_that_lead_back_here() {
+    let of =
+        |listen: &str, app: &str| format!("apps: {{ a: {{ {app} }} }}\napi: {{ listen: [ {listen} ] }}\n");
+    let cases = [
+        ("its own address", of("'127.0.0.1:8080'", "url: 'http://127.0.0.1:8080/in'")),
+        ("by name, of several", of("'[::1]:80'", "url: [ 'http://b', 'http://LocalHost' ]")),
+        ("a version", of("'0.0.0.0:8080'", "url: 'http://b', versions: { v2: 'http://127.0.0.1:8080' }")),
+        ("by IPv6", of("'[::]:8080'", "url: 'http://[::1]:8080'")),
+        ("another port", of("'127.0.0.1:8080'", "url: 'http://127.0.0.1:8081'")),
+        ("another address of this machine", of("'127.0.0.1:8080'", "url: 'http://127.0.0.2:8080'")),
+        ("another machine", of("'0.0.0.0:8080'", "url: 'http://10.0.0.5:8080'")),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    snapshot("service_apps_that_lead_back_here", &gallery(&cases));
 }
 
 #[test]
@@ -161,4 +184,10 @@ fn the_files_of_tls_are_looked_at_with_the_machine() {
     let problems = config.check_environment();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].message.contains("there/is/none.pem"), "{problems:?}");
+    let config =
+        good("apps: { a: { url: 'https://a', tls: { server_name: 'a b', ca: there/is/none.pem } } }");
+    let problems = config.check_environment();
+    let said: Vec<(&str, bool)> =
+        problems.iter().map(|one| (one.path.as_str(), one.message.contains("none.pem"))).collect();
+    assert_eq!(said, [("apps.a.tls", true), ("apps.a.tls.server_name", false)], "{problems:?}");
 }

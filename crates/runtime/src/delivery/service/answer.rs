@@ -3,16 +3,18 @@
 //! 2xx is done. What says that the data is bad is so: quarantine, no retry. What says that the call is not allowed, or not
 //! understood, has failed until somebody changes something. What says "not now" is tried again, no sooner than the service asks
 //! for; and a service that cannot be reached at all costs no attempt.
+//!
+//! Invariant: a good answer is taken only where it can be seen to be whole, and is what it will be published as.
 
 use super::Failed;
 use crate::config::App;
 use crate::delivery::Summary;
 use handover_core::limits::SERVICE_ANSWER_KEPT_BYTES;
-use handover_core::units::format_duration;
+use handover_core::units::{format_duration, format_size};
 use handover_core::{Error, ErrorKind};
 use handover_service::{Answer, Failure};
-use http::StatusCode;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -45,7 +47,12 @@ fn meaning(status: StatusCode) -> Meaning {
 pub(super) async fn judge(mut answer: Answer, app: &App) -> Result<Answer, Failed> {
     let status = answer.status;
     let (kind, last) = match meaning(status) {
-        Meaning::Done => return Ok(answer),
+        Meaning::Done => {
+            return match refused(&answer, app) {
+                None => Ok(answer),
+                Some(error) => Err(for_good(error)),
+            };
+        }
         Meaning::Bad => (ErrorKind::BadData, true),
         Meaning::Wrong(kind) => (kind, true),
         Meaning::Again => (ErrorKind::Service, false),
@@ -63,6 +70,81 @@ pub(super) async fn judge(mut answer: Answer, app: &App) -> Result<Answer, Faile
         answer.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?, Timestamp::now()));
     let summary = Summary { answer: said, exit: Some(sentence), ..Summary::default() };
     Err(Failed { summary, last, after: after.filter(|_| !last), ..Failed::from(error) })
+}
+
+/// Why a good answer is not taken: it would be the same the next time.
+fn refused(answer: &Answer, app: &App) -> Option<Error> {
+    if answer.status == StatusCode::NO_CONTENT {
+        return None;
+    }
+    if !says_its_end(answer.version, &answer.headers) {
+        let error = Error::new(
+            ErrorKind::Service,
+            "the answer does not say where it ends: one that broke off would look whole",
+        );
+        return Some(error.hint("let the service send Content-Length or chunks; then `handover retry`"));
+    }
+    let length = words(&answer.headers, &CONTENT_LENGTH).next().and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > app.max_answer) {
+        return Some(too_large(app));
+    }
+    let encoding = encoding(&answer.headers)?;
+    let error =
+        Error::new(ErrorKind::Service, format!("the answer is encoded (Content-Encoding: {encoding})"));
+    Some(error.hint(
+        "let the service answer as `Accept-Encoding: identity` asks, without compression; then `handover retry`",
+    ))
+}
+
+/// What no other attempt would change.
+fn for_good(error: Error) -> Failed {
+    Failed { last: true, ..Failed::from(error) }
+}
+
+/// Refuses an answer that has become so large, where that is more than the app takes.
+pub(super) fn bounded(size: u64, app: &App) -> Result<(), Box<Failed>> {
+    if size > app.max_answer { Err(Box::new(for_good(too_large(app)))) } else { Ok(()) }
+}
+
+fn too_large(app: &App) -> Error {
+    let most = format_size(app.max_answer);
+    Error::new(
+        ErrorKind::Service,
+        format!("the service answered more than {most}, which is its `max_answer`"),
+    )
+    .hint(format!(
+        "let it answer less, or raise `max_answer` of `{}` if that was meant; then `handover retry`",
+        app.name
+    ))
+}
+
+/// Whether an answer that broke off can be told from a whole one: HTTP/2 marks the end itself, before it a length or chunks do
+/// (RFC 9112, 6.3).
+fn says_its_end(version: Version, headers: &HeaderMap) -> bool {
+    if version > Version::HTTP_11 {
+        return true;
+    }
+    match words(headers, &TRANSFER_ENCODING).next_back() {
+        Some(last) => last.eq_ignore_ascii_case("chunked"),
+        None => headers.contains_key(CONTENT_LENGTH),
+    }
+}
+
+/// How an answer is encoded, where it is.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    words(headers, &CONTENT_ENCODING).find(|word| !word.eq_ignore_ascii_case("identity"))
+}
+
+/// The words of a header that is a list, their beginnings where they are long.
+fn words(headers: &HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = String> {
+    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let all: Vec<String> = values
+        .flat_map(|value| {
+            value.split(',').map(|word| word.trim().chars().take(40).collect()).collect::<Vec<String>>()
+        })
+        .filter(|word| !word.is_empty())
+        .collect();
+    all.into_iter()
 }
 
 fn sentence(status: StatusCode, location: Option<&str>) -> String {
@@ -180,6 +262,18 @@ mod tests {
         for status in [301, 307, 304, 405, 406, 418, 451] {
             assert_eq!(of(status), Meaning::Wrong(ErrorKind::Config), "{status}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_can_be_told_from_a_whole_one() {
+        let says = |version, name: HeaderName, value: &str| {
+            says_its_end(version, &HeaderMap::from_iter([(name, value.parse().unwrap())]))
+        };
+        assert!(says(Version::HTTP_10, CONTENT_LENGTH, "0"));
+        assert!(says(Version::HTTP_11, TRANSFER_ENCODING, "gzip, Chunked"));
+        assert!(!says(Version::HTTP_11, TRANSFER_ENCODING, "chunked, gzip"));
+        assert!(!says_its_end(Version::HTTP_11, &HeaderMap::new()));
+        assert!(says_its_end(Version::HTTP_2, &HeaderMap::new()));
     }
 
     #[test]
