@@ -73,7 +73,7 @@ enum Credential {
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Who, for audits, logs and limits: `key:ID`, `token:SUBJECT`, or `api` where anyone on this machine may ask. A key that was made
+    /// Who, for audits, logs and limits: `key:ID`, `token:SUBJECT`, `client:ID` of a token without a subject, or `api` where anyone on this machine may ask. A key that was made
     /// in another's place goes on under the id of the first: its jobs, its idempotency keys and its quotas are the same.
     pub(crate) name: String,
     credential: Credential,
