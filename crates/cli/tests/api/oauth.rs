@@ -252,6 +252,25 @@ fn keys_change_and_whoever_makes_names_up_has_few_fetches_made() {
 #[test]
 fn a_provider_that_is_away_is_waited_for_and_its_keys_serve_on() {
     let key = Signer::ed();
+#[test]
+fn keys_change_for_tokens_that_do_not_name_theirs() {
+    let (old, new) = (Signer::ed(), Signer::ed());
+    let provider = Provider::new(vec![old.public("a")], true);
+    let site = Site::new(APPS, &provider.oauth(""));
+    let server = site.serve();
+    let unnamed = |signer: &Signer| signer.token(&json!({ "alg": "EdDSA" }), &provider.claims());
+    taken(&server, &unnamed(&old));
+    provider.publish(vec![new.public("a")]);
+    taken(&server, &unnamed(&new));
+    refused("the old one", &ask(&server, &unnamed(&old)));
+    let (begun, fetched) = (std::time::Instant::now(), provider.fetched());
+    for _ in 0..50 {
+        refused("another's", &ask(&server, &unnamed(&Signer::ed())));
+    }
+    let most = 2 + begun.elapsed().as_secs() / 5;
+    assert!((provider.fetched() - fetched) as u64 <= most, "{} fetches, {most} at most", provider.fetched());
+}
+
     let provider = Provider::new(vec![key.public("a")], false);
     let site = Site::new(APPS, &provider.oauth(""));
     let own = site.key(&[]);

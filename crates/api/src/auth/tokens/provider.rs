@@ -83,7 +83,7 @@ impl Held {
 pub(super) struct Provider {
     held: ArcSwapOption<Held>,
     stale: Duration,
-    /// A token names a key that is not known.
+    /// A token is signed by a key that is not known.
     asked: Notify,
     /// Whether a fetch is under way or may begin at once, and how many have ended.
     progress: watch::Sender<Progress>,
