@@ -229,6 +229,9 @@ fn keys_change_and_whoever_makes_names_up_has_few_fetches_made() {
     );
     taken(&server, &before);
     refused("a key where tokens alone are taken", &ask(&server, &key));
+    let nothing = server.anyone().get("/api/v1/apps");
+    assert_eq!(nothing.status, 401);
+    assert!(nothing.text().contains("token") && !nothing.text().contains("key"), "{}", nothing.text());
     refused("not yet", &ask(&server, &after));
     provider.publish(vec![old.public("old"), new.public("new")]);
     taken(&server, &after);
@@ -250,9 +253,6 @@ fn keys_change_and_whoever_makes_names_up_has_few_fetches_made() {
 }
 
 #[test]
-fn a_provider_that_is_away_is_waited_for_and_its_keys_serve_on() {
-    let key = Signer::ed();
-#[test]
 fn keys_change_for_tokens_that_do_not_name_theirs() {
     let (old, new) = (Signer::ed(), Signer::ed());
     let provider = Provider::new(vec![old.public("a")], true);
@@ -271,6 +271,9 @@ fn keys_change_for_tokens_that_do_not_name_theirs() {
     assert!((provider.fetched() - fetched) as u64 <= most, "{} fetches, {most} at most", provider.fetched());
 }
 
+#[test]
+fn a_provider_that_is_away_is_waited_for_and_its_keys_serve_on() {
+    let key = Signer::ed();
     let provider = Provider::new(vec![key.public("a")], false);
     let site = Site::new(APPS, &provider.oauth(""));
     let own = site.key(&[]);

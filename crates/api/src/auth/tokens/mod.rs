@@ -121,7 +121,6 @@ impl Tokens {
         let known = keyring.has(&jws) && (jws.kid.is_some() || keyring.verify(&jws).is_ok());
         let keyring = match known {
             true => keyring,
-            // A key that is new at the provider.
             false => self.provider.newer().await.ok_or_else(not_now)?,
         };
         let grant = Arc::new(self.check(&jws, &keyring).map_err(refuse)?);
@@ -168,7 +167,7 @@ impl Tokens {
 
 fn refuse(why: Refusal) -> Fault {
     debug!("an access token is refused: {why}");
-    unauthorized(Some(why))
+    unauthorized(why)
 }
 
 fn not_now() -> Fault {
