@@ -9,8 +9,9 @@
 //! - [`metrics`]: what is counted of each app.
 //!
 //! Invariants: a service gets each request once, with one unambiguous length, and knows by `X-Handover-Caller` who asks; what
-//! a client says of that, or of whom it asks for, is not passed on. An answer that was cut never looks whole. What breaks
-//! off on one side ends the other. Nothing is gathered: both sides go at the pace of the slower one.
+//! a client says of that, or of whom it asks for, is not passed on. An answer that was cut never looks whole where the
+//! service marks its end (by a length or chunks). What breaks off on one side ends the other. Nothing is gathered: both sides go at
+//! the pace of the slower one. A call holds its place among the requests until its answer, or its tunnel, has ended.
 //!
 //! On a crash both connections end, and each side sees that. Nothing of a request is kept.
 
