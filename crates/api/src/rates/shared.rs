@@ -7,7 +7,7 @@
 //! the ledger takes it off before it gives any more, to whomever: over any longer time no more is spent than the limit allows.
 //!
 //! While the ledger does not answer, each process lets in its part of the limit, by how many there were when they were last
-//! counted. A crash takes a block with it, which is no more than what was asked for in a moment.
+//! counted, on credit, and settles when it answers again. A crash takes a block with it, which is no more than what was asked for in a moment.
 
 use super::{Left, Over};
 use handover_core::Result;
