@@ -162,7 +162,7 @@ impl FromService {
     }
 
     pub(super) fn sent(self) -> Sent {
-        Sent::Service(self)
+        Sent::Service(Box::new(self))
     }
 
     /// The client has the beginning of an answer that has no end: the connection, or the stream, is cut.
@@ -202,7 +202,7 @@ pub(crate) enum Sent {
     /// From the router, or an error of the gateway's own.
     Door(DoorBody),
     /// From a service.
-    Service(FromService),
+    Service(Box<FromService>),
 }
 
 impl Sent {
