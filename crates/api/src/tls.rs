@@ -55,23 +55,32 @@ impl Tls {
 
     /// Reads the files anew when they change, without end.
     pub(crate) async fn follow(self: Arc<Self>) {
-        let mut known = self.stamp();
+        let mut known = None;
         loop {
+            // Files may be slow: no thread that serves waits for them.
+            let tls = self.clone();
+            let looked = tokio::task::spawn_blocking(move || tls.look(known)).await;
+            let Ok(now) = looked else { return error!("certificates are not followed any more: a panic") };
+            known = Some(now);
             tokio::time::sleep(LOOK).await;
-            let now = self.stamp();
-            if now == known {
-                continue;
-            }
-            let files = self.files.load_full();
-            match load(&files) {
-                Ok(server) => {
-                    self.server.store(Arc::new(server));
-                    info!("the API shows the certificate that is in {} now", files.cert.display());
-                }
-                Err(e) => error!("the API goes on with the certificate that it has: {e}"),
-            }
-            known = now;
         }
+    }
+
+    /// Reads the files where they are not what was known, and says what they are now.
+    fn look(&self, known: Option<Stamp>) -> Stamp {
+        let now = self.stamp();
+        if known.is_none_or(|known| known == now) {
+            return now;
+        }
+        let files = self.files.load_full();
+        match load(&files) {
+            Ok(server) => {
+                self.server.store(Arc::new(server));
+                info!("the API shows the certificate that is in {} now", files.cert.display());
+            }
+            Err(e) => error!("the API goes on with the certificate that it has: {e}"),
+        }
+        now
     }
 
     fn stamp(&self) -> Stamp {

@@ -225,7 +225,7 @@ impl Keys {
     /// # Errors
     /// 401 with one that is worth nothing.
     pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Fault> {
-        let invalid = || unauthorized(Some("this key is not (or no longer) valid"));
+        let invalid = || unauthorized("this key is not (or no longer) valid");
         let mut keys = self.all().await?;
         // One that was made a moment ago, in another process.
         if id_in(secret).is_some_and(|id| !keys.contains_key(id)) {

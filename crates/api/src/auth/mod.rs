@@ -73,7 +73,7 @@ enum Credential {
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Who, for audits, logs and limits: `key:ID`, `token:SUBJECT`, or `api` where anyone on this machine may ask. A key that was made
+    /// Who, for audits, logs and limits: `key:ID`, `token:SUBJECT`, `client:ID` of a token without a subject, or `api` where anyone on this machine may ask. A key that was made
     /// in another's place goes on under the id of the first: its jobs, its idempotency keys and its quotas are the same.
     pub(crate) name: String,
     credential: Credential,
@@ -156,12 +156,12 @@ pub(crate) async fn caller(
     headers: &HeaderMap,
 ) -> Result<Caller, Fault> {
     match (shown(headers)?, tokens) {
-        (None, _) => Err(unauthorized(None)),
+        (None, _) => Err(missing(auth)),
         (Some(Shown::Bearer(token)), Some(tokens)) if !token.starts_with(keys::LEAD) => {
             tokens.caller(token).await
         }
         (Some(Shown::Bearer(key) | Shown::Key(key)), _) if auth == Auth::Keys => keys.caller(key).await,
-        _ => Err(unauthorized(Some("keys are not taken here: an access token is"))),
+        _ => Err(unauthorized("keys are not taken here: an access token is")),
     }
 }
 
@@ -196,24 +196,30 @@ fn shown(headers: &HeaderMap) -> Result<Option<Shown<'_>>, Fault> {
                 Ok(Some(Shown::Bearer(key.trim())))
             }
             _ if header.is_some() => Ok(header),
-            _ => Err(unauthorized(Some("Authorization must be `Bearer` and a key or a token"))),
+            _ => Err(unauthorized("Authorization must be `Bearer` and a key or a token")),
         },
     }
 }
 
-/// 401, with the challenge of RFC 6750; what is wrong stands in it, and so holds no quotation mark.
-fn unauthorized(wrong: Option<&str>) -> Fault {
-    let (message, challenge) = match wrong {
-        None => (
-            "show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one",
-            "Bearer realm=\"handover\"".to_owned(),
-        ),
-        Some(wrong) => (
-            wrong,
-            format!("Bearer realm=\"handover\", error=\"invalid_token\", error_description=\"{wrong}\""),
-        ),
+/// 401 for who shows nothing.
+fn missing(auth: Auth) -> Fault {
+    let message = match auth {
+        Auth::Tokens => "show an access token of the provider: `Authorization: Bearer …`",
+        _ => "show an API key: `Authorization: Bearer ho_…`; `handover keys create` makes one",
     };
-    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).with(header::WWW_AUTHENTICATE, &challenge)
+    challenged(message, "Bearer realm=\"handover\"")
+}
+
+/// 401 for who shows what will not do; what is wrong with it stands in the challenge, and so holds no quotation mark.
+fn unauthorized(wrong: &str) -> Fault {
+    let challenge =
+        format!("Bearer realm=\"handover\", error=\"invalid_token\", error_description=\"{wrong}\"");
+    challenged(wrong, &challenge)
+}
+
+/// 401, with a challenge of RFC 6750.
+fn challenged(message: &str, challenge: &str) -> Fault {
+    Fault::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message).with(header::WWW_AUTHENTICATE, challenge)
 }
 
 #[cfg(test)]

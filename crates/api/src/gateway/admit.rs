@@ -22,7 +22,8 @@ pub(super) struct Admitted<'a> {
     pub(super) group: &'a Group,
     /// The path that the group gets.
     pub(super) path: &'a str,
-    pub(super) _room: Place,
+    /// Held until the answer has ended.
+    pub(super) room: Place,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -39,7 +40,7 @@ impl<'a> Way<'a> {
         framing::check(head)?;
         refuse_method(&head.method)?;
         let caller = door::who(api, current, &head.uri, &head.headers).await?;
-        let caller = &*self.caller.insert(caller);
+        let caller = &*self.caller.insert(Arc::new(caller));
         let room = api.requests.take(&caller.name)?;
         self.limits = current.rates.take(&caller.name, address, Some(ROUTE))?;
         let (app, path) = app_and_path(self.uri.path()).unwrap_or_default();
@@ -54,7 +55,7 @@ impl<'a> Way<'a> {
             let version = path.split('/').nth(1).unwrap_or_default();
             Fault::not_found(format!("{app} has no version {version:?}"))
         })?;
-        Ok(Admitted { service, group, path, _room: room, counts })
+        Ok(Admitted { service, group, path, room, counts })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is copied or gathered. One timer a body is made when it is first waited for, and then set anew only when it goes off.
 
+use super::call::Call;
 use super::metrics::Counts;
 use super::{hop, request};
 use axum::body::Body as DoorBody;
@@ -147,28 +148,35 @@ fn without_ours(frame: Frame<Bytes>) -> Frame<Bytes> {
 /// A service's body, on its way to a caller.
 pub(crate) struct FromService {
     body: Incoming,
+    /// It does not say how long it is.
+    endless: bool,
     patience: Patience,
     id: HeaderValue,
-    counts: Arc<Counts>,
+    call: Call,
 }
 
 impl FromService {
-    pub(super) fn new(body: Incoming, most: Duration, id: HeaderValue, counts: Arc<Counts>) -> Self {
-        Self { body, patience: Patience::new(most), id, counts }
+    pub(super) fn new(body: Incoming, most: Duration, id: HeaderValue, call: Call) -> Self {
+        let endless = body.size_hint().exact().is_none();
+        Self { body, endless, patience: Patience::new(most), id, call }
     }
 
     pub(super) fn sent(self) -> Sent {
-        Sent::Service(self)
+        Sent::Service(Box::new(self))
     }
 
     /// The client has the beginning of an answer that has no end: the connection, or the stream, is cut.
     fn cut(&self, why: BoxError) -> BoxError {
         let id = self.id.to_str().unwrap_or_default();
-        warn!(request_id = %id, app = self.counts.app(), "an answer was cut: {why}");
+        warn!(request_id = %id, app = self.call.counts.app(), "an answer was cut: {why}");
         why
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // What says how long it is has an end by itself, and is let come to it.
+        if self.endless && self.call.poll_ended(context).is_ready() {
+            return Poll::Ready(Some(Err(self.cut("the key or token that was shown has ended".into()))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
             ready!(self.patience.poll(context));
             return Poll::Ready(Some(Err(
@@ -179,7 +187,7 @@ impl FromService {
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.counts.gave(data.len());
+                    self.call.counts.gave(data.len());
                 }
                 Some(Ok(frame))
             }
@@ -194,7 +202,7 @@ pub(crate) enum Sent {
     /// From the router, or an error of the gateway's own.
     Door(DoorBody),
     /// From a service.
-    Service(FromService),
+    Service(Box<FromService>),
 }
 
 impl Sent {

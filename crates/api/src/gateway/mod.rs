@@ -6,17 +6,19 @@
 //! - [`admit`]: who may, how much, to which app. [`framing`]: what two programs could read differently is refused.
 //! - [`request`], [`answer`]: the headers, there and back. [`hop`]: those of one connection alone.
 //! - [`body`]: bytes on their way, in constant memory. [`tunnel`]: connections that change their protocol.
-//! - [`metrics`]: what is counted of each app.
+//! - [`call`]: what a call holds while it goes on. [`metrics`]: what is counted of each app.
 //!
 //! Invariants: a service gets each request once, with one unambiguous length, and knows by `X-Handover-Caller` who asks; what
-//! a client says of that, or of whom it asks for, is not passed on. An answer that was cut never looks whole. What breaks
-//! off on one side ends the other. Nothing is gathered: both sides go at the pace of the slower one.
+//! a client says of that, or of whom it asks for, is not passed on. An answer that was cut never looks whole where the
+//! service marks its end (by a length or chunks). What breaks off on one side ends the other. Nothing is gathered: both sides go at
+//! the pace of the slower one. A call holds its place among the requests until its answer, or its tunnel, has ended.
 //!
 //! On a crash both connections end, and each side sees that. Nothing of a request is kept.
 
 mod admit;
 mod answer;
 mod body;
+mod call;
 mod framing;
 mod hop;
 pub(crate) mod metrics;
@@ -35,6 +37,7 @@ use crate::state::{Api, Current};
 use crate::trace;
 use admit::Admitted;
 use body::{FromCaller, FromService, Told};
+use call::Call;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
@@ -99,7 +102,7 @@ struct Way<'a> {
     /// The request's id, as its header says it.
     id: HeaderValue,
     uri: &'a Uri,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
     /// What is left of the caller's rates.
     limits: HeaderMap,
     counts: Option<Arc<Counts>>,
@@ -167,7 +170,7 @@ impl Way<'_> {
     async fn go(&mut self, request: Request<Incoming>) -> Result<Response<Sent>, Fault> {
         let (mut head, body) = request.into_parts();
         let admitted = self.admit(&head).await?;
-        let Admitted { service, group, path, _room, counts } = admitted;
+        let Admitted { service, group, path, room, counts } = admitted;
         let upgrade = tunnel::asked(&mut head, &body);
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
         self.traceparent = Some(self.rewrite(&mut head, path, protocol)?);
@@ -181,15 +184,15 @@ impl Way<'_> {
         };
         let sent = service.send(group, Request::from_parts(head, body)).await;
         let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
+        let call = Call::new(self.api.clone(), counts, self.caller.clone(), room);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let upgrade = upgrade.ok_or_else(|| answer::unasked_upgrade(&service.settings().name))?;
-            let api = self.api.clone();
-            self.peer.tunnel.open(upgrade, hyper::upgrade::on(&mut response), api, counts);
+            self.peer.tunnel.open(upgrade, hyper::upgrade::on(&mut response), call);
             answer::rewrite(&mut response);
             return Ok(response.map(|_| Sent::nothing()));
         }
         answer::rewrite(&mut response);
         let patience = service.settings().timeout;
-        Ok(response.map(|body| FromService::new(body, patience, self.id.clone(), counts).sent()))
+        Ok(response.map(|body| FromService::new(body, patience, self.id.clone(), call).sent()))
     }
 }

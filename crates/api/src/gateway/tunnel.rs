@@ -1,11 +1,12 @@
 //! Connections that change their protocol, to WebSocket for example: from then on bytes are copied both ways.
 //!
-//! A tunnel is served by the task of its client's connection, and so counts as that connection does. It ends when either side
-//! ends, when no byte came from either for [`QUIET`], when a side takes nothing for so long as any client may, and with this
-//! process: nothing can be said to its ends, because only they know the protocol.
+//! A tunnel is served by the task of its client's connection, counts as that connection does, and holds the place of the request
+//! that it was. It ends when either side ends, when no byte came from either for [`QUIET`], when a side takes nothing for so long
+//! as any client may, with the key or token of its client, and with this process: nothing can be said to its ends, because only
+//! they know the protocol.
 
+use super::call::Call;
 use super::metrics::Counts;
-use crate::state::Api;
 use http::request::Parts;
 use http::{HeaderValue, Version, header};
 use hyper::body::{Body as _, Incoming};
@@ -55,13 +56,14 @@ pub(crate) struct Tunnel(Mutex<Option<Serving>>);
 
 impl Tunnel {
     /// Makes the connection one, when the answer has been sent.
-    pub(super) fn open(&self, client: Asked, service: OnUpgrade, api: Api, counts: Arc<Counts>) {
+    pub(super) fn open(&self, client: Asked, service: OnUpgrade, mut call: Call) {
         let serving = Box::pin(async move {
             let (Ok(client), Ok(service)) = (client.client.await, service.await) else { return };
-            let _open = Open::new(counts);
-            let mut draining = api.draining.clone();
+            let _open = Open::new(call.counts.clone());
+            let mut draining = call.api.draining.clone();
             tokio::select! {
                 () = relay(client, service, QUIET) => {}
+                () = call.ended() => {}
                 _ = draining.wait_for(|drains| *drains) => {}
             }
         });

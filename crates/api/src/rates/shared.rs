@@ -7,7 +7,7 @@
 //! the ledger takes it off before it gives any more, to whomever: over any longer time no more is spent than the limit allows.
 //!
 //! While the ledger does not answer, each process lets in its part of the limit, by how many there were when they were last
-//! counted. A crash takes a block with it, which is no more than what was asked for in a moment.
+//! counted, on credit, and settles when it answers again. A crash takes a block with it, which is no more than what was asked for in a moment.
 
 use super::{Left, Over};
 use handover_core::Result;
@@ -137,13 +137,15 @@ impl Bucket {
         self.next = now + lease.again;
     }
 
-    /// The ledger did not answer: this process's part of what has come since.
-    fn go_alone(&mut self, processes: u32, now: Instant) {
+    /// The ledger did not answer: this process's part of what has come since, on credit. What it was asked to settle is owed still; of
+    /// what is spent alone no more is owed than that part of the whole limit, which the ledger has again meanwhile.
+    fn go_alone(&mut self, unsettled: u32, processes: u32, now: Instant) {
         let one = each(self.rate) * processes;
         let come = (now.duration_since(self.settled).as_secs_f64() / one.as_secs_f64()) as u32;
         let most = self.rate.count.get().div_ceil(processes);
-        self.block = self.block.saturating_add(self.credit).saturating_add(come).min(most);
-        (self.credit, self.owed, self.left) = (0, 0, 0);
+        self.credit = self.credit.saturating_add(come).min(most.saturating_sub(self.block));
+        self.owed = self.owed.saturating_add(unsettled).min(most);
+        self.left = self.credit.saturating_add(self.owed);
         self.settled += one * come;
         self.next = self.settled + one;
     }
@@ -255,15 +257,16 @@ impl Shared {
         });
         let mut outcome = Ok(());
         for some in asks.chunks(AT_ONCE) {
-            let leases = match in_time(budgets.lease(some.to_vec())).await {
-                Some(Ok(leases)) => Some(leases),
+            // What takes too long may be settled in the end, and is not settled twice.
+            let (leases, failed) = match in_time(budgets.lease(some.to_vec())).await {
+                Some(Ok(leases)) => (Some(leases), false),
                 Some(Err(e)) => {
                     outcome = Err(e.to_string());
-                    None
+                    (None, true)
                 }
                 None => {
                     outcome = Err("it takes too long".to_owned());
-                    None
+                    (None, false)
                 }
             };
             let (now, processes) = (Instant::now(), self.processes());
@@ -272,7 +275,10 @@ impl Shared {
                 let Some(bucket) = shard.get_mut(ask.key.as_str()) else { continue };
                 match leases.as_ref().and_then(|leases| leases.get(at)) {
                     Some(lease) => bucket.settle(*lease, processes, now),
-                    None => bucket.go_alone(processes, now),
+                    None => {
+                        let unsettled = if failed { u32::try_from(ask.owed).unwrap_or_default() } else { 0 };
+                        bucket.go_alone(unsettled, processes, now);
+                    }
                 }
             }
         }
@@ -349,9 +355,22 @@ mod tests {
     fn who_is_new_while_the_ledger_is_away_keeps_its_part() {
         let mut bucket = bucket(10, 2);
         assert_eq!(spend(&mut bucket, 1), 1);
-        bucket.ask("k");
-        bucket.go_alone(2, Instant::now());
+        let ask = bucket.ask("k").unwrap();
+        bucket.go_alone(ask.owed as u32, 2, Instant::now());
         assert_eq!(spend(&mut bucket, 20), 4);
+    }
+
+    #[test]
+    fn what_a_ledger_that_fails_now_and_then_did_not_settle_is_owed_still() {
+        let mut bucket = bucket(10, 2);
+        assert_eq!(spend(&mut bucket, 3), 3);
+        let ask = bucket.ask("k").unwrap();
+        bucket.go_alone(ask.owed as u32, 2, Instant::now());
+        assert_eq!(spend(&mut bucket, 20), 2, "the rest of its part");
+        let ask = bucket.ask("k").unwrap();
+        assert_eq!(ask.owed, 5, "all of it, before and after the failure");
+        bucket.settle(Lease { taken: 0, remaining: 0, again: Duration::ZERO }, 2, Instant::now());
+        assert_eq!((spend(&mut bucket, 20), bucket.owed), (0, 0));
     }
 
     #[test]
@@ -360,9 +379,13 @@ mod tests {
         bucket.credit = 0;
         let hour = Duration::from_secs(3_600);
         let now = bucket.settled + hour / 4;
-        bucket.go_alone(4, now);
-        assert_eq!(bucket.block, 225, "a quarter of a quarter");
-        bucket.go_alone(4, now + hour * 9);
-        assert_eq!(bucket.block, 900, "and no more at once than its part of all");
+        bucket.go_alone(0, 4, now);
+        assert_eq!(bucket.credit, 225, "a quarter of a quarter");
+        bucket.go_alone(0, 4, now + hour * 9);
+        assert_eq!(bucket.credit, 900, "and no more at once than its part of all");
+        assert_eq!(spend(&mut bucket, 900), 900);
+        let ask = bucket.ask("k").unwrap();
+        bucket.go_alone(ask.owed as u32 + 900, 4, now + hour * 10);
+        assert_eq!(bucket.owed, 900, "nor is more owed, however long it was alone");
     }
 }

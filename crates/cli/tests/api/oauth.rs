@@ -80,10 +80,14 @@ fn a_token_does_what_its_scopes_say_and_its_jobs_are_its_own() {
     let another =
         key.token(&header(&key, "a"), &with(&with(&claims, "scope", json!("jobs.write")), "sub", json!("x")));
     assert_eq!(server.client(&another).get(&path).status, 404, "the job of another");
+    // A client's id may be any, a subject's too.
+    let client = with(&without(&claims, "sub"), "scope", json!("jobs.write"));
+    let client = key.token(&header(&key, "a"), &client);
+    assert_eq!(server.client(&client).get(&path).status, 404, "a client of the subject's name");
     let nothing = key.token(&header(&key, "a"), &with(&claims, "scope", json!("openid")));
     assert_eq!(server.client(&nothing).get("/api/v1/deliveries").status, 403);
     let log = server.stop();
-    assert!(log.contains("token:shop"), "{log}");
+    assert!(log.contains("token:shop") && log.contains("client:shop"), "{log}");
     assert!([&reads, &writes, &nothing].iter().all(|token| !log.contains(token.rsplit('.').next().unwrap())));
 }
 
@@ -145,6 +149,9 @@ fn forged(provider: &Provider, rsa: &Signer, ec: &Signer) -> Vec<(&'static str, 
         ("an end that is a text", usual(&with(&claims, "exp", json!("2099-01-01")))),
         ("it does not hold yet", usual(&with(&claims, "nbf", json!(now() + 3_600)))),
         ("it was made in the future", usual(&with(&claims, "iat", json!(now() + 3_600)))),
+        ("a name with blanks before it", usual(&with(&claims, "sub", json!(" shop")))),
+        ("a name with blanks behind it", usual(&with(&claims, "sub", json!("shop\u{a0}")))),
+        ("a name that is a number", usual(&with(&claims, "sub", json!(7)))),
         ("nobody's", usual(&without(&without(&claims, "sub"), "client_id"))),
         ("a name with a line end", usual(&with(&claims, "sub", json!("a\nb")))),
         ("a name without end", usual(&with(&claims, "sub", json!("x".repeat(1_000))))),
@@ -222,6 +229,9 @@ fn keys_change_and_whoever_makes_names_up_has_few_fetches_made() {
     );
     taken(&server, &before);
     refused("a key where tokens alone are taken", &ask(&server, &key));
+    let nothing = server.anyone().get("/api/v1/apps");
+    assert_eq!(nothing.status, 401);
+    assert!(nothing.text().contains("token") && !nothing.text().contains("key"), "{}", nothing.text());
     refused("not yet", &ask(&server, &after));
     provider.publish(vec![old.public("old"), new.public("new")]);
     taken(&server, &after);
@@ -240,6 +250,25 @@ fn keys_change_and_whoever_makes_names_up_has_few_fetches_made() {
         (ask(&server, &before).status == 401).then_some(())
     });
     assert_eq!(ask(&server, &after).status, 200);
+}
+
+#[test]
+fn keys_change_for_tokens_that_do_not_name_theirs() {
+    let (old, new) = (Signer::ed(), Signer::ed());
+    let provider = Provider::new(vec![old.public("a")], true);
+    let site = Site::new(APPS, &provider.oauth(""));
+    let server = site.serve();
+    let unnamed = |signer: &Signer| signer.token(&json!({ "alg": "EdDSA" }), &provider.claims());
+    taken(&server, &unnamed(&old));
+    provider.publish(vec![new.public("a")]);
+    taken(&server, &unnamed(&new));
+    refused("the old one", &ask(&server, &unnamed(&old)));
+    let (begun, fetched) = (std::time::Instant::now(), provider.fetched());
+    for _ in 0..50 {
+        refused("another's", &ask(&server, &unnamed(&Signer::ed())));
+    }
+    let most = 2 + begun.elapsed().as_secs() / 5;
+    assert!((provider.fetched() - fetched) as u64 <= most, "{} fetches, {most} at most", provider.fetched());
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn answer(stream: TcpStream, issuer: &str, state: &Mutex<State>) {
     let body = body.to_string();
     let _ = write!(
         reader.into_inner(),
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: max-age=1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: max-age=3600\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
 }

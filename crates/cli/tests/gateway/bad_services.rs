@@ -26,7 +26,7 @@ fn does(what: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Upstream
 
 /// All bytes of an answer, to the end of its connection.
 fn bytes(server: &Server, path: &str) -> String {
-    let ask = Ask::get(format!("{AT}{path}"));
+    let ask = Ask::get(format!("{AT}{path}")).header("Connection", "close");
     let mut all = Vec::new();
     let _ = ask.send(server.address).read_to_end(&mut all);
     String::from_utf8_lossy(&all).into_owned()
@@ -91,12 +91,15 @@ fn a_part_never_looks_whole() {
             "/both" => {
                 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n"
             }
+            "/bare" => "HTTP/1.1 200 OK\r\n\r\nshort",
             _ => panic!("{path}"),
         };
         let _ = stream.write_all(head.as_bytes());
     });
     let site = Site::new(&upstream.declared(), OPEN);
     let server = site.serve();
+    // Neither a length nor chunks: that its connection ends is the only end that it has, broken off or not.
+    assert!(bytes(&server, "/bare").ends_with("\r\n\r\n5\r\nshort\r\n0\r\n\r\n"));
     for path in ["/short", "/chunks", "/chunk", "/wrong", "/both"] {
         let text = bytes(&server, path);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {text}"));

@@ -35,8 +35,18 @@ fn loud() -> Upstream {
 }
 
 fn open(server: &Server, path: &str, protocol: &str) -> (TcpStream, BufReader<TcpStream>, Answer) {
+    open_with(server, path, protocol, "")
+}
+
+/// The same with another header.
+fn open_with(
+    server: &Server,
+    path: &str,
+    protocol: &str,
+    more: &str,
+) -> (TcpStream, BufReader<TcpStream>, Answer) {
     let mut stream = connect(server.address);
-    write!(stream, "GET {AT}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n\r\n").unwrap();
+    write!(stream, "GET {AT}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n{more}\r\n").unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = Vec::new();
     // `read_head` passes over 1xx, which 101 is.
@@ -93,6 +103,22 @@ fn a_tunnel_ends_when_the_server_does() {
     let status = server.run.end_within(LONG);
     assert!(status.success());
     assert!(!server.run.stderr().contains("did not take their answers"), "{}", server.run.stderr());
+    wait_for(LONG, "its end", || is_over(&mut stream).then_some(()));
+}
+
+#[test]
+fn a_tunnel_ends_with_its_key() {
+    let upstream = loud();
+    let site = Site::new(&upstream.declared(), "");
+    let key = site.key(&["--scope", "submit"]);
+    let server = site.serve();
+    let (mut stream, mut reader, answer) =
+        open_with(&server, "/socket", "websocket", &format!("X-API-Key: {key}\r\n"));
+    assert_eq!(answer.status, 299);
+    reader.read_exact(&mut [0; 5]).unwrap();
+    stream.write_all(b"more").unwrap();
+    reader.read_exact(&mut [0; 4]).unwrap();
+    site.command(&["keys", "revoke", key.split('_').nth(1).unwrap()]);
     wait_for(LONG, "its end", || is_over(&mut stream).then_some(()));
 }
 

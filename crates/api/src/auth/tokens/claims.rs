@@ -13,7 +13,7 @@ const SUBJECT_MAX_BYTES: usize = 200;
 /// What a token grants that was checked.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// `token:` and its subject.
+    /// `token:` and its subject, or `client:` and the client that has none.
     pub(super) name: String,
     /// The provider's words.
     pub(super) scopes: Vec<String>,
@@ -72,15 +72,24 @@ impl Claims {
         }
         let ends = self.time("exp")?.ok_or("the token does not say when it ends (exp)")?;
         let begins = self.time("nbf")?.max(self.time("iat")?).unwrap_or(Timestamp::MIN);
-        let subject = self.text("sub").or_else(|| self.text("client_id")).or_else(|| self.text("azp"));
-        let fine = |text: &&str| {
-            !text.is_empty() && text.len() <= SUBJECT_MAX_BYTES && !text.chars().any(char::is_control)
-        };
-        let subject = subject.filter(fine).ok_or("the token does not say whose it is (sub)")?;
+        let name = self.name().ok_or("the token does not say whose it is, or not by a fine name (sub)")?;
         let mut scopes = self.words("scope");
         scopes.extend(self.words("scp"));
         let apps = config.apps_claim.as_deref().map(|claim| self.words(claim));
-        Ok(Grant { name: format!("token:{subject}"), scopes, apps, begins, ends })
+        Ok(Grant { name, scopes, apps, begins, ends })
+    }
+
+    /// Whose it is. A provider may let a user be named as a client is: they are two.
+    fn name(&self) -> Option<String> {
+        let fine = |text: &&str| {
+            let bare = text.trim() == *text && !text.chars().any(char::is_control);
+            bare && !text.is_empty() && text.len() <= SUBJECT_MAX_BYTES
+        };
+        if self.0.contains_key("sub") {
+            return self.text("sub").filter(fine).map(|subject| format!("token:{subject}"));
+        }
+        let client = self.text("client_id").or_else(|| self.text("azp"));
+        client.filter(fine).map(|client| format!("client:{client}"))
     }
 }
 

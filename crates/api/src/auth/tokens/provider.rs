@@ -1,8 +1,8 @@
 //! The provider's keys: found by its discovery document, fetched in the background, kept through its outages.
 //!
 //! Invariants: no request fetches. One task does, one fetch at a time: when the keys are old, and, at most once in
-//! [`APART`] however many ask, where a token names a key that is not known. Keys that cannot be fetched anew serve on
-//! for as long as the configuration says; without any, nothing is believed. What is fetched has a bound in size and time, comes
+//! [`APART`] however many ask, where a token is signed by a key that is not known. Keys that cannot be fetched anew serve on
+//! for as long as the configuration says, from when they were to be; without any, nothing is believed. What is fetched has a bound in size and time, comes
 //! from the address that is configured or that the provider's document names, and redirects are not followed.
 
 use super::Refusal;
@@ -68,14 +68,22 @@ impl Keyring {
 
 struct Held {
     keyring: Arc<Keyring>,
-    fetched: Instant,
+    /// When they are to be fetched anew: so long they are fresh, and from then on stale.
+    due: Instant,
+}
+
+impl Held {
+    /// How much longer they serve.
+    fn serves(&self, stale: Duration) -> Duration {
+        (self.due + stale).saturating_duration_since(Instant::now())
+    }
 }
 
 /// The provider, as this process knows it.
 pub(super) struct Provider {
     held: ArcSwapOption<Held>,
     stale: Duration,
-    /// A token names a key that is not known.
+    /// A token is signed by a key that is not known.
     asked: Notify,
     /// Whether a fetch is under way or may begin at once, and how many have ended.
     progress: watch::Sender<Progress>,
@@ -108,7 +116,7 @@ impl Provider {
     /// The keys, where there are any that may serve.
     pub(super) fn keyring(&self) -> Option<Arc<Keyring>> {
         let held = self.held.load();
-        held.as_ref().filter(|held| held.fetched.elapsed() < self.stale).map(|held| held.keyring.clone())
+        held.as_ref().filter(|held| !held.serves(self.stale).is_zero()).map(|held| held.keyring.clone())
     }
 
     /// The keys after a fetch, where one is under way or may begin now; else as they are.
@@ -123,14 +131,14 @@ impl Provider {
         self.keyring()
     }
 
-    /// Takes keys that were fetched.
-    fn take(&self, keys: Vec<Key>) {
+    /// Takes keys that were fetched, and are to be again in so long.
+    fn take(&self, keys: Vec<Key>, due: Duration) {
         let before = self.held.load_full();
         let keyring = match before {
             Some(held) if held.keyring.keys == keys => held.keyring.clone(),
             before => Arc::new(Keyring { number: before.map_or(1, |held| held.keyring.number + 1), keys }),
         };
-        self.held.store(Some(Arc::new(Held { keyring, fetched: Instant::now() })));
+        self.held.store(Some(Arc::new(Held { keyring, due: Instant::now() + due })));
     }
 }
 
@@ -146,8 +154,9 @@ async fn keep(provider: Arc<Provider>, mut fetcher: Fetcher) {
                     info!("the keys of {issuer} are known: {} of them", keys.len());
                 }
                 failures = 0;
-                provider.take(keys);
-                fresh.unwrap_or(USUAL).clamp(BOUNDS.0, BOUNDS.1)
+                let due = fresh.unwrap_or(USUAL).clamp(BOUNDS.0, BOUNDS.1);
+                provider.take(keys, due);
+                due
             }
             Err(e) => {
                 if failures == 0 {
@@ -175,8 +184,7 @@ impl Provider {
         match self.held.load().as_ref() {
             None => "until they are, access tokens are refused with 503; it is tried again".to_owned(),
             Some(held) => {
-                let left = self.stale.saturating_sub(held.fetched.elapsed());
-                let left = format_duration(Duration::from_secs(left.as_secs()));
+                let left = format_duration(Duration::from_secs(held.serves(self.stale).as_secs()));
                 format!("those that are known serve for another {left}; it is tried again")
             }
         }
@@ -292,4 +300,28 @@ fn max_age(headers: &http::HeaderMap) -> Option<Duration> {
         None if part.trim().eq_ignore_ascii_case("no-store") => Some(Duration::ZERO),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(stale: Duration) -> Provider {
+        Provider {
+            held: ArcSwapOption::empty(),
+            stale,
+            asked: Notify::new(),
+            progress: watch::Sender::new(Progress::default()),
+        }
+    }
+
+    #[test]
+    fn keys_are_stale_from_when_they_were_to_be_fetched_anew() {
+        let provider = provider(Duration::ZERO);
+        assert!(provider.keyring().is_none());
+        provider.take(Vec::new(), Duration::from_secs(3_600));
+        assert!(provider.keyring().is_some(), "the provider is well: they are fresh");
+        provider.take(Vec::new(), Duration::ZERO);
+        assert!(provider.keyring().is_none(), "they are not, and stale ones do not serve");
+    }
 }
