@@ -305,7 +305,8 @@ impl Accept {
             let (router, api, peer) = (router.clone(), api.clone(), peer.clone());
             async move {
                 let answer = if gateway::is_for(&request) {
-                    gateway::answer(&api, &peer, request).await
+                    // In a box: a connection that waits does not keep room for it.
+                    Box::pin(gateway::answer(&api, &peer, request)).await
                 } else {
                     routed(router, peer.address, request).await
                 };

@@ -6,16 +6,13 @@
 use handover_core::{Error, ErrorKind, Result};
 use handover_ledger::{Ledger, NewJob, Submitted};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// So many at most go into one transaction.
 const GROUP_MAX: usize = 256;
-/// A group of so many says that their clients will ask again: they are waited for (as PostgreSQL's `commit_delay`), so that one
-/// transaction serves them all.
+/// A group of so many says that their clients will ask again: they are waited for, where the ledger does not gather by itself, so
+/// that one transaction serves them all.
 const SIBLINGS: usize = 4;
-/// So long.
-const DELAY: Duration = Duration::from_millis(1);
 /// So many wait at most; more are held back, and with them their clients.
 const WAITING: usize = 4_096;
 
@@ -51,8 +48,9 @@ async fn gather(ledger: Arc<dyn Ledger>, mut waiting: mpsc::Receiver<Waiting>) {
     while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
         let count = group.len();
         submit_all(ledger.as_ref(), std::mem::take(&mut group)).await;
-        if count >= SIBLINGS {
-            tokio::time::sleep(DELAY).await;
+        let pause = ledger.between_submissions();
+        if count >= SIBLINGS && !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
     }
 }

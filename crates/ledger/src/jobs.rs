@@ -14,6 +14,7 @@ use handover_core::limits::PROGRESS_LINE_MAX_BYTES;
 use handover_core::{DeliveryId, Error, Kind, NewDelivery, Result, Status};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::time::Duration;
 
 /// A job to be submitted.
 #[derive(Debug, Clone)]
@@ -121,6 +122,12 @@ pub struct Standing {
 pub trait Jobs: Send + Sync {
     /// Submits jobs, in their order and each for itself: one that is refused does not keep another back.
     async fn submit(&self, jobs: Vec<NewJob>) -> Result<Vec<Submitted>>;
+
+    /// How long whoever gathers submissions waits for more after a transaction of several; nothing where the backend gathers
+    /// transactions itself.
+    fn between_submissions(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// What was asked for under this key: [`Submitted::Known`], or [`Submitted::Differs`] where it was something else; none where
     /// nothing was.

@@ -16,10 +16,13 @@ use async_trait::async_trait;
 use handover_core::limits::PROGRESS_LINES_MAX;
 use handover_core::{DeliveryId, Error, Result};
 use jiff::Timestamp;
+use std::time::Duration;
 use tokio_postgres::Row;
 
 /// One statement takes so many jobs at most, and begins none after so many bytes of data.
 const JOBS_MAX: usize = 1_000;
+/// As `commit_delay` of the server: the clients that one transaction answers ask again, and make the next one.
+const BETWEEN: Duration = Duration::from_millis(1);
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[async_trait]
@@ -30,6 +33,10 @@ impl Jobs for PostgresLedger {
         }
         check(&jobs)?;
         in_transaction!(self, |tx| submit(tx, &jobs))
+    }
+
+    fn between_submissions(&self) -> Duration {
+        BETWEEN
     }
 
     async fn known_key(&self, key: &IdempotencyKey) -> Result<Option<Submitted>> {
