@@ -43,6 +43,11 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
         .contains(name)
 }
 
+/// A text as a header has it: a name may have any letters, and goes as UTF-8.
+fn said(text: &str) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|e| Fault::internal(e.to_string()))
+}
+
 /// Whether a name is one of those that are told by how they begin.
 fn leads(name: &HeaderName) -> bool {
     OURS.iter().any(|lead| name.as_str().starts_with(lead))
@@ -77,10 +82,9 @@ impl Way<'_> {
             }
             None => {}
         }
-        let text = |text: &str| HeaderValue::from_str(text).map_err(|e| Fault::internal(e.to_string()));
-        headers.insert(CALLER, text(self.caller.as_ref().map_or("-", |caller| &caller.name))?);
+        headers.insert(CALLER, said(self.caller.as_ref().map_or("-", |caller| &caller.name))?);
         headers.insert(REQUEST_ID, self.id.clone());
-        headers.insert(FORWARDED_PREFIX, text(prefix(self.uri.path(), path))?);
+        headers.insert(FORWARDED_PREFIX, said(prefix(self.uri.path(), path))?);
         self.say_from(headers, host)?;
         headers.append(header::VIA, via);
         self.trace(headers)
@@ -202,5 +206,16 @@ fn via(version: Version) -> HeaderValue {
         Version::HTTP_10 => first.clone(),
         Version::HTTP_2 => third.clone(),
         _ => second.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_may_have_any_letters() {
+        assert_eq!(said("token:Jürgen").unwrap().as_bytes(), "token:Jürgen".as_bytes());
+        assert!(said("token:a\r\nX: y").is_err());
     }
 }
