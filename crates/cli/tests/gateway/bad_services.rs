@@ -195,13 +195,28 @@ fn a_service_that_is_down_is_said_to_be() {
     assert!(log.contains(answer.header("x-request-id").unwrap()), "{log}");
 }
 
+/// Passes connections on to where an address leads, for as long as the test runs.
+fn relay(listener: TcpListener, to: SocketAddr) {
+    std::thread::spawn(move || {
+        for from in listener.incoming() {
+            let (from, to) = (from.unwrap(), TcpStream::connect(to).unwrap());
+            for (mut read, mut write) in [(from.try_clone().unwrap(), to.try_clone().unwrap()), (to, from)] {
+                std::thread::spawn(move || std::io::copy(&mut read, &mut write));
+            }
+        }
+    });
+}
+
 #[test]
 fn a_service_whose_address_leads_back_here_is_found_out() {
-    let address: SocketAddr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let loops = format!("apps: {{ billing: {{ url: 'http://{address}{AT}', retries: 0 }} }}");
-    let site = Site::at(&loops, &address.to_string(), "", None);
+    // What leads here at once `check` finds.
+    let between = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = between.local_addr().unwrap();
+    let loops = format!("apps: {{ billing: {{ url: 'http://{there}{AT}', retries: 0 }} }}");
+    let site = Site::new(&loops, "");
     let key = site.key(&["--scope", "submit"]);
     let server = site.serve();
+    relay(between, server.address);
     let answer = ask(&server, &Ask::get(AT).header("X-API-Key", key));
     assert_eq!((answer.status, answer.code()), (508, "LOOP_DETECTED".into()));
 }
