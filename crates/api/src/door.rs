@@ -77,17 +77,20 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), id.value());
-    access::note(&access::Line {
-        request_id: &id.0,
-        method: &method,
-        path: &path,
-        status: response.status().as_u16(),
-        caller: who.as_deref(),
-        took: began.elapsed(),
-        app: None,
-        trace_id: None,
-    });
+    note(&id, (&method, &path), &response, who.as_deref(), began);
     response
+}
+
+/// The line of the access log.
+fn note(
+    id: &RequestId,
+    (method, path): (&Method, &str),
+    response: &Response,
+    caller: Option<&str>,
+    began: Instant,
+) {
+    let (request_id, status, took) = (&id.0, response.status().as_u16(), began.elapsed());
+    access::note(&access::Line { request_id, method, path, status, caller, took, app: None, trace_id: None });
 }
 
 /// What is answered before [`pass`]: what a browser asks before a page's request, and other OPTIONS. It has an id and a line of
@@ -99,16 +102,7 @@ pub(crate) async fn greet(request: Request, next: Next) -> Response {
     if !response.headers().contains_key(REQUEST_ID) {
         let id = RequestId::new();
         standard_headers(response.headers_mut(), id.value());
-        access::note(&access::Line {
-            request_id: &id.0,
-            method: &method,
-            path: &path,
-            status: response.status().as_u16(),
-            caller: None,
-            took: began.elapsed(),
-            app: None,
-            trace_id: None,
-        });
+        note(&id, (&method, &path), &response, None, began);
     }
     response
 }
