@@ -11,6 +11,7 @@ pub(crate) use tokens::Tokens;
 
 use crate::fault::Fault;
 use handover_core::{Error, Result};
+use handover_monitor::Visitor;
 use handover_runtime::config::Auth;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
@@ -133,6 +134,18 @@ impl Caller {
     /// Whether it is for all apps.
     pub(crate) fn is_for_all(&self) -> bool {
         self.apps.is_none()
+    }
+
+    /// The same, as pages know it.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor {
+            name: self.name.clone(),
+            read: self.may(Scope::Read),
+            operate: self.may(Scope::Operate),
+            admin: self.may(Scope::Admin),
+            apps: self.apps.clone(),
+            session: false,
+        }
     }
 
     /// Whether it could still ask: its key has not been revoked, its token has not ended. Where the ledger does not say, it could.
