@@ -136,16 +136,30 @@ async fn admit(
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     has_host(request.version(), request.headers())?;
-    let caller = who(api, current, request.uri(), request.headers()).await?;
+    let is_page = pages::is_page(request.uri().path());
+    let session = if is_page { session(api, current, request.headers()).await? } else { None };
+    let in_session = session.is_some();
+    let caller = match session {
+        Some(caller) => caller,
+        None => who(api, current, request.uri(), request.headers()).await?,
+    };
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
-    if pages::is_page(request.uri().path()) {
-        request.extensions_mut().insert(caller.visitor());
+    if is_page {
+        request.extensions_mut().insert(caller.visitor(in_session));
     }
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// Who has logged in, and asks for a page. A key or a token that a request shows comes first.
+async fn session(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+    if current.config.auth != Auth::Keys || crate::auth::shows_any(headers) {
+        return Ok(None);
+    }
+    api.sessions.caller(headers, current.project.clock.now()).await
 }
 
 /// Who asks.

@@ -209,6 +209,7 @@ fn router(api: &Api) -> Router {
     let origins = AllowOrigin::predicate(move |origin, _| door::may_read(&cors.current(), origin));
     routes
         .merge(document::routes())
+        .merge(routes::login::routes())
         .with_state(api.clone())
         .merge(handover_monitor::pages::router(api.monitor.clone()))
         .fallback(routes::nothing_here)

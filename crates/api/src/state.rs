@@ -1,5 +1,6 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
+use crate::auth::session::Sessions;
 use crate::auth::{Keys, Tokens};
 use crate::document::Documents;
 use crate::gateway::Metrics;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     /// Whose temporary files uploads are until they are published.
     pub(crate) holder: HolderId,
     pub(crate) keys: Arc<Keys>,
+    /// Who has logged in at the dashboard.
+    pub(crate) sessions: Sessions,
     pub(crate) hub: Hub,
     pub(crate) house: House,
     pub(crate) submitter: Submitter,
@@ -103,9 +106,11 @@ impl Api {
         let now = current.clone();
         let project = Box::new(move || now.load().project.clone());
         let monitor = Monitor::new(Setup { project, draining: draining.clone() });
+        let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,
-            keys: Arc::new(Keys::new(ledger.clone(), clock)),
+            sessions: Sessions::new(ledger.clone(), keys.clone()),
+            keys,
             hub: Hub::start(ledger.clone()),
             house: House::default(),
             submitter: Submitter::start(ledger),

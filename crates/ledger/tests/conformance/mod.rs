@@ -295,7 +295,7 @@ macro_rules! conformance {
                 every_end_forgets_that_it_was_asked_for, a_sweep_ends_what_was_left, a_retry_starts_clean,
             }
             webhooks { a_webhook_is_told_of_every_end, nobody_else_is_told }
-            keys { a_key_is_kept_as_it_was_given, a_key_is_rotated_and_revoked, the_last_use_is_noted }
+            keys { a_key_is_kept_as_it_was_given, a_key_is_rotated_and_revoked, the_last_use_is_noted, a_secret_is_one_for_all_and_never_changes }
             copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }
             waking {

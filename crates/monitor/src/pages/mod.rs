@@ -20,6 +20,7 @@ pub mod frame;
 pub mod glance;
 mod guard;
 mod health;
+mod login;
 mod monitor;
 mod page;
 pub mod shown;
@@ -27,6 +28,7 @@ mod wrong;
 
 pub use assets::is_asset;
 pub use guard::harden;
+pub use login::{LoginPage, Ways};
 pub use monitor::{Monitor, Setup};
 pub use page::Page;
 pub use wrong::{ErrorPage, Wrong, to_login};
