@@ -16,10 +16,12 @@
 pub mod act;
 mod assets;
 pub mod escape;
+mod flows;
 pub mod frame;
-pub mod glance;
+mod glance;
 mod guard;
 mod health;
+mod live;
 mod login;
 mod monitor;
 mod page;
@@ -41,13 +43,17 @@ use std::time::Duration;
 
 /// So long a page may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where pages hear what has changed: an answer that goes on.
+pub const EVENTS: &str = "/pages/events";
 /// So large a form may be.
 const FORM_MAX_BYTES: usize = 256 * 1024;
 
 /// All pages.
 pub fn router(monitor: Monitor) -> Router {
     Router::new()
+        .route("/", get(flows::page))
         .route("/checks", get(health::page))
+        .route(EVENTS, get(live::events))
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
         .layer(middleware::from_fn(guard::pass))
