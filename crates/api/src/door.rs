@@ -243,7 +243,7 @@ fn route(request: &Request) -> Option<String> {
 
 /// Paths that need no key: whether this process lives, the documents, the login page and what it is dressed with.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login")
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login" | "/logout")
         || path.starts_with("/api/docs/")
         || pages::is_asset(path)
 }

@@ -21,6 +21,7 @@ pub mod frame;
 mod glance;
 mod guard;
 mod health;
+mod keys;
 mod live;
 mod login;
 mod monitor;
@@ -38,7 +39,7 @@ pub use wrong::{ErrorPage, Wrong, to_login};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::time::Duration;
 
 /// So long a page may take.
@@ -53,6 +54,8 @@ pub fn router(monitor: Monitor) -> Router {
     Router::new()
         .route("/", get(flows::page))
         .route("/checks", get(health::page))
+        .route("/keys", get(keys::page).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route(EVENTS, get(live::events))
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))

@@ -3,6 +3,7 @@
 use super::glance::Glances;
 use super::live::Rooms;
 use crate::health::Seen;
+use crate::keyring::Keyring;
 use handover_core::Result;
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 pub struct Setup {
     /// The project as it is configured now: it may change with every call.
     pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// Who makes keys.
+    pub keyring: Arc<dyn Keyring>,
     /// True when the end has come: streams end.
     pub draining: watch::Receiver<bool>,
 }
@@ -55,6 +58,11 @@ impl Monitor {
     /// The counts, as they were a moment ago.
     pub(super) fn glances(&self) -> &Glances {
         &self.0.glances
+    }
+
+    /// Who makes keys.
+    pub(super) fn keyring(&self) -> &dyn Keyring {
+        self.0.setup.keyring.as_ref()
     }
 
     /// Who looks at what.
