@@ -14,6 +14,7 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use handover_monitor::pages::{self, Wrong};
 use handover_runtime::config::Auth;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -135,13 +136,30 @@ async fn admit(
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     has_host(request.version(), request.headers())?;
-    let caller = who(api, current, request.uri(), request.headers()).await?;
+    let is_page = pages::is_page(request.uri().path());
+    let session = if is_page { session(api, current, request.headers()).await? } else { None };
+    let in_session = session.is_some();
+    let caller = match session {
+        Some(caller) => caller,
+        None => who(api, current, request.uri(), request.headers()).await?,
+    };
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
+    if is_page {
+        request.extensions_mut().insert(caller.visitor(in_session));
+    }
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// Who has logged in, and asks for a page. A key or a token that a request shows comes first.
+async fn session(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+    if current.config.auth != Auth::Keys || crate::auth::shows_any(headers) {
+        return Ok(None);
+    }
+    api.sessions.caller(headers, current.project.clock.now()).await
 }
 
 /// Who asks.
@@ -216,9 +234,11 @@ fn route(request: &Request) -> Option<String> {
     Some(format!("{method} /{}", path.replace("{*", "{")))
 }
 
-/// Paths that need no key: whether this process lives, and the documents.
+/// Paths that need no key: whether this process lives, the documents, the login page and what it is dressed with.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs") || path.starts_with("/api/docs/")
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login")
+        || path.starts_with("/api/docs/")
+        || pages::is_asset(path)
 }
 
 pub(crate) fn address(request: &Request) -> IpAddr {
@@ -282,6 +302,9 @@ pub(crate) fn key_in_query() -> Fault {
 
 /// In which form a client wants its errors.
 pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
+    if pages::is_page(path) && wants_page(headers) {
+        return Form::Page;
+    }
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let refused = |one: &str| {
         one.split(';').skip(1).any(|part| matches!(part.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
@@ -292,9 +315,18 @@ pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
     if asks || path == "/api/v2" || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
 }
 
+/// Whether a browser asks for something to show.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == "text/html")
+}
+
 /// Gives an error its form, whoever made it.
 fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Response {
     let status = response.status();
+    if let Some(wrong) = response.extensions_mut().remove::<Wrong>() {
+        response.extensions_mut().insert(Fault::from(wrong));
+    }
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault.with_all(std::mem::take(response.headers_mut())),
         // Made whole by its handler.

@@ -7,6 +7,7 @@ pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod jobs;
+pub(crate) mod login;
 pub(crate) mod results;
 pub(crate) mod staging;
 pub(crate) mod submit;

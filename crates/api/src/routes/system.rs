@@ -7,14 +7,10 @@ use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use handover_core::limits::STUCK_AFTER_MS;
-use handover_runtime::operations::health::{Health, Verdict, health as look};
+use handover_runtime::operations::health::Verdict;
 use http::StatusCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// So old at most is what is told of health.
-const HEALTH_FRESH: Duration = Duration::from_secs(5);
 /// So long the ledger may take to answer.
 const LEDGER_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -59,7 +55,7 @@ pub(crate) async fn health(
         let message = "this key is for some apps alone, and health is of all";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
-    let seen = looked(&api).await?;
+    let seen = api.monitor.health().await?;
     let status = match seen.verdict {
         Verdict::Pass | Verdict::Warn => StatusCode::OK,
         Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
@@ -75,19 +71,4 @@ pub(crate) async fn health(
     let mut response = (status, Json(view)).into_response();
     response.extensions_mut().insert(Whole);
     Ok(response)
-}
-
-/// What was seen a moment ago, or is seen now: it lists folders, so one look serves all who ask meanwhile.
-async fn looked(api: &Api) -> Result<Arc<Health>, Fault> {
-    let mut known = api.health.lock().await;
-    if let Some((_, seen)) = known.as_ref().filter(|(at, _)| at.elapsed() < HEALTH_FRESH) {
-        return Ok(seen.clone());
-    }
-    let (project, handle) = (api.current().project.clone(), tokio::runtime::Handle::current());
-    let after = Duration::from_millis(STUCK_AFTER_MS);
-    // Not on a thread that answers others.
-    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
-    let seen = Arc::new(seen.map_err(|e| Fault::internal(e.to_string()))?);
-    *known = Some((Instant::now(), seen.clone()));
-    Ok(seen)
 }

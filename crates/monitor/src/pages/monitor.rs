@@ -1,0 +1,52 @@
+//! What every page has at hand.
+
+use super::glance::Glances;
+use crate::health::Seen;
+use handover_core::Result;
+use handover_runtime::Project;
+use handover_runtime::operations::health::Health;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the one who mounts the pages gives.
+pub struct Setup {
+    /// The project as it is configured now: it may change with every call.
+    pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// True when the end has come: streams end.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// The state of the pages; clones are one.
+#[derive(Clone)]
+pub struct Monitor(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    health: Seen,
+    glances: Glances,
+}
+
+impl Monitor {
+    /// Pages of a project.
+    pub fn new(setup: Setup) -> Self {
+        Self(Arc::new(Inner { setup, health: Seen::default(), glances: Glances::default() }))
+    }
+
+    /// The project as it is configured now.
+    pub fn project(&self) -> Project {
+        (self.0.setup.project)()
+    }
+
+    /// Whether all is well, as it was seen a moment ago.
+    ///
+    /// # Errors
+    /// Where nobody could look.
+    pub async fn health(&self) -> Result<Arc<Health>> {
+        self.0.health.of(&self.project()).await
+    }
+
+    /// The counts, as they were a moment ago.
+    pub(super) fn glances(&self) -> &Glances {
+        &self.0.glances
+    }
+}
