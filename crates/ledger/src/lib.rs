@@ -24,6 +24,7 @@ mod jobs;
 mod keys;
 pub mod links;
 pub mod postgres;
+mod search;
 pub mod sqlite;
 pub mod transfer;
 
@@ -31,7 +32,8 @@ pub use activity::{Activities, Activity, Counts, Histogram};
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
     Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,
-    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Searched,
+    Verdict, Waiting,
 };
 pub use backoff::delay;
 pub use budgets::{Budgets, Lease, LeaseAsk};

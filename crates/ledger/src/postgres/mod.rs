@@ -36,6 +36,7 @@ mod push;
 mod query;
 mod row;
 mod schedules;
+mod search;
 mod tls;
 mod transfer;
 mod tx;

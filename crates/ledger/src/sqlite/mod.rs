@@ -30,6 +30,7 @@ mod query;
 mod reader;
 mod row;
 mod schedules;
+mod search;
 mod submit;
 mod transfer;
 mod wake;

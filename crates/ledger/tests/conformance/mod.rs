@@ -23,6 +23,7 @@ pub(crate) mod loads;
 pub(crate) mod names;
 pub(crate) mod reading;
 pub(crate) mod schedules;
+pub(crate) mod searching;
 pub(crate) mod states;
 pub(crate) mod storm;
 pub(crate) mod waking;
@@ -261,6 +262,10 @@ macro_rules! conformance {
             }
             conservation {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
+            }
+            searching {
+                a_search_finds_what_a_list_does, a_text_is_found_wherever_it_stands, a_search_looks_no_further_than_it_may,
+                what_failed_long_ago_is_found_at_once,
             }
             forgetting {
                 what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, nothing_is_forgotten_of_what_still_lives, its_storage_is_measured,
