@@ -5,6 +5,7 @@
 mod answers;
 mod apps;
 mod by_hand;
+mod crontab;
 mod daemon;
 mod demo;
 mod files;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod archive;
 pub mod balance;
 pub mod copy;
+pub mod crontab;
 pub mod facts;
 pub mod forget;
 pub mod health;
