@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod advise;
 mod answers;
 mod apps;
 mod by_hand;
@@ -11,6 +12,7 @@ mod demo;
 mod files;
 mod once;
 mod output;
+mod service;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

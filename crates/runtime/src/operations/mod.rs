@@ -1,6 +1,7 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod account;
+pub mod advise;
 pub mod archive;
 pub mod balance;
 pub mod copy;

@@ -255,8 +255,8 @@ impl Reader<'_> {
     /// `$NAME`, `${…}`, `$(…)` or `` `…` ``: taken over as it is written.
     fn expansion(&mut self, word: &mut Word) -> Result<(), String> {
         let rest = self.rest();
-        let length = if rest.starts_with('`') {
-            rest[1..].find('`').map(|end| end + 2).ok_or("a backquote in it is not closed")?
+        let length = if let Some(inner) = rest.strip_prefix('`') {
+            inner.find('`').map(|end| end + 2).ok_or("a backquote in it is not closed")?
         } else if rest.starts_with("$(") {
             closing(rest, '(', ')').ok_or("a `$(` in it is not closed")?
         } else if rest.starts_with("${") {
