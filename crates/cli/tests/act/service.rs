@@ -126,12 +126,16 @@ fn run_tells_its_supervisor_and_its_programs_do_not_hear_of_it() {
     heard("WATCHDOG=1");
     place.write("in.txt", "x\n");
     place.ok(&["put", "in.txt", "--app", "show", "--type", "note", "--next", "show"]);
-    while place.names("out").len() < 2 {
+    // The manifest comes last.
+    let manifest = loop {
+        let done = |name: &String| !name.starts_with('.') && name.ends_with(".meta.json");
+        if let Some(name) = place.names("out").into_iter().find(done) {
+            break name;
+        }
         assert!(child.try_wait().unwrap().is_none(), "the daemon ended");
         std::thread::yield_now();
-    }
-    let name = place.names("out").into_iter().find(|name| !name.ends_with(".meta.json")).unwrap();
-    let environment = place.read(&format!("out/{name}"));
+    };
+    let environment = place.read(&format!("out/{}", manifest.replace(".meta.json", ".txt")));
     assert!(environment.contains("HANDOVER_APP=show"), "{environment}");
     assert!(!environment.contains("NOTIFY_SOCKET") && !environment.contains("WATCHDOG"), "{environment}");
     let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();

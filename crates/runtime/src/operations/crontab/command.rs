@@ -159,6 +159,13 @@ fn output(
         );
     }
     cut.extend(merged);
+    if last.after == "|" {
+        notes.push(
+            "in a pipe only the last program's exit code counts: where an earlier one fails, what came so far is published. Bash's \
+             `set -o pipefail` before it makes that a failure"
+                .to_owned(),
+        );
+    }
     let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
     notes.push(format!(
         "it wrote `{path}`; now each run publishes a file in the data directory. Where others read {folder}, link it to a \

@@ -297,6 +297,31 @@ fn a_folder_that_two_jobs_share_is_said_and_not_linked() {
 }
 
 #[test]
+fn what_was_guessed_is_said_at_the_app() {
+    let table = [
+        (
+            "pg_dump x | gzip > /b/x-$(date +\\%F).sql.gz",
+            &["only the last program's exit code", "it wrote `/b/x-"][..],
+        ),
+        ("/x/a >> /srv/all.csv", &["grows with each run"]),
+        ("/x/a > /srv/www/a.html", &["is written anew each time"]),
+        ("/x/a 2> /dev/null > /dev/null", &["is now kept with each delivery"]),
+        ("/x/a", &["cron mailed what it prints;"]),
+        ("/x/a | mail -s hello ops", &[]),
+        ("/x/a >> /var/log/a.log", &[]),
+        ("/x/a > /dev/null", &[]),
+    ];
+    for (command, says) in table {
+        let proposal = read(&format!("0 1 * * * {command}"));
+        let notes = &proposal.apps[0].notes;
+        assert_eq!(notes.len(), says.len(), "{command}: {notes:?}");
+        assert!(says.iter().zip(notes).all(|(says, note)| note.contains(says)), "{command}: {notes:?}");
+    }
+    let quiet = read("MAILTO=\"\"\n0 1 * * * /x/a");
+    assert!(quiet.apps[0].notes[0].contains("was thrown away, and still is") && quiet.notes.is_empty());
+}
+
+#[test]
 fn a_program_gets_as_long_as_until_its_next_run_within_bounds() {
     for (schedule, hours) in [("*/5 * * * *", 1), ("0 */6 * * *", 6), ("0 6 * * *", 24), ("@yearly", 24)] {
         assert_eq!(timeout(schedule), Duration::from_secs(hours * 3_600), "{schedule}");
