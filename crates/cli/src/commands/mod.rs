@@ -2,6 +2,7 @@
 //! it gets to the printer.
 
 pub(crate) mod ack;
+pub(crate) mod advise;
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod archive;
@@ -25,6 +26,7 @@ pub(crate) mod reference;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod service;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod verify;
@@ -74,8 +76,10 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Archive(args) => archive::run(&start, &args),
         Command::Verify(args) => verify::run(&start, &args),
         Command::Keys(args) => keys::run(&start, args),
+        Command::Service(args) => service::run(&start, &args),
         Command::Ledger(args) => ledger::run(&start, args),
         Command::App(args) => Ok(app::run(&args).map(ExitCode::from)?),
+        Command::Advise(args) => advise::run(&start, &args),
         Command::Openapi(args) => openapi::run(&start, &args),
         Command::Schema(args) => schema::run(&start, args),
         Command::Completions(args) => completions::run(&start, args),
