@@ -14,6 +14,8 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
 
+mod actions;
+mod alerts;
 mod api;
 mod backoff;
 mod budgets;
@@ -23,9 +25,14 @@ mod jobs;
 mod keys;
 pub mod links;
 pub mod postgres;
+mod sizes;
 pub mod sqlite;
 pub mod transfer;
 
+pub use actions::{Actions, Deed, DeedFilter, Deeds, NewAction};
+pub use alerts::{
+    Alert, AlertKind, Alerts, Line, Look, Looked, NewAlert, Notice, Saying, Severity, Target, Told,
+};
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
     Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,
@@ -37,3 +44,4 @@ pub use jobs::{
     CANCELLED, Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted,
 };
 pub use keys::{ApiKey, Keys};
+pub use sizes::{Size, Sizes};

@@ -8,7 +8,9 @@
 //! The server's clock rules, so that machines whose clocks differ agree. On a crash, of whichever side, a transaction is
 //! there whole or not at all.
 
+mod actions;
 mod address;
+mod alerts;
 mod answer;
 mod archive;
 mod arrivals;
@@ -35,6 +37,7 @@ mod push;
 mod query;
 mod row;
 mod schedules;
+mod sizes;
 mod tls;
 mod transfer;
 mod tx;

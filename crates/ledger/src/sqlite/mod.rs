@@ -5,6 +5,8 @@
 //!
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
+mod actions;
+mod alerts;
 mod answer;
 mod archive;
 mod arrivals;
@@ -29,6 +31,7 @@ mod query;
 mod reader;
 mod row;
 mod schedules;
+mod sizes;
 mod submit;
 mod transfer;
 mod wake;
