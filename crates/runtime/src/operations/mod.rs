@@ -1,20 +1,26 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod account;
+pub mod act;
+pub mod advise;
 pub mod archive;
 pub mod balance;
 pub mod copy;
+pub mod crontab;
 pub mod facts;
+pub mod files;
 pub mod forget;
 pub mod health;
 pub mod jobs;
 pub mod lineage;
 pub mod picture;
 pub mod plan;
+pub mod preview;
 pub mod put;
 pub mod records;
 pub mod replay;
 pub mod running;
+pub mod search;
 pub mod show;
 pub mod status;
 pub mod storage;
