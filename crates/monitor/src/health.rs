@@ -16,6 +16,11 @@ const FRESH: Duration = Duration::from_secs(5);
 pub struct Seen(Mutex<Option<(Instant, Arc<Health>)>>);
 
 impl Seen {
+    /// What was seen last, however long ago; none before the first look, and while one is made.
+    pub fn last(&self) -> Option<(Instant, Arc<Health>)> {
+        self.0.try_lock().ok()?.clone()
+    }
+
     /// What was seen a moment ago, or is seen now.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Monitoring: what a person sees of a running Handover, and what a machine is told of it.
 //!
 //! - [`pages`]: the dashboard, HTML that is made here and works without script. **Start with [`pages::router`].**
+//! - [`metrics`]: what /metrics answers.
 //! - [`visitor`]: who looks, and what they may. The door that listens knows keys; this crate does not.
 //! - [`health`]: one look at health for all who ask at the same time.
 //!
@@ -12,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
 pub mod health;
+pub mod metrics;
 pub mod pages;
 pub mod visitor;
 
