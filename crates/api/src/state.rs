@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use handover_core::limits::API_TRANSFERS_MAX;
 use handover_core::{Error, HolderId, Result};
 use handover_ledger::Ledger;
+use handover_monitor::metrics::Metrics as Scrapes;
 use handover_monitor::pages::{Monitor, Setup};
 use handover_runtime::Project;
 use handover_runtime::config::Api as ApiConfig;
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) requests: Places,
     /// What is counted of service apps.
     pub(crate) metrics: Metrics,
+    /// What is counted of each route of this door.
+    pub(crate) routes: Metrics,
+    /// What a scrape of /metrics shares with the next.
+    pub(crate) scrapes: Scrapes,
     /// Files and records on their way in or out: each takes a thread that waits for its client.
     pub(crate) transfers: Places,
     /// The dashboard.
@@ -117,6 +122,8 @@ impl Api {
             submitter: Submitter::start(ledger),
             requests,
             metrics: Metrics::default(),
+            routes: Metrics::default(),
+            scrapes: Scrapes::default(),
             streams,
             transfers: Places::new("transfers", API_TRANSFERS_MAX),
             monitor,

@@ -1,6 +1,7 @@
 //! Monitoring: what a person sees of a running Handover, and what a machine is told of it.
 //!
 //! - [`pages`]: the dashboard, HTML that is made here and works without script. **Start with [`pages::router`].**
+//! - [`metrics`]: what /metrics answers.
 //! - [`visitor`]: who looks, and what they may. The door that listens knows keys; this crate does not.
 //! - [`keyring`]: who makes keys, where a page asks for one.
 //! - [`health`]: one look at health for all who ask at the same time. [`fresh`]: the same of anything.
@@ -15,6 +16,7 @@
 mod fresh;
 mod health;
 pub mod keyring;
+pub mod metrics;
 pub mod pages;
 pub mod visitor;
 

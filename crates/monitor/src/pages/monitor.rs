@@ -8,7 +8,12 @@ use handover_core::Result;
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// So long a machine is told of a look at health before the next is made.
+const HEALTH_KEPT: Duration = Duration::from_secs(30);
 
 /// What the one who mounts the pages gives.
 pub struct Setup {
@@ -29,6 +34,8 @@ struct Inner {
     health: Seen,
     glances: Glances,
     rooms: Rooms,
+    /// Whether a look at health is on its way that nobody waits for.
+    looking: AtomicBool,
 }
 
 impl Monitor {
@@ -39,6 +46,7 @@ impl Monitor {
             health: Seen::default(),
             glances: Glances::default(),
             rooms: Rooms::default(),
+            looking: AtomicBool::new(false),
         }))
     }
 
@@ -53,6 +61,21 @@ impl Monitor {
     /// Where nobody could look.
     pub async fn health(&self) -> Result<Arc<Health>> {
         self.0.health.of(&self.project()).await
+    }
+
+    /// Whether all was well when somebody last looked; where that is a while ago, a look is begun, for who asks next.
+    pub fn health_seen(&self) -> Option<Arc<Health>> {
+        let last = self.0.health.last();
+        if last.as_ref().is_none_or(|(at, _)| at.elapsed() > HEALTH_KEPT)
+            && !self.0.looking.swap(true, Ordering::SeqCst)
+        {
+            let monitor = self.clone();
+            tokio::spawn(async move {
+                let _ = monitor.health().await;
+                monitor.0.looking.store(false, Ordering::SeqCst);
+            });
+        }
+        last.map(|(_, health)| health)
     }
 
     /// The counts, as they were a moment ago.
