@@ -105,7 +105,7 @@ impl Api {
         let current = Arc::new(ArcSwap::from_pointee(current));
         let now = current.clone();
         let project = Box::new(move || now.load().project.clone());
-        let monitor = Monitor::new(Setup { project, draining: draining.clone() });
+        let monitor = Monitor::new(Setup { project, holder: holder.clone(), draining: draining.clone() });
         let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,

@@ -4,6 +4,7 @@
 //! - [`frame`]: what every page has: where one is, what is wrong, who looks. [`glance`]: the counts behind it.
 //! - [`escape`]: what every text goes through. [`shown`]: times, ages, sizes, numbers and long texts for people.
 //! - [`act`]: **what every form that changes something is taken by.** [`wrong`]: the pages' errors.
+//! - [`deliveries`]: **search, one delivery, every action on it.** [`jobs`], [`database`], [`files`]: the pages of these.
 //! - [`assets`]: the style, the script and the icon; [`guard`]: the headers of every page.
 //!
 //! How to add a page: a module with a handler `async fn page(State(monitor), visitor: Visitor, …) -> Result<Page<T>, Wrong>`,
@@ -15,11 +16,15 @@
 
 pub mod act;
 mod assets;
+mod database;
+mod deliveries;
 pub mod escape;
+mod files;
 pub mod frame;
 pub mod glance;
 mod guard;
 mod health;
+mod jobs;
 mod login;
 mod monitor;
 mod page;
@@ -48,6 +53,10 @@ const FORM_MAX_BYTES: usize = 256 * 1024;
 pub fn router(monitor: Monitor) -> Router {
     Router::new()
         .route("/checks", get(health::page))
+        .route("/jobs", get(jobs::page))
+        .route("/database", get(database::page))
+        .route("/files", get(files::page))
+        .merge(deliveries::router())
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
         .layer(middleware::from_fn(guard::pass))

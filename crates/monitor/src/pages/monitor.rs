@@ -2,7 +2,7 @@
 
 use super::glance::Glances;
 use crate::health::Seen;
-use handover_core::Result;
+use handover_core::{HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use tokio::sync::watch;
 pub struct Setup {
     /// The project as it is configured now: it may change with every call.
     pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// Whose temporary files those are that an action makes.
+    pub holder: HolderId,
     /// True when the end has come: streams end.
     pub draining: watch::Receiver<bool>,
 }
@@ -43,6 +45,11 @@ impl Monitor {
     /// Where nobody could look.
     pub async fn health(&self) -> Result<Arc<Health>> {
         self.0.health.of(&self.project()).await
+    }
+
+    /// Whose temporary files those are that an action makes.
+    pub(super) fn holder(&self) -> &HolderId {
+        &self.0.setup.holder
     }
 
     /// The counts, as they were a moment ago.
