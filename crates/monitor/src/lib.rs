@@ -11,7 +11,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
-pub mod health;
+mod fresh;
+mod health;
 pub mod pages;
 pub mod visitor;
 

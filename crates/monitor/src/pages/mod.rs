@@ -20,11 +20,13 @@ mod database;
 mod deliveries;
 pub mod escape;
 mod files;
+mod flows;
 pub mod frame;
-pub mod glance;
+mod glance;
 mod guard;
 mod health;
 mod jobs;
+mod live;
 mod login;
 mod monitor;
 mod page;
@@ -46,17 +48,21 @@ use std::time::Duration;
 
 /// So long a page may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where pages hear what has changed: an answer that goes on.
+pub const EVENTS: &str = "/pages/events";
 /// So large a form may be.
 const FORM_MAX_BYTES: usize = 256 * 1024;
 
 /// All pages.
 pub fn router(monitor: Monitor) -> Router {
     Router::new()
+        .route("/", get(flows::page))
         .route("/checks", get(health::page))
         .route("/jobs", get(jobs::page))
         .route("/database", get(database::page))
         .route("/files", get(files::page))
         .merge(deliveries::router())
+        .route(EVENTS, get(live::events))
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
         .layer(middleware::from_fn(guard::pass))

@@ -1,6 +1,7 @@
 //! What every page has at hand.
 
 use super::glance::Glances;
+use super::live::Rooms;
 use crate::health::Seen;
 use handover_core::{HolderId, Result};
 use handover_runtime::Project;
@@ -26,12 +27,18 @@ struct Inner {
     setup: Setup,
     health: Seen,
     glances: Glances,
+    rooms: Rooms,
 }
 
 impl Monitor {
     /// Pages of a project.
     pub fn new(setup: Setup) -> Self {
-        Self(Arc::new(Inner { setup, health: Seen::default(), glances: Glances::default() }))
+        Self(Arc::new(Inner {
+            setup,
+            health: Seen::default(),
+            glances: Glances::default(),
+            rooms: Rooms::default(),
+        }))
     }
 
     /// The project as it is configured now.
@@ -55,5 +62,15 @@ impl Monitor {
     /// The counts, as they were a moment ago.
     pub(super) fn glances(&self) -> &Glances {
         &self.0.glances
+    }
+
+    /// Who looks at what.
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
+    }
+
+    /// Turns true when the end has come.
+    pub(super) fn draining(&self) -> watch::Receiver<bool> {
+        self.0.setup.draining.clone()
     }
 }
