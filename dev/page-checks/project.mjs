@@ -18,6 +18,7 @@ apps:
   file-exporter: { uses: file-exporter, icon: "↑", with: { to: ./outgoing } }
   fragile: { run: "./fragile", retries: 0, description: 'Fails <b>loudly</b> & "often"' }
   scorer: { run: "./score", mode: stream }
+  slow: { run: "./slow", output: none, description: "Takes its time" }
   nightly: { run: "echo done", description: "Outside all flows" }
 flows:
   orders:
@@ -68,6 +69,7 @@ export class Project {
     this.write('handover.yaml', CONFIG);
     this.write('orders.json', JSON.stringify({ fields: [{ name: 'id', type: 'integer' }, { name: 'price', type: 'number' }] }));
     this.write('fragile', `#!/bin/sh\ncat >/dev/null\nif [ -e mended ]; then echo ok; exit 0; fi\nprintf '%s\\033[31m red \\342\\200\\256 turned\\n' '${NASTY}' >&2\nexit 3\n`, 0o755);
+    this.write('slow', '#!/bin/sh\necho "half of it" >&2\nexec sleep 600\n', 0o755);
     this.write('score', `#!/usr/bin/env node\nconst lines = require('node:readline').createInterface({ input: process.stdin });\nlines.on('line', (line) => { const { id, data } = JSON.parse(line); console.log(JSON.stringify({ id, status: 'completed', data: { ...data, score: 1 } })); });\n`, 0o755);
     for (let nth = 1; nth <= 4; nth += 1) this.drop(`day${nth}.csv`, [[nth, 10.5], [nth + 1, 'dear'], [nth + 2, 7]]);
     this.drop('héllo <b>&"wörld".csv', [[9, 1], [10, 2]]);

@@ -111,7 +111,8 @@ impl Api {
         let current = Arc::new(ArcSwap::from_pointee(current));
         let now = current.clone();
         let project = Box::new(move || now.load().project.clone());
-        let monitor = Monitor::new(Setup { project, keyring, draining: draining.clone() });
+        let setup = Setup { project, keyring, holder: holder.clone(), draining: draining.clone() };
+        let monitor = Monitor::new(setup);
         let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,

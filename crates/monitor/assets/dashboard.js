@@ -1,7 +1,8 @@
 // Keeps a page live. Without it every page works, and is as old as its last load.
 //
 // The server sends what has changed: `parts`, the content of elements by their ids, made there and escaped there; and `changed`,
-// another text whenever a count is another, at which elements with `data-refresh` are fetched anew.
+// another text whenever a count is another, at which elements with `data-refresh` are fetched anew; where one of them has an
+// element with `data-poll`, they are fetched all the time.
 "use strict";
 (() => {
   const mark = document.getElementById("live");
@@ -98,7 +99,11 @@
 
   // A line that is dead says nothing, not even that it is.
   setInterval(() => { if (source && Date.now() - heard > SILENT_MS) lost(); }, 5000);
-  setInterval(refresh, REFRESH_MS);
+  setInterval(() => {
+    // What is being worked on may change without any count.
+    stale ||= document.querySelector("[data-poll]") !== null;
+    refresh();
+  }, REFRESH_MS);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { close(); say(false, "not live"); } else { stale = true; open(); }
   });

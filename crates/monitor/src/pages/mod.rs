@@ -4,6 +4,7 @@
 //! - [`frame`]: what every page has: where one is, what is wrong, who looks. [`glance`]: the counts behind it.
 //! - [`escape`]: what every text goes through. [`shown`]: times, ages, sizes, numbers and long texts for people.
 //! - [`act`]: **what every form that changes something is taken by.** [`wrong`]: the pages' errors.
+//! - [`deliveries`]: **search, one delivery, every action on it.** [`jobs`], [`database`], [`files`]: the pages of these.
 //! - [`assets`]: the style, the script and the icon; [`guard`]: the headers of every page.
 //!
 //! How to add a page: a module with a handler `async fn page(State(monitor), visitor: Visitor, …) -> Result<Page<T>, Wrong>`,
@@ -15,12 +16,16 @@
 
 pub mod act;
 mod assets;
+mod database;
+mod deliveries;
 pub mod escape;
+mod files;
 mod flows;
 pub mod frame;
 mod glance;
 mod guard;
 mod health;
+mod jobs;
 mod keys;
 mod live;
 mod login;
@@ -56,6 +61,10 @@ pub fn router(monitor: Monitor) -> Router {
         .route("/checks", get(health::page))
         .route("/keys", get(keys::page).post(keys::create))
         .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/jobs", get(jobs::page))
+        .route("/database", get(database::page))
+        .route("/files", get(files::page))
+        .merge(deliveries::router())
         .route(EVENTS, get(live::events))
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))

@@ -4,7 +4,7 @@ use super::glance::Glances;
 use super::live::Rooms;
 use crate::health::Seen;
 use crate::keyring::Keyring;
-use handover_core::Result;
+use handover_core::{HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Setup {
     pub project: Box<dyn Fn() -> Project + Send + Sync>,
     /// Who makes keys.
     pub keyring: Arc<dyn Keyring>,
+    /// Whose temporary files those are that an action makes.
+    pub holder: HolderId,
     /// True when the end has come: streams end.
     pub draining: watch::Receiver<bool>,
 }
@@ -76,6 +78,11 @@ impl Monitor {
             });
         }
         last.map(|(_, health)| health)
+    }
+
+    /// Whose temporary files those are that an action makes.
+    pub(super) fn holder(&self) -> &HolderId {
+        &self.0.setup.holder
     }
 
     /// The counts, as they were a moment ago.

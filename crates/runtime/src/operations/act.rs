@@ -46,6 +46,17 @@ impl Act {
         }
     }
 
+    /// What a button says.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Retry => "Retry",
+            Self::Replay => "Replay as new",
+            Self::Cancel => "Cancel",
+            Self::Archive => "Archive",
+            Self::Restore => "Bring back",
+        }
+    }
+
     /// Reads the word.
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|act| act.word() == word)
