@@ -14,6 +14,7 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use handover_monitor::pages::{self, Wrong};
 use handover_runtime::config::Auth;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
@@ -55,6 +56,7 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let id = RequestId::new();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let form = form(&path, request.headers());
+    let counted = counted_as(&request);
     request.extensions_mut().insert(id.clone());
     let current = api.current();
     let mut who = None;
@@ -77,8 +79,22 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), id.value());
+    api.routes.of(&counted).answered(response.status(), began.elapsed());
     note(&id, (&method, &path), &response, who.as_deref(), began);
     response
+}
+
+/// How a request is counted: by its method and its route, with its parameters by name; there is a bounded number of both.
+fn counted_as(request: &Request) -> String {
+    let route =
+        request.extensions().get::<MatchedPath>().map_or(crate::metrics::NO_ROUTE, MatchedPath::as_str);
+    let method = match *request.method() {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::PATCH => {
+            request.method().as_str()
+        }
+        _ => "OTHER",
+    };
+    format!("{method} {route}")
 }
 
 /// The line of the access log.
@@ -130,18 +146,36 @@ async fn admit(
     if path != "/readyz" {
         current.rates.take_address(address)?;
     }
-    if is_open(request.uri().path()) || request.method() == Method::OPTIONS {
+    let open = is_open(path) || path == "/metrics" && current.config.open_metrics;
+    if open || request.method() == Method::OPTIONS {
         let room = api.requests.take(&address.to_string())?;
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     has_host(request.version(), request.headers())?;
-    let caller = who(api, current, request.uri(), request.headers()).await?;
+    let is_page = pages::is_page(request.uri().path());
+    let session = if is_page { session(api, current, request.headers()).await? } else { None };
+    let in_session = session.is_some();
+    let caller = match session {
+        Some(caller) => caller,
+        None => who(api, current, request.uri(), request.headers()).await?,
+    };
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
+    if is_page {
+        request.extensions_mut().insert(caller.visitor(in_session));
+    }
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
+}
+
+/// Who has logged in, and asks for a page. A key or a token that a request shows comes first.
+async fn session(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
+    if current.config.auth != Auth::Keys || crate::auth::shows_any(headers) {
+        return Ok(None);
+    }
+    api.sessions.caller(headers, current.project.clock.now()).await
 }
 
 /// Who asks.
@@ -216,9 +250,11 @@ fn route(request: &Request) -> Option<String> {
     Some(format!("{method} /{}", path.replace("{*", "{")))
 }
 
-/// Paths that need no key: whether this process lives, and the documents.
+/// Paths that need no key: whether this process lives, the documents, the login page and what it is dressed with.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs") || path.starts_with("/api/docs/")
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login")
+        || path.starts_with("/api/docs/")
+        || pages::is_asset(path)
 }
 
 pub(crate) fn address(request: &Request) -> IpAddr {
@@ -282,6 +318,9 @@ pub(crate) fn key_in_query() -> Fault {
 
 /// In which form a client wants its errors.
 pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
+    if pages::is_page(path) && wants_page(headers) {
+        return Form::Page;
+    }
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let refused = |one: &str| {
         one.split(';').skip(1).any(|part| matches!(part.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
@@ -292,9 +331,18 @@ pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
     if asks || path == "/api/v2" || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
 }
 
+/// Whether a browser asks for something to show.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == "text/html")
+}
+
 /// Gives an error its form, whoever made it.
 fn finish(mut response: Response, form: Form, id: &RequestId, path: &str) -> Response {
     let status = response.status();
+    if let Some(wrong) = response.extensions_mut().remove::<Wrong>() {
+        response.extensions_mut().insert(Fault::from(wrong));
+    }
     let fault = match response.extensions_mut().remove::<Fault>() {
         Some(fault) => fault.with_all(std::mem::take(response.headers_mut())),
         // Made whole by its handler.

@@ -7,6 +7,7 @@ use crate::model::{Detail, ErrorBody, ErrorEnvelope, Problem};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use handover_core::{Error, ErrorKind};
+use handover_monitor::pages::Wrong;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) enum Form {
     Envelope,
     /// RFC 9457.
     Problem,
+    /// A page, for a person.
+    Page,
 }
 
 impl Fault {
@@ -164,6 +167,7 @@ impl Fault {
     pub(crate) fn render(self, form: Form, request_id: &str, path: &str) -> Response {
         let Inner { status, code, message, details, headers, .. } = *self.0;
         let (media_type, body) = match form {
+            Form::Page => return page(status, &message, headers, request_id, path),
             Form::Envelope => {
                 let error =
                     ErrorBody { code: code.to_owned(), message, details, request_id: request_id.to_owned() };
@@ -192,6 +196,36 @@ impl Fault {
     }
 }
 
+/// The same for a person: a page, or the way to the login page.
+fn page(status: StatusCode, message: &str, headers: HeaderMap, request_id: &str, path: &str) -> Response {
+    let mut response = match status {
+        StatusCode::UNAUTHORIZED => handover_monitor::pages::to_login(path),
+        _ => handover_monitor::pages::ErrorPage::response(status, message, request_id),
+    };
+    for (name, value) in headers.iter().filter(|(name, _)| **name != header::WWW_AUTHENTICATE) {
+        response.headers_mut().append(name, value.clone());
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl From<Wrong> for Fault {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Failed(error) => Self::from(error.as_ref()),
+            Wrong::Said(status, message) => match status {
+                StatusCode::UNAUTHORIZED => Self::new(status, "UNAUTHORIZED", message),
+                StatusCode::FORBIDDEN => Self::new(status, "FORBIDDEN", message),
+                StatusCode::NOT_FOUND => Self::not_found(message),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    Self::unavailable("UNAVAILABLE", message, Duration::from_secs(2))
+                }
+                status => Self::new(status, "BAD_REQUEST", message),
+            },
+        }
+    }
+}
+
 impl IntoResponse for Fault {
     /// An empty answer that carries the fault; `door` renders it.
     fn into_response(self) -> Response {
@@ -204,6 +238,12 @@ impl IntoResponse for Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for Fault {
+    fn from(error: &Error) -> Self {
         let said = match error.hint_text().filter(|hint| !hint.is_empty()) {
             Some(hint) => format!("{error}: {hint}"),
             None => error.to_string(),

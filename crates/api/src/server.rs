@@ -209,6 +209,9 @@ fn router(api: &Api) -> Router {
     let origins = AllowOrigin::predicate(move |origin, _| door::may_read(&cors.current(), origin));
     routes
         .merge(document::routes())
+        .merge(routes::login::routes())
+        .with_state(api.clone())
+        .merge(handover_monitor::pages::router(api.monitor.clone()))
         .fallback(routes::nothing_here)
         .layer(middleware::from_fn_with_state(api.clone(), patience))
         .layer(middleware::from_fn_with_state(api.clone(), door::pass))
@@ -221,7 +224,6 @@ fn router(api: &Api) -> Router {
                 .expose_headers(Any),
         )
         .layer(middleware::from_fn(door::greet))
-        .with_state(api.clone())
 }
 
 /// A body whose client pauses too long is cut.

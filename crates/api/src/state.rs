@@ -1,5 +1,6 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
+use crate::auth::session::Sessions;
 use crate::auth::{Keys, Tokens};
 use crate::document::Documents;
 use crate::gateway::Metrics;
@@ -12,12 +13,12 @@ use arc_swap::ArcSwap;
 use handover_core::limits::API_TRANSFERS_MAX;
 use handover_core::{Error, HolderId, Result};
 use handover_ledger::Ledger;
+use handover_monitor::metrics::Metrics as Scrapes;
+use handover_monitor::pages::{Monitor, Setup};
 use handover_runtime::Project;
 use handover_runtime::config::Api as ApiConfig;
-use handover_runtime::operations::health::Health;
 use handover_runtime::operations::jobs::Contracts;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::watch;
 
 /// The state of this door; clones are one.
@@ -25,10 +26,12 @@ use tokio::sync::watch;
 pub(crate) struct Api(Arc<Shared>);
 
 pub(crate) struct Shared {
-    current: ArcSwap<Current>,
+    current: Arc<ArcSwap<Current>>,
     /// Whose temporary files uploads are until they are published.
     pub(crate) holder: HolderId,
     pub(crate) keys: Arc<Keys>,
+    /// Who has logged in at the dashboard.
+    pub(crate) sessions: Sessions,
     pub(crate) hub: Hub,
     pub(crate) house: House,
     pub(crate) submitter: Submitter,
@@ -36,10 +39,14 @@ pub(crate) struct Shared {
     pub(crate) requests: Places,
     /// What is counted of service apps.
     pub(crate) metrics: Metrics,
+    /// What is counted of each route of this door.
+    pub(crate) routes: Metrics,
+    /// What a scrape of /metrics shares with the next.
+    pub(crate) scrapes: Scrapes,
     /// Files and records on their way in or out: each takes a thread that waits for its client.
     pub(crate) transfers: Places,
-    /// Looks at health: one at a time.
-    pub(crate) health: tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>,
+    /// The dashboard.
+    pub(crate) monitor: Monitor,
     /// Streams of events.
     pub(crate) streams: Places,
     /// True when the end has come: streams end, nothing new is waited for.
@@ -100,19 +107,27 @@ impl Api {
         let limits = &current.config.limits;
         let requests = Places::new("requests", limits.requests);
         let streams = Places::new("streams of events", limits.streams);
+        let current = Arc::new(ArcSwap::from_pointee(current));
+        let now = current.clone();
+        let project = Box::new(move || now.load().project.clone());
+        let monitor = Monitor::new(Setup { project, draining: draining.clone() });
+        let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,
-            keys: Arc::new(Keys::new(ledger.clone(), clock)),
+            sessions: Sessions::new(ledger.clone(), keys.clone()),
+            keys,
             hub: Hub::start(ledger.clone()),
             house: House::default(),
             submitter: Submitter::start(ledger),
             requests,
             metrics: Metrics::default(),
+            routes: Metrics::default(),
+            scrapes: Scrapes::default(),
             streams,
             transfers: Places::new("transfers", API_TRANSFERS_MAX),
-            health: tokio::sync::Mutex::default(),
+            monitor,
             draining,
-            current: ArcSwap::from_pointee(current),
+            current,
         })))
     }
 

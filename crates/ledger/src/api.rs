@@ -1,5 +1,6 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::activity::Activities;
 use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
@@ -372,6 +373,8 @@ pub struct AppCount {
     pub status: Status,
     /// How many.
     pub count: u64,
+    /// How many ever came there, by whatever way: it never falls. One that is tried again comes to `pending` again.
+    pub entered: u64,
 }
 
 /// What one source has handed over, and what became of it. Each number is counted where that happens, so that
@@ -469,7 +472,7 @@ pub struct Forgotten {
 /// # Errors
 /// Each method fails with an I/O error where the ledger cannot be reached; other errors are said at the method.
 #[async_trait]
-pub trait Ledger: Jobs + Keys {
+pub trait Ledger: Jobs + Keys + Activities {
     /// This ledger's own random identity, for ever.
     fn identity(&self) -> &str;
 
@@ -665,7 +668,8 @@ pub trait Ledger: Jobs + Keys {
     /// Deliveries, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Delivery>>;
 
-    /// How many stand where; cheap however long the past.
+    /// How many stand where, and how many ever came there; cheap however long the past. A place where none stands any more
+    /// is among them.
     async fn counts(&self) -> Result<Vec<AppCount>>;
 
     /// What each source has handed over, and what became of it, by source and kind; cheap however long the past.

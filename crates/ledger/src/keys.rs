@@ -51,6 +51,9 @@ pub trait Keys: Send + Sync {
 
     /// Notes when keys were last used; a later time that was noted stands. Ids that are not there are passed over.
     async fn used_keys(&self, used: Vec<(String, Timestamp)>) -> Result<()>;
+
+    /// The secret of this name, which all processes share: `proposed` where there was none. It never changes.
+    async fn secret(&self, name: &str, proposed: &str) -> Result<String>;
 }
 
 /// The error for a key whose id is taken.

@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
 
+pub mod activity;
 mod api;
 mod backoff;
 mod budgets;
@@ -26,6 +27,7 @@ pub mod postgres;
 pub mod sqlite;
 pub mod transfer;
 
+pub use activity::{Activities, Activity, Counts, Histogram};
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
     Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,

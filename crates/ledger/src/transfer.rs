@@ -4,12 +4,13 @@
 //! its times as RFC 3339, so that numbers keep every digit. The parts go one after the other, in pages, each page one
 //! transaction of the target. The identity goes last.
 //!
-//! What each source handed over and what of it was deleted travels as a count; what is live and archived is counted anew, so that
+//! How many deliveries ever came where, what each source handed over and what of it was deleted travels as a count; what is live and archived is counted anew, so that
 //! the sums of the copy say whether all of it came over.
 //!
 //! Invariants: the target must be empty; the source must not change meanwhile, or the copy is refused at its end.
 //! On a crash the target has no identity of the source's and is not empty: it is to be dropped, and the copy begun anew.
 
+use crate::activity;
 use crate::api::Ledger;
 use handover_core::{Error, ErrorKind, Result};
 
@@ -65,6 +66,10 @@ pub enum Part {
     Aside,
     /// How much each source handed over, and how much of it was deleted.
     Sources,
+    /// How many deliveries ever came where.
+    Counts,
+    /// What came to an end, and how fast, over time.
+    Activity,
     /// Idempotency keys.
     Idempotency,
     /// Ends that were asked for and have not come.
@@ -111,7 +116,7 @@ const DELIVERY: &[(&str, Holds)] = &[
 
 impl Part {
     /// All parts, in the order in which they are copied.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Deliveries,
         Self::Records,
         Self::Archive,
@@ -122,6 +127,8 @@ impl Part {
         Self::Loads,
         Self::Aside,
         Self::Sources,
+        Self::Counts,
+        Self::Activity,
         Self::Idempotency,
         Self::Cancellations,
         Self::Progress,
@@ -143,6 +150,8 @@ impl Part {
             Self::Loads => "loads",
             Self::Aside => "rows put aside",
             Self::Sources => "sources",
+            Self::Counts => "counts",
+            Self::Activity => "rows of activity",
             Self::Idempotency => "idempotency keys",
             Self::Cancellations => "cancellations",
             Self::Progress => "lines of progress",
@@ -164,6 +173,8 @@ impl Part {
             Self::Loads => "loads",
             Self::Aside => "load_rows",
             Self::Sources => "sources",
+            Self::Counts => "tally",
+            Self::Activity => "activity",
             Self::Idempotency => "idempotency_keys",
             Self::Cancellations => "cancellations",
             Self::Progress => "progress",
@@ -182,6 +193,8 @@ impl Part {
             Self::Loads => &["key"],
             Self::Aside => &["load_key", "at"],
             Self::Sources => &["source", "kind"],
+            Self::Counts => &["app", "kind", "status"],
+            Self::Activity => &["seconds", "at", "app", "kind"],
             Self::Idempotency => &["owner", "key"],
             Self::Cancellations => &["delivery_id"],
             Self::Progress => &["delivery_id", "seq"],
@@ -246,6 +259,8 @@ impl Part {
                 [before, vec![("data", Json), ("run_at", Time)], after].concat()
             }
             Self::Sources => plain(&["source", "kind", "pushed", "deleted", "expired"]),
+            Self::Counts => plain(&["app", "kind", "status", "entered"]),
+            Self::Activity => [plain(self.key()), plain(&activity::COLUMNS)].concat(),
             Self::Idempotency => {
                 let columns = plain(&["owner", "key", "fingerprint", "delivery_id"]);
                 [columns, vec![("created_at", Time)]].concat()

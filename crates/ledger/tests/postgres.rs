@@ -89,6 +89,10 @@ impl Backend for Postgres {
         Ok(usize::try_from(count.unwrap_or(0)).unwrap())
     }
 
+    async fn compact(&self) {
+        self.rows("SELECT integration._compact_tally()").await;
+    }
+
     async fn rows(&self, text: &str) -> Vec<Vec<String>> {
         let said = self.foreign().await.simple_query(text).await.unwrap();
         let rows = said.into_iter().filter_map(|message| match message {

@@ -235,13 +235,31 @@ impl Keys {
         // The same work whether there is such a key or not.
         let (given, kept) = (digest(secret), found.map_or("", |kept| kept.key.digest.as_str()));
         let equal = bool::from(given.as_bytes().ct_eq(kept.as_bytes()));
-        let Kept { key, first } = found.filter(|_| equal).ok_or_else(invalid)?;
+        let kept = found.filter(|_| equal).ok_or_else(invalid)?;
+        self.caller_of(kept).ok_or_else(invalid)
+    }
+
+    /// Who has the key of this id, which they have shown before.
+    ///
+    /// # Errors
+    /// 401 where it is worth nothing any more.
+    pub(crate) async fn caller_by_id(&self, id: &str) -> Result<Caller, Fault> {
+        let mut keys = self.all().await?;
+        if !keys.contains_key(id) {
+            keys = self.newer().await?;
+        }
+        let caller = keys.get(id).and_then(|kept| self.caller_of(kept));
+        caller.ok_or_else(|| unauthorized("the key of this session is no longer valid"))
+    }
+
+    /// Who has this key, where it is worth anything; that it was used is noted.
+    fn caller_of(&self, Kept { key, first }: &Kept) -> Option<Caller> {
         let now = self.clock.now();
         if !is_worth(key, now) {
-            return Err(invalid());
+            return None;
         }
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
-        Ok(Caller {
+        Some(Caller {
             name: format!("key:{first}"),
             credential: Credential::Key(key.id.clone()),
             scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),

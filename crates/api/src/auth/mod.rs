@@ -3,6 +3,7 @@
 //! Invariant: neither a key nor a token is logged or answered.
 
 pub(crate) mod keys;
+pub(crate) mod session;
 mod tokens;
 
 pub(crate) use keys::{Keys, random};
@@ -11,6 +12,7 @@ pub(crate) use tokens::Tokens;
 
 use crate::fault::Fault;
 use handover_core::{Error, Result};
+use handover_monitor::Visitor;
 use handover_runtime::config::Auth;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
@@ -135,6 +137,26 @@ impl Caller {
         self.apps.is_none()
     }
 
+    /// The id of its key, if it is one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Key(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The same, as pages know it.
+    pub(crate) fn visitor(&self, session: bool) -> Visitor {
+        Visitor {
+            name: self.name.clone(),
+            read: self.may(Scope::Read),
+            operate: self.may(Scope::Operate),
+            admin: self.may(Scope::Admin),
+            apps: self.apps.clone(),
+            session,
+        }
+    }
+
     /// Whether it could still ask: its key has not been revoked, its token has not ended. Where the ledger does not say, it could.
     pub(crate) async fn is_still_worth(&self, keys: &Keys, now: Timestamp) -> bool {
         match &self.credential {
@@ -168,6 +190,11 @@ pub(crate) async fn caller(
 /// Whether a text holds a key, or what looks like a token.
 pub(crate) fn holds_secret(text: &str) -> bool {
     keys::holds_key(text) || tokens::holds_token(text)
+}
+
+/// Whether a request shows a key or a token at all.
+pub(crate) fn shows_any(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION)
 }
 
 /// What a request shows.

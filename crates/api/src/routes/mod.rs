@@ -7,6 +7,7 @@ pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod jobs;
+pub(crate) mod login;
 pub(crate) mod results;
 pub(crate) mod staging;
 pub(crate) mod submit;
@@ -29,7 +30,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
     let mut router = OpenApiRouter::new()
         .routes(routes!(system::livez))
         .routes(routes!(system::readyz))
-        .routes(routes!(system::health));
+        .routes(routes!(system::health))
+        .routes(routes!(system::metrics));
     for version in API_VERSIONS {
         router = router.nest(&format!("/api/{version}"), versioned());
     }

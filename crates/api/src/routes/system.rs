@@ -7,14 +7,11 @@ use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use handover_core::limits::STUCK_AFTER_MS;
-use handover_runtime::operations::health::{Health, Verdict, health as look};
-use http::StatusCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use handover_monitor::metrics::Format;
+use handover_runtime::operations::health::Verdict;
+use http::{HeaderMap, StatusCode, header};
+use std::time::Duration;
 
-/// So old at most is what is told of health.
-const HEALTH_FRESH: Duration = Duration::from_secs(5);
 /// So long the ledger may take to answer.
 const LEDGER_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -59,7 +56,7 @@ pub(crate) async fn health(
         let message = "this key is for some apps alone, and health is of all";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
-    let seen = looked(&api).await?;
+    let seen = api.monitor.health().await?;
     let status = match seen.verdict {
         Verdict::Pass | Verdict::Warn => StatusCode::OK,
         Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,
@@ -77,17 +74,30 @@ pub(crate) async fn health(
     Ok(response)
 }
 
-/// What was seen a moment ago, or is seen now: it lists folders, so one look serves all who ask meanwhile.
-async fn looked(api: &Api) -> Result<Arc<Health>, Fault> {
-    let mut known = api.health.lock().await;
-    if let Some((_, seen)) = known.as_ref().filter(|(at, _)| at.elapsed() < HEALTH_FRESH) {
-        return Ok(seen.clone());
+/// What is counted and measured, as Prometheus reads it; OpenMetrics where that is asked for. With `api: { metrics: open }` it
+/// needs no key.
+#[utoipa::path(get, path = "/metrics", tag = "system", responses(
+    (status = 200, description = "Prometheus's text, or OpenMetrics", content(
+        (String = "text/plain"), (String = "application/openmetrics-text")
+    )),
+    (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)
+))]
+pub(crate) async fn metrics(
+    State(api): State<Api>,
+    // Nobody where it is open to all.
+    caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    if let Some(Extension(caller)) = caller {
+        caller.require(Scope::Read)?;
+        if !caller.is_for_all() {
+            let message = "this key is for some apps alone, and metrics are of all";
+            return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
+        }
     }
-    let (project, handle) = (api.current().project.clone(), tokio::runtime::Handle::current());
-    let after = Duration::from_millis(STUCK_AFTER_MS);
-    // Not on a thread that answers others.
-    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
-    let seen = Arc::new(seen.map_err(|e| Fault::internal(e.to_string()))?);
-    *known = Some((Instant::now(), seen.clone()));
-    Ok(seen)
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accepts.collect::<Vec<_>>().join(","));
+    let more = |families: &mut _| crate::metrics::families(&api, families);
+    let text = api.scrapes.text(&api.monitor, format, more).await;
+    Ok(([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")], text).into_response())
 }

@@ -33,12 +33,14 @@ CREATE INDEX idx_audit_span ON integration.audit_log USING gist (span);
 CREATE INDEX idx_audit_at ON integration.audit_log USING brin (at);
 
 -- How many deliveries stand where, as differences: every transaction appends its own, so that none waits for another, and
--- housekeeping adds them up. Counts read v_tally.
+-- housekeeping adds them up. `entered` is how many came there, which never falls; where it is not said, all that n adds. Counts
+-- read v_tally.
 CREATE TABLE integration.tally (
-    app    text COLLATE "C" NOT NULL,
-    kind   text COLLATE "C" NOT NULL,
-    status text COLLATE "C" NOT NULL,
-    n      bigint NOT NULL
+    app     text COLLATE "C" NOT NULL,
+    kind    text COLLATE "C" NOT NULL,
+    status  text COLLATE "C" NOT NULL,
+    n       bigint NOT NULL DEFAULT 0,
+    entered bigint
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
 -- How many rows each source has handed over, and how many of them are live, archived, or deleted (from the tables, or with the

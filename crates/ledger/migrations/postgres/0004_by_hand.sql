@@ -209,9 +209,10 @@ BEGIN
          + integration._archive_rows('data_staging', p_actor, p_ids, v_now, '{completed,failed,archived}');
 END $$;
 
--- How many stand where.
+-- How many stand where, and how many ever came there.
 CREATE VIEW integration.v_tally AS
-    SELECT app, kind, status, sum(n)::bigint AS n FROM integration.tally GROUP BY app, kind, status HAVING sum(n) <> 0;
+    SELECT app, kind, status, sum(n)::bigint AS n, sum(coalesce(entered, greatest(n, 0)))::bigint AS entered
+    FROM integration.tally GROUP BY app, kind, status HAVING sum(n) <> 0 OR sum(coalesce(entered, greatest(n, 0))) > 0;
 
 -- Adds the differences up. Whoever counts meanwhile sees the same sums. Returns how many rows it saved.
 CREATE FUNCTION integration._compact_tally() RETURNS bigint LANGUAGE plpgsql AS $$
@@ -225,7 +226,8 @@ BEGIN
     END IF;
     WITH gone AS (DELETE FROM integration.tally RETURNING *),
     kept AS (
-        INSERT INTO integration.tally SELECT app, kind, status, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0
+        INSERT INTO integration.tally SELECT app, kind, status, sum(n), sum(coalesce(entered, greatest(n, 0))) FROM gone
+        GROUP BY 1, 2, 3 HAVING sum(n) <> 0 OR sum(coalesce(entered, greatest(n, 0))) > 0
         RETURNING 1)
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM kept) INTO v_before, v_after;
     v_saved := v_before - v_after;

@@ -251,10 +251,12 @@ BEGIN
     END IF;
     IF v.moved OR v.renamed THEN
         INSERT INTO integration.tally
-            SELECT s.app, s.kind, s.status, sum(s.n) FROM old_rows AS o JOIN new_rows AS n USING (id),
+            SELECT s.app, s.kind, s.status, sum(s.n), count(*) FILTER (WHERE s.n > 0)
+            FROM old_rows AS o JOIN new_rows AS n USING (id),
                 LATERAL (VALUES (coalesce(o.target_app, ''), o.kind, o.status, -1), (coalesce(n.target_app, ''), n.kind, n.status, 1))
                     AS s (app, kind, status, n)
-            GROUP BY 1, 2, 3 HAVING sum(s.n) <> 0;
+            WHERE n.status <> o.status OR n.kind <> o.kind OR n.target_app IS DISTINCT FROM o.target_app
+            GROUP BY 1, 2, 3;
     END IF;
     IF v.resourced THEN
         INSERT INTO integration.source_tally

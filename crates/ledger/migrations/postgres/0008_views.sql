@@ -98,7 +98,7 @@ BEGIN
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
         integration.loads, integration.lane_apps, integration.lanes, integration.cancellations, integration.progress, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
         integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
-        integration.v_conservation TO %I', role);
+        integration.v_conservation, integration.activity, integration.v_activity TO %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);
 END $$;
 

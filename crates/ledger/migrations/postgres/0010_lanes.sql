@@ -206,8 +206,8 @@ BEGIN
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, token)
         SELECT v_now, v.holder, integration._sparse(v_ids, v_least, v_most), int8range(v_least, v_most, '[]'), s.was, s.becomes, s.token
         FROM (VALUES ('processing', 'completed', p_token), ('completed', 'archived', NULL)) AS s (was, becomes, token);
-    INSERT INTO integration.tally VALUES
-        (v.app, 'record', 'processing', -cardinality(v_ids)), (v.app, 'record', 'archived', cardinality(v_ids));
+    INSERT INTO integration.tally VALUES (v.app, 'record', 'processing', -cardinality(v_ids), 0),
+        (v.app, 'record', 'completed', 0, cardinality(v_ids)), (v.app, 'record', 'archived', cardinality(v_ids), cardinality(v_ids));
     INSERT INTO integration.source_tally SELECT c.source, 'record', w.what, w.sign * c.n
         FROM unnest(v_sources, v_counts) AS c (source, n), (VALUES ('live', -1), ('archived', 1)) AS w (what, sign);
     IF p_notify AND v.keys IS NOT NULL THEN

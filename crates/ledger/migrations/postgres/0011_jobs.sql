@@ -49,6 +49,12 @@ CREATE TABLE integration.api_keys (
     replaced_by  text
 );
 
+-- What processes sign for one another with: sessions of the dashboard.
+CREATE TABLE integration.secrets (
+    name   text COLLATE "C" PRIMARY KEY,
+    secret text NOT NULL
+);
+
 -- A page of all jobs, or of one caller's, newest first; and how many of a caller's have not ended. `id + 0`: the index of all jobs
 -- does not give that order, or a caller's page would be looked for among everybody's jobs.
 CREATE INDEX idx_deliveries_jobs ON integration.deliveries (id) WHERE kind = 'job';

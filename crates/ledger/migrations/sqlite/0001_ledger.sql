@@ -21,12 +21,13 @@ CREATE TABLE audit_log (
 CREATE INDEX idx_audit_delivery ON audit_log (delivery_id);
 CREATE VIEW v_audit AS SELECT id, at, actor, delivery_id, from_status, to_status, note FROM audit_log;
 
--- How many deliveries stand where, kept by triggers, so that a count never reads the past.
+-- How many deliveries stand where, and how many ever came there, kept by triggers, so that a count never reads the past.
 CREATE TABLE tally (
-    app    TEXT NOT NULL,
-    kind   TEXT NOT NULL,
-    status TEXT NOT NULL,
-    n      INTEGER NOT NULL,
+    app     TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    status  TEXT NOT NULL,
+    n       INTEGER NOT NULL DEFAULT 0,
+    entered INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (app, kind, status)
 ) WITHOUT ROWID;
 

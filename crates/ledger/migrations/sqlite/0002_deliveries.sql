@@ -68,8 +68,8 @@ CREATE INDEX {index}ended ON {table} (processed_at) WHERE processed_at IS NOT NU
 CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
     -- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
     UPDATE sqlite_sequence SET seq = NEW.id WHERE name = '{other}' AND seq < NEW.id;
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)
         SELECT CASE WHEN name IS NULL THEN strftime('%Y-%m-%dT%H:%M:%fZ', 'now') ELSE NEW.created_at END,
                coalesce(NEW.created_by, name, 'sql'), NEW.id, NULL, NEW.status, NEW.last_error
@@ -97,8 +97,8 @@ CREATE TRIGGER {table}_moved AFTER UPDATE OF status ON {table} WHEN NEW.status <
             OR (OLD.status = 'completed' AND NEW.status = 'archived')
             OR (OLD.status = 'failed' AND NEW.status IN ('archived', 'pending')));
     UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status)
         SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 'sql', NEW.id, 'pending', 'processing'
         WHERE OLD.status = 'pending' AND NEW.status = 'completed' AND (SELECT name FROM actor) IS NULL;
@@ -118,8 +118,8 @@ END;
 CREATE TRIGGER {table}_renamed AFTER UPDATE OF target_app, kind ON {table}
 WHEN NEW.status = OLD.status AND (NEW.target_app IS NOT OLD.target_app OR NEW.kind <> OLD.kind) BEGIN
     UPDATE tally SET n = n - 1 WHERE app = coalesce(OLD.target_app, '') AND kind = OLD.kind AND status = OLD.status;
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
 END;
 
 -- What Handover's own statements write themselves, a program with plain SQL need not know. Times in another form, such as

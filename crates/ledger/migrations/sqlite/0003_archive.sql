@@ -19,8 +19,8 @@ CREATE INDEX idx_archive_age ON data_archive (archived_at);
 CREATE INDEX idx_archive_dedup ON data_archive (target_app, dedup_key) WHERE dedup_key IS NOT NULL;
 
 CREATE TRIGGER data_archive_born AFTER INSERT ON data_archive BEGIN
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, 'archived', 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, 'archived', 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
 END;
 
 CREATE TRIGGER data_archive_gone AFTER DELETE ON data_archive BEGIN

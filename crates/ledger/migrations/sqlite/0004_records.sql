@@ -38,8 +38,8 @@ INSERT INTO sources (source, kind, pushed, live, archived)
 
 DROP TRIGGER data_archive_born;
 CREATE TRIGGER data_archive_born AFTER INSERT ON data_archive BEGIN
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, 'archived', 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, 'archived', 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
     INSERT INTO sources (source, kind, archived) VALUES (NEW.source_app, NEW.kind, 1)
         ON CONFLICT (source, kind) DO UPDATE SET archived = archived + 1;
 END;

@@ -8,8 +8,8 @@ DROP TRIGGER {table}_born;
 CREATE TRIGGER {table}_born AFTER INSERT ON {table} BEGIN
     -- One sequence of ids: what one table gives out, the other may not; and a number is for ever.
     UPDATE sqlite_sequence SET seq = NEW.id WHERE name = '{other}' AND seq < NEW.id;
-    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1)
-        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1;
+    INSERT INTO tally VALUES (coalesce(NEW.target_app, ''), NEW.kind, NEW.status, 1, 1)
+        ON CONFLICT (app, kind, status) DO UPDATE SET n = n + 1, entered = entered + 1;
     INSERT INTO sources (source, kind, pushed, live) VALUES (NEW.source_app, NEW.kind, 1, 1)
         ON CONFLICT (source, kind) DO UPDATE SET pushed = pushed + 1, live = live + 1;
     INSERT INTO audit_log (at, actor, delivery_id, from_status, to_status, note)

@@ -44,6 +44,12 @@ CREATE TABLE api_keys (
     replaced_by  TEXT
 ) WITHOUT ROWID;
 
+-- What processes sign for one another with: sessions of the dashboard.
+CREATE TABLE secrets (
+    name   TEXT PRIMARY KEY,
+    secret TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- A page of all jobs, or of one caller's, newest first; and how many of a caller's have not ended.
 CREATE INDEX idx_deliveries_jobs ON deliveries (kind) WHERE kind = 'job';
 CREATE INDEX idx_deliveries_by ON deliveries (created_by) WHERE kind = 'job';

@@ -7,7 +7,7 @@ use super::row::{get, time as time_of, time_or_none};
 use super::tx::{Tx, in_transaction, text, texts, time, times};
 use crate::keys::{ApiKey, Keys, exists, no_such_key};
 use async_trait::async_trait;
-use handover_core::Result;
+use handover_core::{Error, Result};
 use jiff::Timestamp;
 
 #[async_trait]
@@ -45,6 +45,10 @@ impl Keys for PostgresLedger {
             return Ok(());
         }
         in_transaction!(self, |tx| note_use(tx, &used))
+    }
+
+    async fn secret(&self, name: &str, proposed: &str) -> Result<String> {
+        in_transaction!(self, |tx| secret(tx, name, proposed))
     }
 }
 
@@ -88,4 +92,13 @@ async fn note_use(tx: &mut Tx<'_>, used: &[(String, Timestamp)]) -> Attempt<()> 
                   UPDATE integration.api_keys AS k SET last_used_at = greatest(k.last_used_at, used.at) \
                   FROM used JOIN ours USING (id) WHERE k.id = used.id";
     tx.rows("note the use of keys", update, &[texts(&ids), times(&at)]).await.map(|_| ())
+}
+
+async fn secret(tx: &mut Tx<'_>, name: &str, proposed: &str) -> Attempt<String> {
+    // The row of who was first is locked, seen and given, also where both came at once.
+    let insert = "INSERT INTO integration.secrets AS s (name, secret) VALUES ($1, $2) \
+                  ON CONFLICT (name) DO UPDATE SET secret = s.secret RETURNING secret";
+    let rows = tx.rows("make a secret", insert, &[text(&name), text(&proposed)]).await?;
+    let row = rows.first().ok_or_else(|| Error::internal("the secret that was made is not there"))?;
+    Ok(get(row, 0)?)
 }

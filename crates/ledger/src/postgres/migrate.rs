@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     10 "0010_lanes",
     11 "0011_jobs",
     12 "0012_budgets",
+    13 "0013_activity",
 ];
 
 /// The lock of all migrators: "HANDOVER" in ASCII.

@@ -8,6 +8,7 @@
 //! The server's clock rules, so that machines whose clocks differ agree. On a crash, of whichever side, a transaction is
 //! there whole or not at all.
 
+mod activity;
 mod address;
 mod answer;
 mod archive;

@@ -119,14 +119,15 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
 }
 
 pub(super) async fn counts(ledger: &PostgresLedger) -> Result<Vec<AppCount>> {
-    let query = "SELECT app, kind, status, n FROM integration.v_tally WHERE n > 0 ORDER BY app, kind, status";
+    let query = "SELECT app, kind, status, n, entered FROM integration.v_tally ORDER BY app, kind, status";
     let rows = ledger.read("count deliveries", query, &[]).await?;
     each(&rows, |row| {
         Ok(AppCount {
             app: get(row, 0)?,
             kind: parsed(row, 1)?,
             status: parsed(row, 2)?,
-            count: get::<i64>(row, 3)?.unsigned_abs(),
+            count: u64::try_from(get::<i64>(row, 3)?).unwrap_or(0),
+            entered: u64::try_from(get::<i64>(row, 4)?).unwrap_or(0),
         })
     })
 }

@@ -42,13 +42,16 @@ const SOURCES: &str = "(SELECT source, kind, coalesce(sum(n) FILTER (WHERE what 
      coalesce(sum(n) FILTER (WHERE what = 'expired'), 0)::bigint AS expired \
      FROM integration.source_tally GROUP BY source, kind) AS sources";
 
+/// How many ever came where, added up.
+const COUNTS: &str = "(SELECT app, kind, status, entered FROM integration.v_tally) AS counts";
+
 fn table(part: Part) -> String {
     let field = |(name, _): (&str, Holds)| format!("'{name}', \"{name}\"");
     let fields = part.columns().into_iter().map(field).collect::<Vec<_>>().join(", ");
     let key = part.key().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let kind = |name: &str| match name {
         "id" if part == Part::Keys => "text",
-        "id" | "at" | "delivery_id" | "seq" => "bigint",
+        "id" | "at" | "delivery_id" | "seq" | "seconds" => "bigint",
         _ => "text",
     };
     let places = part.key().iter().enumerate();
@@ -56,6 +59,7 @@ fn table(part: Part) -> String {
         places.map(|(place, name)| format!("($1::json ->> {place})::{}", kind(name))).collect();
     let table = match part {
         Part::Sources => SOURCES.to_owned(),
+        Part::Counts => COUNTS.to_owned(),
         part => format!("integration.{}", part.table()),
     };
     format!(
@@ -122,16 +126,16 @@ const EVERYTHING: &str = "SELECT source_app, target_app, kind, status FROM integ
      UNION ALL SELECT source_app, target_app, kind, status FROM integration.data_archive";
 
 /// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there. What was handed over and
-/// deleted has come as it was counted.
+/// deleted, and how many ever came where, has come as it was counted.
 pub(super) async fn take_over(tx: &mut Tx<'_>, state: &State) -> Attempt<()> {
     let tally = format!(
-        "INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) AS e GROUP BY 1, 2, 3"
+        "INSERT INTO integration.tally SELECT coalesce(target_app, ''), kind, status, count(*), 0 FROM ({EVERYTHING}) AS e GROUP BY 1, 2, 3"
     );
     let sources = "INSERT INTO integration.source_tally (source, kind, what, n) \
          SELECT source_app, kind, 'live', count(*) FROM integration.v_deliveries GROUP BY 1, 2 \
          UNION ALL SELECT source_app, kind, 'archived', count(*) FROM integration.data_archive GROUP BY 1, 2";
     for statement in [
-        "DELETE FROM integration.tally",
+        "DELETE FROM integration.tally WHERE n <> 0",
         "DELETE FROM integration.source_tally WHERE what IN ('live', 'archived')",
         &tally,
         sources,

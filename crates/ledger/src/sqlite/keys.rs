@@ -33,6 +33,11 @@ impl Keys for SqliteLedger {
         }
         self.writer.run(Step::Quiet, move |w| note_use(w, &used)).await
     }
+
+    async fn secret(&self, name: &str, proposed: &str) -> Result<String> {
+        let (name, proposed) = (name.to_owned(), proposed.to_owned());
+        self.writer.run(Step::Quiet, move |w| secret(w, &name, &proposed)).await
+    }
 }
 
 fn execute(write: &Write<'_>, doing: &'static str, text: &str, values: &[&dyn ToSql]) -> Result<usize> {
@@ -110,4 +115,11 @@ fn note_use(write: &Write<'_>, used: &[(String, Timestamp)]) -> Result<()> {
         execute(write, "note the use of keys", text, params![id, rfc3339(*at)])?;
     }
     Ok(())
+}
+
+fn secret(write: &Write<'_>, name: &str, proposed: &str) -> Result<String> {
+    let text = "INSERT INTO secrets (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    execute(write, "make a secret", text, params![name, proposed])?;
+    let read = "SELECT secret FROM secrets WHERE name = ?1";
+    write.sql.query_row(read, [name], |row| row.get(0)).map_err(sql("read a secret"))
 }

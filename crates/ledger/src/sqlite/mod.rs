@@ -5,6 +5,7 @@
 //!
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
+mod activity;
 mod answer;
 mod archive;
 mod arrivals;

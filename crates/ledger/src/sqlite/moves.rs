@@ -97,27 +97,40 @@ pub(super) fn deleted(write: &Write<'_>, gone: &[(String, Kind, String)]) -> Res
     tally.write(write)
 }
 
+/// A change of one count: by how much, and how many came.
+struct Change {
+    app: String,
+    kind: Kind,
+    status: Status,
+    by: i64,
+    entered: i64,
+}
+
 /// Changes of the counts, gathered: a batch goes to few apps.
 #[derive(Default)]
-struct Tally(Vec<(String, Kind, Status, i64)>);
+struct Tally(Vec<Change>);
 
 impl Tally {
     fn add(&mut self, app: &str, kind: Kind, status: Status, by: i64) {
-        let known = self.0.iter_mut().find(|(a, k, s, _)| *s == status && *k == kind && a == app);
-        match known {
-            Some(known) => known.3 += by,
-            None => self.0.push((app.to_owned(), kind, status, by)),
+        let entered = by.max(0);
+        match self.0.iter_mut().find(|c| c.status == status && c.kind == kind && c.app == app) {
+            Some(known) => {
+                known.by += by;
+                known.entered += entered;
+            }
+            None => self.0.push(Change { app: app.to_owned(), kind, status, by, entered }),
         }
     }
 
     fn write(&self, write: &Write<'_>) -> Result<()> {
-        let text = "INSERT INTO tally VALUES (?1, ?2, ?3, ?4) \
-                    ON CONFLICT (app, kind, status) DO UPDATE SET n = n + excluded.n";
-        for (app, kind, status, by) in self.0.iter().filter(|change| change.3 != 0) {
+        let text = "INSERT INTO tally VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (app, kind, status) \
+                    DO UPDATE SET n = n + excluded.n, entered = entered + excluded.entered";
+        for change in self.0.iter().filter(|change| change.by != 0 || change.entered != 0) {
+            let Change { app, kind, status, by, entered } = change;
             write
                 .sql
                 .prepare_cached(text)
-                .and_then(|mut s| s.execute(params![app, kind.as_str(), status.as_str(), by]))
+                .and_then(|mut s| s.execute(params![app, kind.as_str(), status.as_str(), by, entered]))
                 .map_err(sql("count deliveries"))?;
         }
         Ok(())

@@ -129,7 +129,8 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<AppCount>> {
                         app: row.get(0)?,
                         kind: parsed(row, 1)?,
                         status: parsed(row, 2)?,
-                        count: row.get::<_, i64>(3)? as u64,
+                        count: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+                        entered: u64::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
                     })
                 })?
                 .collect()
@@ -196,8 +197,7 @@ pub(super) const NEXT_DUE: &str = concat!(
     ")"
 );
 
-pub(super) const COUNTS: &str =
-    "SELECT app, kind, status, n FROM tally WHERE n > 0 ORDER BY app, kind, status";
+pub(super) const COUNTS: &str = "SELECT app, kind, status, n, entered FROM tally ORDER BY app, kind, status";
 
 pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> Result<Option<Timestamp>> {
     smallest(connection, OLDEST_PENDING, &[&app, &now])

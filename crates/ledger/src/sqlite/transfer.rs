@@ -131,17 +131,18 @@ const EVERYTHING: &str = "SELECT source_app, target_app, kind, status, 1 AS live
      UNION ALL SELECT source_app, target_app, kind, status, 0 FROM data_archive";
 
 /// Becomes the ledger that the other was: with its identity, its numbers, and counts of what is there. What was handed over and
-/// deleted has come as it was counted.
+/// deleted, and how many ever came where, has come as it was counted.
 pub(super) fn take_over(write: &Write<'_>, state: &State) -> Result<()> {
     let tally = format!(
-        "INSERT INTO tally SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) GROUP BY 1, 2, 3"
+        "INSERT INTO tally (app, kind, status, n) SELECT coalesce(target_app, ''), kind, status, count(*) FROM ({EVERYTHING}) \
+         WHERE true GROUP BY 1, 2, 3 ON CONFLICT (app, kind, status) DO UPDATE SET n = excluded.n"
     );
     let sources = format!(
         "INSERT INTO sources (source, kind, live, archived) \
          SELECT source_app, kind, sum(live), count(*) - sum(live) FROM ({EVERYTHING}) WHERE true GROUP BY 1, 2 \
          ON CONFLICT (source, kind) DO UPDATE SET live = excluded.live, archived = excluded.archived"
     );
-    for text in ["DELETE FROM tally", "UPDATE sources SET live = 0, archived = 0", &tally, &sources] {
+    for text in ["UPDATE tally SET n = 0", "UPDATE sources SET live = 0, archived = 0", &tally, &sources] {
         write.sql.execute(text, []).map_err(sql("count what was copied"))?;
     }
     let numbers =

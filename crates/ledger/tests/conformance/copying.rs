@@ -44,6 +44,8 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
     let mark = ScheduleMark { app: "nightly".into(), last_due: "2025-11-24T06:00:00Z".parse().unwrap() };
     w.ledger.schedule_due("schedule", mark, None).await.unwrap();
     jobs_and_keys(&w).await;
+    let counted = super::activity::counted(w.now(), "a", Kind::File, 7);
+    w.ledger.add_activity("1-worker", 1, vec![counted]).await.unwrap();
     w
 }
 
@@ -130,6 +132,8 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
         assert_eq!(to.ledger.audit(delivery.id).await.unwrap(), history);
     }
     assert_eq!(to.ledger.counts().await.unwrap(), from.ledger.counts().await.unwrap());
+    let totals = from.ledger.activity_totals().await.unwrap();
+    assert_eq!((totals.len(), to.ledger.activity_totals().await.unwrap()), (1, totals));
     to.check_counts().await;
     let sources = to.ledger.conservation().await.unwrap();
     assert_eq!(sources, from.ledger.conservation().await.unwrap());

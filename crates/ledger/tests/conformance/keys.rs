@@ -73,3 +73,14 @@ pub(crate) async fn the_last_use_is_noted<B: Backend>() {
         w.ledger.keys().await.unwrap().into_iter().map(|key| (key.id, key.last_used_at)).collect();
     assert_eq!(last, [used("one", late), used("other", early)].map(|(id, at)| (id, Some(at))));
 }
+
+pub(crate) async fn a_secret_is_one_for_all_and_never_changes<B: Backend>() {
+    let w = World::<B>::new().await;
+    let other = w.backend.open().await;
+    let (one, two) = tokio::join!(w.ledger.secret("s", "first"), other.secret("s", "second"));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one, two);
+    assert!(["first", "second"].contains(&one.as_str()), "{one}");
+    assert_eq!(w.ledger.secret("s", "third").await.unwrap(), one);
+    assert_eq!(w.ledger.secret("another", "third").await.unwrap(), "third");
+}

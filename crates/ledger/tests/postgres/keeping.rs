@@ -91,7 +91,9 @@ async fn keys_are_granted_to_nobody() {
              has_any_column_privilege(rolname, 'integration.{table}', 'SELECT, INSERT, UPDATE, REFERENCES')"
         )
     };
-    for (table, roles) in [("api_keys", 0), ("idempotency_keys", 0), ("progress", 1), ("cancellations", 1)] {
+    for (table, roles) in
+        [("api_keys", 0), ("secrets", 0), ("idempotency_keys", 0), ("progress", 1), ("cancellations", 1)]
+    {
         let found: i64 = client.query_one(&readers(table), &[]).await.unwrap().get(0);
         assert_eq!(found, roles, "{table}");
     }

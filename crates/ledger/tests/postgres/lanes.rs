@@ -33,6 +33,10 @@ impl Backend for Lanes {
         self.0.sql(text).await
     }
 
+    async fn compact(&self) {
+        self.0.compact().await;
+    }
+
     async fn rows(&self, text: &str) -> Vec<Vec<String>> {
         self.0.rows(text).await
     }
@@ -68,7 +72,7 @@ conformance! { crate::lanes::Lanes;
     }
     states { plain_sql_may_hand_over }
     history { a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace }
-    reading { the_next_due_time, the_oldest_pending }
+    reading { what_ever_came_is_counted, the_next_due_time, the_oldest_pending }
     storm { a_random_storm_agrees_with_the_model }
     waking { a_push_wakes_the_other_handle, an_end_wakes_what_waited_for_it }
 }

@@ -117,7 +117,9 @@ impl Clockwork {
     async fn is_running(&self) -> Result<bool> {
         let counts = self.ctx.project.ledger.counts().await?;
         Ok(counts.iter().any(|c| {
-            c.app == self.app.name.as_str() && matches!(c.status, Status::Pending | Status::Processing)
+            c.app == self.app.name.as_str()
+                && c.count > 0
+                && matches!(c.status, Status::Pending | Status::Processing)
         }))
     }
 

@@ -9,7 +9,7 @@ use super::generation::Generation;
 use crate::operations::balance::RecordCount;
 use crate::project::Project;
 use handover_core::{AppName, DeliveryId, Kind, Result, Status};
-use handover_ledger::{Filter, Pause, Queue};
+use handover_ledger::{AppCount, Filter, Pause, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -178,7 +178,8 @@ impl Summary {
         let counts = ledger.counts().await?;
         self.records = crate::operations::balance::balance(&counts);
         self.records.retain(|records| only.is_none_or(|only| only == records.app));
-        for count in counts.into_iter().filter(|count| count.status == Status::Pending) {
+        let waits = |count: &AppCount| count.status == Status::Pending && count.count > 0;
+        for count in counts.into_iter().filter(waits) {
             *pending.entry(count.app).or_default() += count.count;
         }
         for (app, count) in pending.into_iter().filter(|(app, _)| only.is_none_or(|only| only == app)) {

@@ -162,7 +162,7 @@ fn count(project: &Project, counts: &[AppCount]) -> (Vec<AppStatus>, u64) {
     }
     let mut others: BTreeMap<String, AppStatus> = BTreeMap::new();
     let mut ended = 0;
-    for count in counts {
+    for count in counts.iter().filter(|count| count.count > 0) {
         if count.app.is_empty() {
             ended += count.count;
             continue;

@@ -1,0 +1,108 @@
+//! Health: the checks, with what was seen and what to do, and the files that wait for too long.
+
+use super::frame::{Frame, Here};
+use super::shown::{self, Cut, Moment};
+use super::{Monitor, Page, Wrong};
+use crate::Visitor;
+use askama::Template;
+use axum::extract::State;
+use handover_runtime::operations::health::{Check, Health, Stuck, Verdict};
+use jiff::Timestamp;
+
+/// So many stuck files are listed.
+const STUCK_MAX: usize = 200;
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "health.html")]
+pub(super) struct HealthPage {
+    frame: Frame,
+    at: Moment,
+    verdict: Word,
+    checks: Vec<CheckRow>,
+    stuck: Vec<StuckRow>,
+    stuck_more: usize,
+}
+
+/// A verdict as a pill.
+#[derive(Debug, Clone, Copy)]
+struct Word {
+    tone: &'static str,
+    text: &'static str,
+}
+
+impl From<Verdict> for Word {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self { tone: "", text: "pass" },
+            Verdict::Warn => Self { tone: "warn", text: "warn" },
+            Verdict::Fail => Self { tone: "bad", text: "fail" },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CheckRow {
+    name: &'static str,
+    verdict: Word,
+    text: String,
+    todo: Option<String>,
+}
+
+#[derive(Debug)]
+struct StuckRow {
+    path: String,
+    app: String,
+    href: Option<String>,
+    age: String,
+    reason: Cut,
+}
+
+/// Answers with it.
+pub(super) async fn page(
+    State(monitor): State<Monitor>,
+    visitor: Visitor,
+) -> Result<Page<HealthPage>, Wrong> {
+    visitor.must_see_all()?;
+    let (seen, frame) = (monitor.health().await?, monitor.frame(&visitor, Here::Health, "Health").await);
+    // The page that says what is wrong must be there when the ledger is not.
+    let frame = frame.unwrap_or_else(|_| {
+        let bare = Frame::bare("Health");
+        Frame { here: Here::Health, visitor: Some(visitor), ..bare }
+    });
+    let project = monitor.project();
+    Ok(Page(made(frame, &seen, shown::moment(seen.at, &project.config.timezone, project.clock.now()))))
+}
+
+fn made(frame: Frame, seen: &Health, at: Moment) -> HealthPage {
+    HealthPage {
+        frame,
+        at,
+        verdict: seen.verdict.into(),
+        checks: worst_first(&seen.checks),
+        stuck: seen.stuck.iter().take(STUCK_MAX).map(|one| stuck_row(one, seen.at)).collect(),
+        stuck_more: seen.stuck.len().saturating_sub(STUCK_MAX),
+    }
+}
+
+fn worst_first(checks: &[Check]) -> Vec<CheckRow> {
+    let mut sorted: Vec<&Check> = checks.iter().collect();
+    sorted.sort_by_key(|check| std::cmp::Reverse(check.verdict));
+    let row = |check: &Check| CheckRow {
+        name: check.name,
+        verdict: check.verdict.into(),
+        text: check.text.clone(),
+        todo: check.todo.clone(),
+    };
+    sorted.into_iter().map(row).collect()
+}
+
+fn stuck_row(stuck: &Stuck, now: Timestamp) -> StuckRow {
+    StuckRow {
+        path: stuck.path.clone(),
+        app: stuck.app.clone(),
+        href: stuck.delivery.map(|id| format!("/deliveries/{id}")),
+        age: shown::age(stuck.since, now),
+        reason: shown::cut(&stuck.reason, shown::LINE_MAX_CHARS * 2),
+    }
+}

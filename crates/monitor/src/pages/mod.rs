@@ -1,0 +1,61 @@
+//! The dashboard's pages: HTML made here, that works without script; a little script of our own keeps it live.
+//!
+//! - [`router`]: **all pages.** Each is a module: its handler, the type that its template is filled from.
+//! - [`frame`]: what every page has: where one is, what is wrong, who looks. [`glance`]: the counts behind it.
+//! - [`escape`]: what every text goes through. [`shown`]: times, ages, sizes, numbers and long texts for people.
+//! - [`act`]: **what every form that changes something is taken by.** [`wrong`]: the pages' errors.
+//! - [`assets`]: the style, the script and the icon; [`guard`]: the headers of every page.
+//!
+//! How to add a page: a module with a handler `async fn page(State(monitor), visitor: Visitor, …) -> Result<Page<T>, Wrong>`,
+//! a template that `extends "base.html"` and whose type has the field `frame: Frame`, a line in [`router`], a place in
+//! [`frame::Here`]. An action is a handler that takes [`act::Act`].
+//!
+//! Invariants: nothing is shown that did not go through [`escape`]; no page has script or style in its own text, or anything of
+//! another site; a page is made within [`PATIENCE`], or says what does not answer.
+
+pub mod act;
+mod assets;
+pub mod escape;
+pub mod frame;
+pub mod glance;
+mod guard;
+mod health;
+mod login;
+mod monitor;
+mod page;
+pub mod shown;
+mod wrong;
+
+pub use assets::is_asset;
+pub use guard::harden;
+pub use login::{LoginPage, Ways};
+pub use monitor::{Monitor, Setup};
+pub use page::Page;
+pub use wrong::{ErrorPage, Wrong, to_login};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::get;
+use std::time::Duration;
+
+/// So long a page may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So large a form may be.
+const FORM_MAX_BYTES: usize = 256 * 1024;
+
+/// All pages.
+pub fn router(monitor: Monitor) -> Router {
+    Router::new()
+        .route("/checks", get(health::page))
+        .route("/pages/assets/{name}", get(assets::asset))
+        .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
+        .layer(middleware::from_fn(guard::pass))
+        .with_state(monitor)
+}
+
+/// Whether a path is for a person: one below which there are pages alone. What the API has is not.
+pub fn is_page(path: &str) -> bool {
+    let machine = matches!(path, "/api" | "/livez" | "/readyz" | "/health" | "/metrics");
+    !machine && !path.starts_with("/api/")
+}

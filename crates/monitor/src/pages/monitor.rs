@@ -1,0 +1,79 @@
+//! What every page has at hand.
+
+use super::glance::Glances;
+use crate::health::Seen;
+use handover_core::Result;
+use handover_runtime::Project;
+use handover_runtime::operations::health::Health;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// So long a machine is told of a look at health before the next is made.
+const HEALTH_KEPT: Duration = Duration::from_secs(30);
+
+/// What the one who mounts the pages gives.
+pub struct Setup {
+    /// The project as it is configured now: it may change with every call.
+    pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// True when the end has come: streams end.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// The state of the pages; clones are one.
+#[derive(Clone)]
+pub struct Monitor(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    health: Seen,
+    glances: Glances,
+    /// Whether a look at health is on its way that nobody waits for.
+    looking: AtomicBool,
+}
+
+impl Monitor {
+    /// Pages of a project.
+    pub fn new(setup: Setup) -> Self {
+        Self(Arc::new(Inner {
+            setup,
+            health: Seen::default(),
+            glances: Glances::default(),
+            looking: AtomicBool::new(false),
+        }))
+    }
+
+    /// The project as it is configured now.
+    pub fn project(&self) -> Project {
+        (self.0.setup.project)()
+    }
+
+    /// Whether all is well, as it was seen a moment ago.
+    ///
+    /// # Errors
+    /// Where nobody could look.
+    pub async fn health(&self) -> Result<Arc<Health>> {
+        self.0.health.of(&self.project()).await
+    }
+
+    /// Whether all was well when somebody last looked; where that is a while ago, a look is begun, for who asks next.
+    pub fn health_seen(&self) -> Option<Arc<Health>> {
+        let last = self.0.health.last();
+        if last.as_ref().is_none_or(|(at, _)| at.elapsed() > HEALTH_KEPT)
+            && !self.0.looking.swap(true, Ordering::SeqCst)
+        {
+            let monitor = self.clone();
+            tokio::spawn(async move {
+                let _ = monitor.health().await;
+                monitor.0.looking.store(false, Ordering::SeqCst);
+            });
+        }
+        last.map(|(_, health)| health)
+    }
+
+    /// The counts, as they were a moment ago.
+    pub(super) fn glances(&self) -> &Glances {
+        &self.0.glances
+    }
+}
