@@ -44,6 +44,7 @@ pub use app::{App, Runs};
 pub use apps::Apps;
 pub(crate) use arguments::words_of;
 pub use builtin::BuiltIn;
+pub(crate) use command::stands;
 pub use command::{ClaimBy, Input, Mode, Output, Placeholder, Placeholders, Program};
 pub use diff::Changes;
 pub use doors::{Doors, Enters};
