@@ -7,8 +7,7 @@ use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use handover_core::limits::STUCK_AFTER_MS;
-use handover_runtime::operations::health::{Health, Verdict, health as look};
+use handover_runtime::operations::health::{Health, Verdict, look};
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -84,9 +83,8 @@ async fn looked(api: &Api) -> Result<Arc<Health>, Fault> {
         return Ok(seen.clone());
     }
     let (project, handle) = (api.current().project.clone(), tokio::runtime::Handle::current());
-    let after = Duration::from_millis(STUCK_AFTER_MS);
     // Not on a thread that answers others.
-    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project, after))).await;
+    let seen = tokio::task::spawn_blocking(move || handle.block_on(look(&project))).await;
     let seen = Arc::new(seen.map_err(|e| Fault::internal(e.to_string()))?);
     *known = Some((Instant::now(), seen.clone()));
     Ok(seen)

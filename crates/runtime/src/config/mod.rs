@@ -20,6 +20,7 @@ mod diff;
 mod doors;
 mod environment;
 mod error;
+mod expect;
 mod flow;
 mod gather;
 mod job;
@@ -34,6 +35,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod yaml;
 mod yaml_words;
 
@@ -48,6 +50,7 @@ pub use diff::Changes;
 pub use doors::{Doors, Enters};
 pub use environment::Lookup;
 pub use error::{Also, ConfigError, Problem, Severity, render};
+pub use expect::{Due, Expect};
 pub use flow::{By, Flow, Link};
 pub use gather::Gather;
 pub use job::{Argument, ExitCode, How, JobContract, Then};
@@ -57,6 +60,7 @@ pub(crate) use report::dotted;
 pub use routes::{Hop, Routes};
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
+pub use watch::{HealthLimits, NotifyTarget, NotifyTo};
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;
@@ -83,6 +87,10 @@ pub struct Config {
     pub migrate: bool,
     /// A command that is told, by a line of JSON on its stdin, of each failed delivery and each quarantined file.
     pub notify: Option<String>,
+    /// Who is told of alerts: what is wrong, and that it has ended.
+    pub targets: Vec<NotifyTarget>,
+    /// From when on a health check finds fault.
+    pub health: HealthLimits,
     /// When and how completed deliveries are archived.
     pub archive: Archive,
     /// What becomes of records for an app that is not declared.

@@ -1,14 +1,16 @@
 //! Duties that belong to no app, one file each: the rescue of what lost processes held ([`rescue`]), when a delayed delivery is due
-//! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), and a watch over the
-//! ledger's storage ([`storage`]).
+//! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), a watch over the
+//! ledger's storage ([`storage`]), what is wrong and who is told ([`alerts`]), and how large everything is ([`sizes`]).
 //!
 //! Each that runs is a task of its own, so that none waits for another, and each may be cut off anywhere.
 
+pub(super) mod alerts;
 mod archiving;
 mod records;
 pub(crate) mod rescue;
 mod retention;
 pub(crate) mod retries;
+mod sizes;
 mod storage;
 
 use super::ended;
@@ -32,6 +34,8 @@ pub(super) fn begin(
         tokio::spawn(records::keeping(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(retention::keeping(project.clone(), ending.clone())),
         tokio::spawn(storage::watching(project.clone(), ending.clone())),
+        tokio::spawn(alerts::looking(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(sizes::measuring(project.clone(), ending.clone())),
     ]
 }
 

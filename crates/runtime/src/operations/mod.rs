@@ -1,11 +1,14 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod account;
+pub mod alerts;
 pub mod archive;
 pub mod balance;
 pub mod copy;
+pub mod expect;
 pub mod facts;
 pub mod forget;
+pub mod growth;
 pub mod health;
 pub mod jobs;
 pub mod lineage;
@@ -16,6 +19,7 @@ pub mod records;
 pub mod replay;
 pub mod running;
 pub mod show;
+pub mod sizes;
 pub mod status;
 pub mod storage;
 pub mod times;
