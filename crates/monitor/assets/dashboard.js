@@ -64,7 +64,8 @@
     heard = Date.now();
     const told = JSON.parse(event.data);
     // Flows were added or removed: the page is another.
-    if (told.ids.some((id) => !document.getElementById(id))) return location.reload();
+    const gone = [...document.querySelectorAll('section[id^="flow-"]')].some((one) => !told.ids.includes(one.id));
+    if (page === "flows" && gone || told.ids.some((id) => !document.getElementById(id))) return location.reload();
     for (const [id, html] of Object.entries(told.parts)) put(document.getElementById(id), html);
     if (counts !== null && counts !== told.changed) stale = true;
     counts = told.changed;
