@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const WEIGHT_MAX = 150 * 1024;
+const CONTROLS_MAX = 80;
 const WIDE = { width: 1360, height: 900 };
 const NARROW = { width: 390, height: 844 };
 
@@ -93,6 +94,11 @@ export class Browser {
     const found = await page.evaluate(structure);
     check(found.length === 0, `${path}: ${found.join('; ')}`);
     await this.keyboard(page, path);
+    await page.evaluate(() => {
+      document.activeElement?.blur();
+      window.scrollTo(0, 0);
+      document.querySelectorAll('.steps').forEach((one) => { one.scrollLeft = 0; });
+    });
     for (const [size, viewport] of [['wide', WIDE], ['narrow', NARROW]]) {
       await page.setViewportSize(viewport);
       for (const colorScheme of ['light', 'dark']) {
@@ -121,18 +127,23 @@ export class Browser {
         .filter((one) => one.checkVisibility() && !one.disabled);
       return window.controls.length;
     });
-    const reached = Math.min(count, 40);
-    for (let nth = 0; nth < reached; nth += 1) {
+    const reached = new Set();
+    // Behind the last the browser has a stop of its own, from which the page begins anew.
+    for (let press = 0; press < Math.min(count, CONTROLS_MAX) + 3; press += 1) {
       await page.keyboard.press('Tab');
       const at = await page.evaluate(() => {
         const one = document.activeElement;
+        if (one === document.body) return null;
         const style = getComputedStyle(one);
         return { nth: window.controls.indexOf(one), seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0, html: one.outerHTML.slice(0, 100) };
       });
-      // Radio buttons of a group are one stop; a live page may have put an element anew.
-      check(at.nth >= 0 || (await page.evaluate(() => document.activeElement !== document.body)), `${path}: Tab ${nth + 1} goes nowhere: ${at.html}`);
+      if (!at) continue;
       check(at.seen, `${path}: the focus is not seen on ${at.html}`);
+      reached.add(at.nth);
     }
+    // A live page may have put some elements anew meanwhile, and of a group of radio buttons one is a stop.
+    const missed = await page.evaluate((all) => window.controls.filter((one, nth) => one.isConnected && !all.includes(nth) && one.type !== 'radio').map((one) => one.outerHTML.slice(0, 100)), [...reached]);
+    check(count > CONTROLS_MAX || missed.length === 0, `${path}: not reached by Tab: ${missed.join(' ')}`);
   }
 
   async tidy() {

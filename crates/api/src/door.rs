@@ -59,6 +59,7 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let id = RequestId::new();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let form = form(&path, request.headers());
+    let counted = counted_as(&request);
     request.extensions_mut().insert(id.clone());
     let current = api.current();
     let mut who = None;
@@ -81,8 +82,22 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), id.value());
+    api.routes.of(&counted).answered(response.status(), began.elapsed());
     note(&id, (&method, &path), &response, who.as_deref(), began);
     response
+}
+
+/// How a request is counted: by its method and its route, with its parameters by name; there is a bounded number of both.
+fn counted_as(request: &Request) -> String {
+    let route =
+        request.extensions().get::<MatchedPath>().map_or(crate::metrics::NO_ROUTE, MatchedPath::as_str);
+    let method = match *request.method() {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::DELETE | Method::PATCH => {
+            request.method().as_str()
+        }
+        _ => "OTHER",
+    };
+    format!("{method} {route}")
 }
 
 /// The line of the access log.
@@ -134,7 +149,8 @@ async fn admit(
     if path != "/readyz" {
         current.rates.take_address(address)?;
     }
-    if is_open(request.uri().path()) || request.method() == Method::OPTIONS {
+    let open = is_open(path) || path == "/metrics" && current.config.open_metrics;
+    if open || request.method() == Method::OPTIONS {
         let room = api.requests.take(&address.to_string())?;
         return Ok(Admitted { caller: None, room: Some(room) });
     }
@@ -243,7 +259,7 @@ fn route(request: &Request) -> Option<String> {
 
 /// Paths that need no key: whether this process lives, the documents, the login page and what it is dressed with.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login")
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login" | "/logout")
         || path.starts_with("/api/docs/")
         || pages::is_asset(path)
 }

@@ -31,6 +31,7 @@ mod gateway;
 mod house;
 mod hub;
 mod idempotency;
+mod metrics;
 mod model;
 mod places;
 mod prefer;

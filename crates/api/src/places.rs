@@ -34,6 +34,11 @@ impl Places {
         Self(Arc::new(Inner { what, all, caller_max, taken: Mutex::default() }))
     }
 
+    /// How many are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// Takes one for a caller.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
 use crate::auth::session::Sessions;
-use crate::auth::{Keys, Tokens};
+use crate::auth::{Keys, Ring, Tokens};
 use crate::document::Documents;
 use crate::gateway::Metrics;
 use crate::house::House;
@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use handover_core::limits::API_TRANSFERS_MAX;
 use handover_core::{Error, HolderId, Result};
 use handover_ledger::Ledger;
+use handover_monitor::metrics::Metrics as Scrapes;
 use handover_monitor::pages::{Monitor, Setup};
 use handover_runtime::Project;
 use handover_runtime::config::Api as ApiConfig;
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) requests: Places,
     /// What is counted of service apps.
     pub(crate) metrics: Metrics,
+    /// What is counted of each route of this door.
+    pub(crate) routes: Metrics,
+    /// What a scrape of /metrics shares with the next.
+    pub(crate) scrapes: Scrapes,
     /// Files and records on their way in or out: each takes a thread that waits for its client.
     pub(crate) transfers: Places,
     /// The dashboard.
@@ -102,10 +107,12 @@ impl Api {
         let limits = &current.config.limits;
         let requests = Places::new("requests", limits.requests);
         let streams = Places::new("streams of events", limits.streams);
+        let keyring = Arc::new(Ring::new(ledger.clone(), clock.clone()));
         let current = Arc::new(ArcSwap::from_pointee(current));
         let now = current.clone();
         let project = Box::new(move || now.load().project.clone());
-        let monitor = Monitor::new(Setup { project, holder: holder.clone(), draining: draining.clone() });
+        let setup = Setup { project, keyring, holder: holder.clone(), draining: draining.clone() };
+        let monitor = Monitor::new(setup);
         let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,
@@ -116,6 +123,8 @@ impl Api {
             submitter: Submitter::start(ledger),
             requests,
             metrics: Metrics::default(),
+            routes: Metrics::default(),
+            scrapes: Scrapes::default(),
             streams,
             transfers: Places::new("transfers", API_TRANSFERS_MAX),
             monitor,

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Demo(commands::demo::Args),
     /// Make a small working project
     Init(commands::init::Args),
+    /// Which pattern a link should have, and why
+    Advise(commands::advise::Args),
     /// Whether the configuration is right and the machine has what it needs
     Check(commands::check::Args),
     /// Work: watch folders, run apps, hand files over, until stopped
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Verify(commands::verify::Args),
     /// Who may ask over the network: API keys
     Keys(commands::keys::Args),
+    /// Let systemd run it
+    Service(commands::service::Args),
     /// Move the history to another ledger
     Ledger(commands::ledger::Args),
     /// Run a built-in app by itself, as an ordinary console program

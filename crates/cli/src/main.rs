@@ -5,6 +5,7 @@ mod commands;
 mod logging;
 mod printer;
 mod progress;
+mod supervisor;
 mod table;
 
 use clap::Parser as _;

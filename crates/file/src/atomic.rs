@@ -10,6 +10,7 @@ use crate::place::{io_error, move_new, show, sync_dir};
 use handover_core::{Error, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A file that appears under its name when it is committed.
@@ -55,6 +56,18 @@ impl AtomicFile {
                 .map_err(|e| io_error("set the permissions of", &this.target, e))?;
         }
         Ok(this)
+    }
+
+    /// Lets its owner alone read and write it.
+    ///
+    /// # Errors
+    /// Where its permissions cannot be set.
+    pub fn private(self) -> Result<Self> {
+        self.writer
+            .get_ref()
+            .set_permissions(fs::Permissions::from_mode(0o600))
+            .map_err(|e| io_error("set the permissions of", &self.target, e))?;
+        Ok(self)
     }
 
     /// Makes the file durable and gives it its name, if nothing has that name: what is there stays. Tells whether the
@@ -117,7 +130,6 @@ impl Drop for AtomicFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_old_file_stays_until_the_new_one_is_committed() {
@@ -144,10 +156,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.csv");
         for (text, is_new) in [("first", true), ("second", false)] {
-            let mut file = AtomicFile::create(&path).unwrap();
+            let mut file = AtomicFile::create(&path).unwrap().private().unwrap();
             file.write_all(text.as_bytes()).unwrap();
             assert_eq!(file.commit_new().unwrap(), is_new);
             assert_eq!(fs::read(&path).unwrap(), b"first");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }

@@ -48,3 +48,11 @@ pub use publish::{PublishRequest, Published, Publisher, Unpublished};
 pub fn make_dirs(folder: &std::path::Path) -> handover_core::Result<()> {
     place::create_dirs(folder).map(|_| ())
 }
+
+/// Removes a file by its path: one that a person asked to remove, never one of the data directory.
+///
+/// # Errors
+/// Where the system refuses it.
+pub fn remove_file(path: &std::path::Path) -> handover_core::Result<()> {
+    std::fs::remove_file(path).map_err(|e| place::io_error("remove", path, e))
+}

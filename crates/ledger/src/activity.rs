@@ -247,7 +247,7 @@ pub trait Activities: Send + Sync {
     /// many minutes' rows went; the caller asks again until none do.
     async fn fold_activity(&self, before: Timestamp) -> Result<u64>;
 
-    /// Deletes hours that begin before this time, and forgets processes that added nothing since. Returns how many hours' rows
+    /// Deletes hours that begin before this time, and forgets processes that have added nothing for a day. Returns how many hours' rows
     /// went. What they add to all time stays.
     async fn forget_activity(&self, before: Timestamp) -> Result<u64>;
 }

@@ -1,11 +1,14 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::actions::Actions;
 use crate::activity::Activities;
+use crate::alerts::Alerts;
 use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::links::LinkRows;
+use crate::sizes::Sizes;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -494,7 +497,7 @@ pub struct Forgotten {
 /// # Errors
 /// Each method fails with an I/O error where the ledger cannot be reached; other errors are said at the method.
 #[async_trait]
-pub trait Ledger: Jobs + Keys + Activities {
+pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// This ledger's own random identity, for ever.
     fn identity(&self) -> &str;
 

@@ -15,6 +15,11 @@ impl<T> Default for Fresh<T> {
 }
 
 impl<T> Fresh<T> {
+    /// The value as it was made last, however long ago; none before that, and while one is made.
+    pub(crate) fn last(&self) -> Option<(Instant, Arc<T>)> {
+        self.0.try_lock().ok()?.clone()
+    }
+
     /// The value, no older than this. Where it cannot be made, whoever asks next tries again.
     pub(crate) async fn of(&self, age: Duration, make: impl AsyncFnOnce() -> Result<T>) -> Result<Arc<T>> {
         let mut known = self.0.lock().await;

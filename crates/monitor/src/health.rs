@@ -6,7 +6,7 @@ use handover_core::{Error, Result};
 use handover_runtime::Project;
 use handover_runtime::operations::health::{Health, health};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// So old at most is what is told of health.
 const FRESH: Duration = Duration::from_secs(5);
@@ -16,6 +16,11 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(crate) struct Seen(Fresh<Health>);
 
 impl Seen {
+    /// What was seen last, however long ago; none before the first look, and while one is made.
+    pub(crate) fn last(&self) -> Option<(Instant, Arc<Health>)> {
+        self.0.last()
+    }
+
     /// What was seen a moment ago, or is seen now.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod config;
 mod context;
 pub mod delivery;
 pub mod engine;
+pub mod meter;
 pub mod operations;
 pub mod program;
 pub mod project;

@@ -1,6 +1,7 @@
 //! A project: a configuration with its data directory and ledger, opened.
 
 use crate::config::{Config, LedgerAddress, Runs};
+use crate::meter::Meter;
 use handover_core::{Clock, Error, ErrorKind, HolderId, Result, SystemClock};
 use handover_file::layout::DataDir;
 use handover_file::{disk, lock};
@@ -25,6 +26,8 @@ pub struct Project {
     pub clock: Arc<dyn Clock>,
     /// Its service apps.
     pub services: Arc<Services>,
+    /// What this process counts of what it ends.
+    pub meter: Arc<Meter>,
     /// Of a project that never ran: the folder of the empty ledger that stands in for its own.
     stand_in: Option<Arc<TempDir>>,
 }
@@ -57,7 +60,8 @@ impl Project {
         };
         data.bind(ledger.identity())?;
         let services = Arc::new(Services::new(declared(&config)));
-        Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in: None })
+        let meter = Arc::new(Meter::new(config.metrics));
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, stand_in: None })
     }
 
     /// Opens a project for a command that only looks: nothing of it is made. One that never ran gets an empty ledger
@@ -90,7 +94,8 @@ impl Project {
             data.bind(ledger.identity())?;
         }
         let services = Arc::new(Services::new(declared(&config)));
-        Ok(Self { config: Arc::new(config), data, ledger, clock, services, stand_in })
+        let meter = Arc::new(Meter::new(config.metrics));
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, stand_in })
     }
 
     /// Whether there is a ledger where the configuration says.
@@ -134,7 +139,14 @@ impl Project {
         Self::open(config)
     }
 
-    /// The same project with another configuration, after a reload.
+    /// Adds what this process has counted to the ledger. That it does not succeed is said in the log: nobody's work depends on it.
+    pub async fn add_counts(&self) {
+        if let Err(e) = self.meter.add_to(self.ledger.as_ref(), self.clock.now()).await {
+            tracing::warn!("cannot add what was counted to the ledger: {e}; it is tried again");
+        }
+    }
+
+    /// The same project with another configuration, after a reload. Whether anything is counted stays as it was.
     #[must_use]
     pub fn with_config(&self, config: Config) -> Self {
         let services = Arc::new(self.services.renewed(declared(&config)));

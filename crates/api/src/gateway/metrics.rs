@@ -27,6 +27,14 @@ impl Metrics {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.entry(app.to_owned()).or_insert_with(|| Arc::new(Counts::new(app))).clone()
     }
+
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Counts>> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Counts>> = all.values().cloned().collect();
+        all.sort_by(|a, b| a.app.cmp(&b.app));
+        all
+    }
 }
 
 /// The counts of one app.
@@ -64,7 +72,7 @@ impl Counts {
     }
 
     /// An answer has begun, the service's or an error of ours.
-    pub(super) fn answered(&self, status: StatusCode, took: Duration) {
+    pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.iter().position(|bound| took <= *bound).unwrap_or(BOUNDS_US.len());

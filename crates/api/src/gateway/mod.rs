@@ -26,7 +26,7 @@ mod request;
 mod tunnel;
 
 pub(crate) use body::Sent;
-pub(crate) use metrics::Metrics;
+pub(crate) use metrics::{BOUNDS_US, Counts, Metrics};
 pub(crate) use tunnel::Tunnel;
 
 use crate::access;
@@ -41,7 +41,6 @@ use call::Call;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
-use metrics::Counts;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -30,7 +30,8 @@ pub(crate) fn all() -> OpenApiRouter<Api> {
     let mut router = OpenApiRouter::new()
         .routes(routes!(system::livez))
         .routes(routes!(system::readyz))
-        .routes(routes!(system::health));
+        .routes(routes!(system::health))
+        .routes(routes!(system::metrics));
     for version in API_VERSIONS {
         router = router.nest(&format!("/api/{version}"), versioned());
     }

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use handover_core::limits::{PULL_LEASE_DEFAULT_MS, PULL_MAX};
-use handover_core::{AppName, ErrorKind};
+use handover_core::{AppName, DeliveryId, ErrorKind};
 use handover_database::bulk::{self, Cut, Push};
 use handover_database::pull::{self, Pull};
 use handover_database::record::Shape;
@@ -280,15 +280,30 @@ pub(crate) async fn ack(
         }
         AckOutcome::Completed => {
             let outcome = Outcome::Completed { result: None, next: Vec::new() };
-            token::answer(ledger, &claim, &ids, outcome).await?.len()
+            answered(&current, &claim, &ids, outcome).await?
         }
         AckOutcome::Failed | AckOutcome::Retry => {
             let verdict = if asked.outcome == AckOutcome::Failed { Verdict::Final } else { Verdict::Retry };
             let outcome = Outcome::Failed { error: error(), verdict, result: None };
-            token::answer(ledger, &claim, &ids, outcome).await?.len()
+            answered(&current, &claim, &ids, outcome).await?
         }
     };
     Ok(Json(Acked { records }).into_response())
+}
+
+/// Answers, and counts what was answered. Returns how many.
+async fn answered(
+    current: &Current,
+    claim: &handover_core::LeaseToken,
+    ids: &[DeliveryId],
+    outcome: Outcome,
+) -> Result<usize, Fault> {
+    let answered = token::answer(current.ledger(), claim, ids, outcome).await?;
+    // The answer stands, whether it could be counted or not.
+    if let Err(e) = records::count_answered(&current.project, &answered).await {
+        tracing::warn!("cannot count what was answered: {e}");
+    }
+    Ok(answered.len())
 }
 
 /// A token opens what it holds, but only under the app that this is.

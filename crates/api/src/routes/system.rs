@@ -7,8 +7,9 @@ use crate::state::Api;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use handover_monitor::metrics::Format;
 use handover_runtime::operations::health::Verdict;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use std::time::Duration;
 
 /// So long the ledger may take to answer.
@@ -71,4 +72,32 @@ pub(crate) async fn health(
     let mut response = (status, Json(view)).into_response();
     response.extensions_mut().insert(Whole);
     Ok(response)
+}
+
+/// What is counted and measured, as Prometheus reads it; OpenMetrics where that is asked for. With `api: { metrics: open }` it
+/// needs no key.
+#[utoipa::path(get, path = "/metrics", tag = "system", responses(
+    (status = 200, description = "Prometheus's text, or OpenMetrics", content(
+        (String = "text/plain"), (String = "application/openmetrics-text")
+    )),
+    (status = 401, body = ErrorEnvelope), (status = 403, body = ErrorEnvelope), (status = 429, body = ErrorEnvelope)
+))]
+pub(crate) async fn metrics(
+    State(api): State<Api>,
+    // Nobody where it is open to all.
+    caller: Option<Extension<Caller>>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    if let Some(Extension(caller)) = caller {
+        caller.require(Scope::Read)?;
+        if !caller.is_for_all() {
+            let message = "this key is for some apps alone, and metrics are of all";
+            return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
+        }
+    }
+    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::accepted(&accepts.collect::<Vec<_>>().join(","));
+    let more = |families: &mut _| crate::metrics::families(&api, families);
+    let text = api.scrapes.text(&api.monitor, format, more).await;
+    Ok(([(header::CONTENT_TYPE, format.media_type()), (header::VARY, "accept")], text).into_response())
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let token = token::read(&args.token)?;
     let project = start.existing()?;
     let ended = Ended::Completed { result, next: Vec::new() };
-    let answered = block_on(token::answer(project.ledger.as_ref(), &token, &args.ids, ended))??;
+    let answered = block_on(super::answered(&project, &token, &args.ids, ended))??;
     let printer = start.printer;
     if printer.is_json() {
         let all: Vec<Value> =

@@ -51,7 +51,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
         _ => Verdict::Retry,
     };
     let ended = Ended::Failed { error: args.error, verdict, result: None };
-    let answered = block_on(token::answer(project.ledger.as_ref(), &token, &args.ids, ended))??;
+    let answered = block_on(super::answered(&project, &token, &args.ids, ended))??;
     let failed: Vec<_> = answered
         .iter()
         .filter_map(|(id, answered)| match answered {

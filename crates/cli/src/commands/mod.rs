@@ -2,6 +2,7 @@
 //! it gets to the printer.
 
 pub(crate) mod ack;
+pub(crate) mod advise;
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod archive;
@@ -25,6 +26,7 @@ pub(crate) mod reference;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod service;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod verify;
@@ -34,9 +36,11 @@ pub(crate) mod work;
 use crate::cli::{Cli, Command};
 use crate::logging::Quiet;
 use crate::printer::{Outcome, Printer};
-use handover_core::{Error, Result};
+use handover_core::{DeliveryId, Error, LeaseToken, Result};
+use handover_ledger::Answered;
 use handover_runtime::Project;
 use handover_runtime::config::{Config, FILE_NAME};
+use handover_runtime::operations::records;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -72,8 +76,10 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Archive(args) => archive::run(&start, &args),
         Command::Verify(args) => verify::run(&start, &args),
         Command::Keys(args) => keys::run(&start, args),
+        Command::Service(args) => service::run(&start, &args),
         Command::Ledger(args) => ledger::run(&start, args),
         Command::App(args) => Ok(app::run(&args).map(ExitCode::from)?),
+        Command::Advise(args) => advise::run(&start, &args),
         Command::Openapi(args) => openapi::run(&start, &args),
         Command::Schema(args) => schema::run(&start, args),
         Command::Completions(args) => completions::run(&start, args),
@@ -146,6 +152,22 @@ impl Start {
     pub(crate) fn existing(&self) -> Outcome<Project> {
         Ok(Project::open_existing(self.config()?)?)
     }
+}
+
+/// Answers what a token holds, or these of it, and counts what was answered.
+pub(crate) async fn answered(
+    project: &Project,
+    token: &LeaseToken,
+    ids: &[DeliveryId],
+    ended: handover_ledger::Outcome,
+) -> Result<Vec<(DeliveryId, Answered)>> {
+    let answered = handover_database::token::answer(project.ledger.as_ref(), token, ids, ended).await?;
+    // The answer stands, whether it could be counted or not.
+    match records::count_answered(project, &answered).await {
+        Ok(()) => project.add_counts().await,
+        Err(e) => tracing::warn!("cannot count what was answered: {e}"),
+    }
+    Ok(answered)
 }
 
 /// A runtime for a command's async calls.

@@ -3,6 +3,7 @@
 use super::api::{Api, Doorkeeper};
 use super::{Start, block_on, plan};
 use crate::printer::{Outcome, Printer};
+use crate::supervisor::Supervisor;
 use crate::table::{Column, Table};
 use handover_core::units::format_size;
 use handover_core::{Error, Result, path_text};
@@ -93,8 +94,15 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
         greeting.say(start.printer);
         let doorkeeper = Doorkeeper::new(start.printer, looked_at, engine.holder().clone(), api)?;
         let (forward, reload) = mpsc::channel(1);
+        let supervisor = Supervisor::from_environment();
+        supervisor.ready();
+        let told = stopping_is_told(&supervisor, stop.clone());
         let serving = doorkeeper.serve(stop.clone(), reloads, forward);
-        let (ran, ()) = tokio::join!(engine.run(stop, reload), serving);
+        let working = async { tokio::join!(engine.run(stop, reload), serving, told) };
+        let ran = tokio::select! {
+            (ran, (), ()) = working => ran,
+            never = supervisor.keep_alive() => match never {},
+        };
         ran?;
         say_always(start.printer, "stopped");
         return Ok(ExitCode::SUCCESS);
@@ -108,6 +116,12 @@ pub(crate) async fn serve(serve: Serve) -> Outcome {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Tells the supervisor as soon as the daemon is to stop.
+async fn stopping_is_told(supervisor: &Supervisor, mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    supervisor.stopping();
 }
 
 /// What a daemon says when it has begun.

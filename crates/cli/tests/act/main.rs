@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+mod advise;
 mod answers;
 mod apps;
 mod by_hand;
+mod crontab;
 mod daemon;
 mod demo;
 mod files;
 mod once;
 mod output;
+mod service;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -87,6 +87,16 @@ impl Site {
         })
     }
 
+    /// Its ledger's database takes no connection any more, and has none.
+    pub(crate) fn lose_the_server(&self) {
+        let server = self.postgres.as_ref().unwrap_or_else(|| panic!("the ledger is on no server"));
+        server.sql(
+            "UPDATE pg_database SET datallowconn = false WHERE datname = current_database(); \
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+    }
+
     /// Whether its ledger is on a server.
     pub(crate) fn has_server(&self) -> bool {
         self.postgres.is_some()

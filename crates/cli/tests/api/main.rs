@@ -17,6 +17,7 @@ mod http;
 mod keys;
 mod kit;
 mod limits;
+mod metrics;
 mod oauth;
 mod once;
 mod provider;

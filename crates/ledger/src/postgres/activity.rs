@@ -4,12 +4,12 @@ use super::PostgresLedger;
 use super::error::Attempt;
 use super::query::each;
 use super::row::{get, parsed};
-use super::tx::{Tx, in_transaction, number, text};
+use super::tx::{Tx, Value, in_transaction, number, text};
 use crate::activity::{self, Activities, Activity, COLUMN_COUNT, COLUMNS, Counts, HOUR, MINUTE};
 use async_trait::async_trait;
 use handover_core::Result;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_postgres::Row;
 
 #[async_trait]
@@ -17,7 +17,8 @@ impl Activities for PostgresLedger {
     async fn add_activity(&self, process: &str, number: u64, counted: Vec<Activity>) -> Result<()> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         let now = self.now().map(activity::second);
-        let rows = Value::Array(activity::rows(&counted).iter().map(as_json).collect()).to_string();
+        let rows: Vec<serde_json::Value> = activity::rows(&counted).iter().map(as_json).collect();
+        let rows = serde_json::Value::Array(rows).to_string();
         in_transaction!(self, |tx| add(tx, process, number, now, &rows))
     }
 
@@ -55,11 +56,12 @@ impl Activities for PostgresLedger {
 
     async fn forget_activity(&self, before: Timestamp) -> Result<u64> {
         let before = activity::second(before);
-        in_transaction!(self, |tx| forget(tx, before))
+        let now = self.now().map(activity::second);
+        in_transaction!(self, |tx| forget(tx, before, now))
     }
 }
 
-fn as_json(row: &activity::Row) -> Value {
+fn as_json(row: &activity::Row) -> serde_json::Value {
     let mut all = json!({"seconds": row.seconds, "at": row.at, "app": row.app, "kind": row.kind.as_str()});
     for (column, value) in COLUMNS.iter().zip(row.counts.values()) {
         all[*column] = value.into();
@@ -107,17 +109,24 @@ async fn fold(tx: &mut Tx<'_>, before: i64) -> Attempt<u64> {
         activity::sums(),
         activity::add_up("a")
     );
-    rows_of(tx, "fold minutes into hours", &statement, before).await
+    rows_of(tx, "fold minutes into hours", &statement, &[number(&before)]).await
 }
 
-async fn forget(tx: &mut Tx<'_>, before: i64) -> Attempt<u64> {
+async fn forget(tx: &mut Tx<'_>, before: i64, now: Option<i64>) -> Attempt<u64> {
     let statement = "WITH gone AS (DELETE FROM integration.activity WHERE seconds = 3600 AND at < $1 RETURNING 1), \
-                     processes AS (DELETE FROM integration.activity_adds WHERE at < $1) SELECT count(*) FROM gone";
-    rows_of(tx, "forget old hours", statement, before).await
+                     processes AS (DELETE FROM integration.activity_adds \
+                         WHERE at < coalesce($2, extract(epoch FROM clock_timestamp())::bigint) - 86400) \
+                     SELECT count(*) FROM gone";
+    rows_of(tx, "forget old hours", statement, &[number(&before), number(&now)]).await
 }
 
-async fn rows_of(tx: &mut Tx<'_>, doing: &'static str, statement: &str, before: i64) -> Attempt<u64> {
-    let rows = tx.rows(doing, statement, &[number(&before)]).await?;
+async fn rows_of(
+    tx: &mut Tx<'_>,
+    doing: &'static str,
+    statement: &str,
+    values: &[Value<'_>],
+) -> Attempt<u64> {
+    let rows = tx.rows(doing, statement, values).await?;
     let count: i64 = rows.first().map_or(Ok(0), |row| get(row, 0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

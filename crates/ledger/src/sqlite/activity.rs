@@ -151,7 +151,8 @@ fn fold(write: &Write<'_>, before: i64) -> Result<u64> {
 fn forget(write: &Write<'_>, before: i64) -> Result<u64> {
     let hours = "DELETE FROM activity WHERE seconds = 3600 AND at < ?1";
     let processes = "DELETE FROM activity_adds WHERE at < ?1";
+    let idle = activity::second(write.at) - 24 * HOUR;
     let gone = write.sql.execute(hours, [before]);
-    gone.and_then(|rows| write.sql.execute(processes, [before]).map(|_| rows as u64))
+    gone.and_then(|rows| write.sql.execute(processes, [idle]).map(|_| rows as u64))
         .map_err(sql("forget old hours"))
 }

@@ -271,3 +271,16 @@ fn a_history_is_found_by_its_number() {
     let connection = ledger();
     assert_by(&connection, query::AUDIT, &["idx_audit_delivery", "idx_audit_run"]);
 }
+
+/// What people did is found without reading what workers did.
+#[test]
+fn deeds_of_people_go_by_their_own_index() {
+    let connection = ledger();
+    let place = crate::actions::Place { entry: 1 << 40, action: 1 << 40 };
+    let filter = crate::DeedFilter { limit: 10, ..crate::DeedFilter::default() };
+    let (text, _) = super::actions::of_entries(&filter, place);
+    assert_in_order(&connection, &text, &["idx_audit_people"]);
+    let one = crate::DeedFilter { delivery: Some(DeliveryId(7)), ..filter };
+    let (text, _) = super::actions::of_entries(&one, place);
+    assert_by(&connection, &text, &["idx_audit_delivery"]);
+}

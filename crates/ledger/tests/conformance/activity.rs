@@ -121,4 +121,9 @@ pub(crate) async fn minutes_become_hours<B: Backend>() {
     assert_eq!(ledger.forget_activity(at(3_600)).await.unwrap(), 1);
     assert_eq!(sums(&all(60).await.unwrap()).iter().map(|one| one.3).sum::<u64>(), 2);
     assert_eq!(ledger.activity_totals().await.unwrap()[0].counts.completed, 6, "all time is for ever");
+    // Who has added nothing for a day is forgotten.
+    assert_eq!(w.number("SELECT count(*) FROM activity_adds").await, 1);
+    w.advance(90_000);
+    ledger.forget_activity(at(3_600)).await.unwrap();
+    assert_eq!(w.number("SELECT count(*) FROM activity_adds").await, 0);
 }

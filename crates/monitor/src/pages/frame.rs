@@ -118,9 +118,15 @@ impl Frame {
         self
     }
 
-    /// The places of the navigation.
-    pub fn places(&self) -> [Here; 8] {
-        Here::ALL
+    /// The places of the navigation that are for who looks.
+    pub fn places(&self) -> Vec<Here> {
+        let Some(visitor) = &self.visitor else { return Vec::new() };
+        let is_for = |place: &Here| match place {
+            Here::Keys => visitor.admin && visitor.sees_all(),
+            Here::Health | Here::Audit => visitor.sees_all(),
+            _ => true,
+        };
+        Here::ALL.into_iter().filter(is_for).collect()
     }
 
     /// The address of the style.

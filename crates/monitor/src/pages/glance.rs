@@ -20,7 +20,7 @@ pub(super) const STEP: u32 = 1_800;
 /// A rate is that of so many minutes.
 const RATE_MINUTES: i64 = 10;
 /// So many of the newest failed deliveries are told.
-const FAILED_MAX: usize = 12;
+const FAILED_MAX: usize = 60;
 
 /// How everything stands.
 #[derive(Debug)]

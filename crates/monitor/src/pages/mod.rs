@@ -26,6 +26,7 @@ mod glance;
 mod guard;
 mod health;
 mod jobs;
+mod keys;
 mod live;
 mod login;
 mod monitor;
@@ -43,7 +44,7 @@ pub use wrong::{ErrorPage, Wrong, to_login};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::time::Duration;
 
 /// So long a page may take.
@@ -58,6 +59,8 @@ pub fn router(monitor: Monitor) -> Router {
     Router::new()
         .route("/", get(flows::page))
         .route("/checks", get(health::page))
+        .route("/keys", get(keys::page).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/jobs", get(jobs::page))
         .route("/database", get(database::page))
         .route("/files", get(files::page))

@@ -3,16 +3,24 @@
 use super::glance::Glances;
 use super::live::Rooms;
 use crate::health::Seen;
+use crate::keyring::Keyring;
 use handover_core::{HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// So long a machine is told of a look at health before the next is made.
+const HEALTH_KEPT: Duration = Duration::from_secs(30);
 
 /// What the one who mounts the pages gives.
 pub struct Setup {
     /// The project as it is configured now: it may change with every call.
     pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// Who makes keys.
+    pub keyring: Arc<dyn Keyring>,
     /// Whose temporary files those are that an action makes.
     pub holder: HolderId,
     /// True when the end has come: streams end.
@@ -28,6 +36,8 @@ struct Inner {
     health: Seen,
     glances: Glances,
     rooms: Rooms,
+    /// Whether a look at health is on its way that nobody waits for.
+    looking: AtomicBool,
 }
 
 impl Monitor {
@@ -38,6 +48,7 @@ impl Monitor {
             health: Seen::default(),
             glances: Glances::default(),
             rooms: Rooms::default(),
+            looking: AtomicBool::new(false),
         }))
     }
 
@@ -54,6 +65,21 @@ impl Monitor {
         self.0.health.of(&self.project()).await
     }
 
+    /// Whether all was well when somebody last looked; where that is a while ago, a look is begun, for who asks next.
+    pub fn health_seen(&self) -> Option<Arc<Health>> {
+        let last = self.0.health.last();
+        if last.as_ref().is_none_or(|(at, _)| at.elapsed() > HEALTH_KEPT)
+            && !self.0.looking.swap(true, Ordering::SeqCst)
+        {
+            let monitor = self.clone();
+            tokio::spawn(async move {
+                let _ = monitor.health().await;
+                monitor.0.looking.store(false, Ordering::SeqCst);
+            });
+        }
+        last.map(|(_, health)| health)
+    }
+
     /// Whose temporary files those are that an action makes.
     pub(super) fn holder(&self) -> &HolderId {
         &self.0.setup.holder
@@ -62,6 +88,11 @@ impl Monitor {
     /// The counts, as they were a moment ago.
     pub(super) fn glances(&self) -> &Glances {
         &self.0.glances
+    }
+
+    /// Who makes keys.
+    pub(super) fn keyring(&self) -> &dyn Keyring {
+        self.0.setup.keyring.as_ref()
     }
 
     /// Who looks at what.

@@ -14,7 +14,7 @@ pub struct Changes {
     pub changed: Vec<AppName>,
     /// Whether the flows differ.
     pub flows: bool,
-    /// The names of settings that differ: `timezone`, `lease`, `notify`, `archive`, `unknown_apps`, `migrate`, `api`.
+    /// The names of settings that differ: `timezone`, `lease`, `notify`, `metrics`, `traces`, `archive`, `unknown_apps`, `migrate`, `api`.
     pub settings: Vec<&'static str>,
 }
 
@@ -63,6 +63,8 @@ impl Config {
             ("timezone", old.timezone != new.timezone),
             ("lease", old.lease != new.lease),
             ("notify", old.notify != new.notify),
+            ("metrics", old.metrics != new.metrics),
+            ("traces", old.traces != new.traces),
             ("archive", old.archive != new.archive),
             ("unknown_apps", old.unknown_apps != new.unknown_apps),
             ("migrate", old.migrate != new.migrate),

@@ -49,6 +49,8 @@ mod tests {
             "migrate",
             "notify",
             "archive",
+            "metrics",
+            "traces",
             "unknown_apps",
         ] {
             assert!(schema["properties"][key].is_object(), "{key}");

@@ -34,6 +34,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod yaml;
 mod yaml_words;
 
@@ -57,6 +58,7 @@ pub(crate) use report::dotted;
 pub use routes::{Hop, Routes};
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
+pub use traces::Traces;
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;
@@ -85,6 +87,10 @@ pub struct Config {
     pub notify: Option<String>,
     /// When and how completed deliveries are archived.
     pub archive: Archive,
+    /// Whether rows, bytes and latencies are counted.
+    pub metrics: bool,
+    /// Where spans are sent to.
+    pub traces: Option<Traces>,
     /// What becomes of records for an app that is not declared.
     pub unknown_apps: UnknownApps,
     /// The apps, in the order of the file.

@@ -69,7 +69,9 @@ impl Schedule {
             }
             check_parts(&parts)?;
         }
-        let cron = Cron::from_str(pattern).map_err(|error| whole(&error.to_string(), EXAMPLE))?;
+        // croner does not know this one.
+        let meant = if pattern.trim().eq_ignore_ascii_case("@midnight") { "@daily" } else { pattern };
+        let cron = Cron::from_str(meant).map_err(|error| whole(&error.to_string(), EXAMPLE))?;
         let schedule = Self { cron, pattern: pattern.to_owned(), timezone };
         let somewhen = Timestamp::from_second(1_735_689_600).unwrap_or(Timestamp::UNIX_EPOCH);
         if schedule.next_after(somewhen).is_none() {
@@ -185,6 +187,17 @@ mod tests {
         let hourly = Schedule::new("0 * * * *", berlin()).unwrap();
         let day = hourly.missed_between(at("2025-10-25T22:00:00Z"), at("2025-10-26T23:00:00Z"), 100);
         assert_eq!(day.len(), 25);
+    }
+
+    #[test]
+    fn every_nickname_is_a_schedule() {
+        for nickname in &NICKNAMES[..7] {
+            let schedule =
+                Schedule::new(nickname, TimeZone::UTC).unwrap_or_else(|e| panic!("{nickname}: {e:?}"));
+            assert_eq!(schedule.pattern(), *nickname);
+        }
+        let midnight = Schedule::new("@midnight", TimeZone::UTC).unwrap();
+        assert_eq!(midnight.next_after(at("2025-11-24T04:00:00Z")), Some(at("2025-11-25T00:00:00Z")));
     }
 
     #[test]

@@ -137,6 +137,12 @@ pub(crate) struct RawConfig {
     pub(crate) notify: Option<String>,
     /// When and how completed deliveries are archived.
     pub(crate) archive: Option<RawArchive>,
+    /// Whether rows, bytes and latencies are counted, which the pages and /metrics show; by default true.
+    pub(crate) metrics: Option<bool>,
+    /// Where spans of deliveries are sent to (OpenTelemetry); without it, nowhere.
+    #[schemars(with = "Option<super::traces::RawTraces>")]
+    #[allow(dead_code, reason = "it is read by itself; this is for the schema and the known keys")]
+    pub(crate) traces: Option<Value>,
     /// What becomes of records for an app that is not declared here: refuse (the default) or accept.
     pub(crate) unknown_apps: Option<UnknownApps>,
 }

@@ -16,10 +16,11 @@ use super::outputs::{Maker, Named, Output, Right, Says};
 use super::records::Origin;
 use super::rows::{blocking, rows_of};
 use super::settle::verdict;
-use super::{Attempt, said, tell_failure};
+use super::{Attempt, Summary, said, tell_failure};
 use crate::config::{App, By, Hop};
 use crate::context::Context;
 use crate::engine::events::Event;
+use crate::meter::Ended;
 use handover_core::{AppName, Error, ErrorKind, Result, fault};
 use handover_file::draft::Written;
 use handover_file::layout::default_folder;
@@ -196,6 +197,7 @@ impl Batch<'_> {
         };
         self.records.iter().for_each(|record| record.lease.settling());
         self.ctx.project.ledger.answer(answers).await?;
+        self.count(&odd);
         fault::point("gather.committed")?;
         let records = (self.records.len() - odd.len()) as u64;
         info!(app = %self.to.name, "{records} records were gathered into {}", payload.path);
@@ -208,6 +210,17 @@ impl Batch<'_> {
             observer.tell(Event::Failed { app: app.clone(), id, file: None, error, quarantined: false });
         }
         Ok(())
+    }
+
+    /// Counts the records as what their app took: each is a row, and becomes one of the file.
+    fn count(&self, odd: &[usize]) {
+        for (nth, record) in self.records.iter().enumerate() {
+            let (ended, rows) = match odd.contains(&nth) {
+                true => (Ended::Failed, Summary { rows_rejected: Some(1), ..Summary::default() }),
+                false => (Ended::Completed, Summary { rows_out: Some(1), ..Summary::default() }),
+            };
+            record.count(ended, &Summary { rows_in: Some(1), ..rows });
+        }
     }
 
     /// A record that is not the first of its file now, and was when a crash came, has a name, and perhaps a file of which
@@ -282,6 +295,10 @@ impl Batch<'_> {
             Ok(answered) => {
                 for (record, answered) in self.records.iter().zip(answered) {
                     if let handover_ledger::Answered::Failed(to) = answered {
+                        record.count(
+                            Ended::after(to.status),
+                            &Summary { rows_in: Some(1), ..Summary::default() },
+                        );
                         tell_failure(record, why.kind(), said(&why), to.status, to.run_at);
                     }
                 }

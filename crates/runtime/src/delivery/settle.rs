@@ -3,6 +3,7 @@
 use super::{Attempt, Failed, Finished, Summary, import};
 use crate::config::{BuiltIn, Runs};
 use crate::engine::events::Event;
+use crate::meter::{self, Ended, Volume};
 use handover_core::{Error, ErrorKind, Kind, Result, Status};
 use handover_ledger::{Completion, Failure, Verdict};
 use std::time::Duration;
@@ -74,6 +75,7 @@ impl Attempt {
         };
         self.lease.settling();
         self.ctx.project.ledger.complete(completion).await?;
+        self.count(Ended::Completed, &finished.summary);
         finished.summary.notes.iter().for_each(|note| self.say(note));
         if let Some(afterwards) = finished.afterwards {
             import::see_to_original(&self.app.name, afterwards).await;
@@ -117,7 +119,27 @@ impl Attempt {
     }
 
     fn latency(&self) -> Duration {
-        self.ctx.project.clock.now().duration_since(self.delivery.created_at).unsigned_abs()
+        meter::age(&self.delivery, self.ctx.project.clock.now())
+    }
+
+    /// Counts how this attempt ended. The rows of one that is made again are counted with the last.
+    pub(crate) fn count(&self, ended: Ended, summary: &Summary) {
+        let meter = &self.ctx.project.meter;
+        if !meter.is_on() {
+            return;
+        }
+        let latency = (ended == Ended::Completed).then(|| self.latency());
+        let volume = match ended {
+            Ended::Retried => Volume::default(),
+            Ended::Completed | Ended::Failed => Volume {
+                rows_in: summary.rows_in.unwrap_or(0),
+                rows_out: summary.rows_out.unwrap_or(0),
+                rows_rejected: summary.rows_rejected.unwrap_or(0),
+                rows_filtered: summary.rows_filtered.unwrap_or(0),
+                bytes: meter::bytes_of(&self.delivery),
+            },
+        };
+        meter.ended(self.app.name.as_str(), self.delivery.kind, ended, latency, volume);
     }
 
     async fn fail(&self, mut failed: Failed, took: Duration) -> Result<()> {
@@ -161,6 +183,7 @@ impl Attempt {
         };
         self.lease.settling();
         let came_to = self.ctx.project.ledger.fail(failure).await?;
+        self.count(Ended::after(came_to.status), &failed.summary);
         tell_failure(self, failed.error.kind(), text, came_to.status, came_to.run_at);
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! Duties that belong to no app, one file each: the rescue of what lost processes held ([`rescue`]), when a delayed delivery is due
-//! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), and a watch over the
-//! ledger's storage ([`storage`]).
+//! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), what was counted
+//! ([`counting`]), and a watch over the ledger's storage ([`storage`]).
 //!
 //! Each that runs is a task of its own, so that none waits for another, and each may be cut off anywhere.
 
 mod archiving;
+mod counting;
 mod records;
 pub(crate) mod rescue;
 mod retention;
@@ -31,6 +32,7 @@ pub(super) fn begin(
         tokio::spawn(archiving::archiving(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(records::keeping(project.clone(), process.clone(), ending.clone())),
         tokio::spawn(retention::keeping(project.clone(), ending.clone())),
+        tokio::spawn(counting::counting(project.clone(), ending.clone())),
         tokio::spawn(storage::watching(project.clone(), ending.clone())),
     ]
 }

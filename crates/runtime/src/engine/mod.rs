@@ -194,6 +194,7 @@ impl Engine {
         for duty in self.duties {
             duty.abort();
         }
+        self.generation.project().add_counts().await;
     }
 
     /// Until nothing is held and nothing goes on: a delivery that is being settled is not held any more, and yet its

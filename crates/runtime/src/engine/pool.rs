@@ -48,6 +48,7 @@ impl Pool {
         jobs: Option<Arc<Jobs>>,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(app.workers));
+        ctx.project.meter.pool(app.name.as_str(), &slots, app.workers);
         let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
         let load = Arc::new(Load::new(app.workers));
         Self { ctx, app, queue, load, slots, places, busy, jobs }

@@ -2,9 +2,11 @@
 
 pub mod account;
 pub mod act;
+pub mod advise;
 pub mod archive;
 pub mod balance;
 pub mod copy;
+pub mod crontab;
 pub mod facts;
 pub mod files;
 pub mod forget;

@@ -122,6 +122,10 @@ fn spawn_guard(exe: &Path, args: &[OsString]) -> io::Result<(Child, UnixStream)>
     let mut child = Command::new(exe)
         .args(args)
         .env(GUARD_VARIABLE, "1")
+        // What a supervisor said to the runtime is for no program of its.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .spawn()?;

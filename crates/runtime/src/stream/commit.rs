@@ -6,6 +6,7 @@ use crate::config::App;
 use crate::context::Context;
 use crate::delivery::{Attempt, Summary, tell_failure};
 use crate::engine::events::Event;
+use crate::meter::Ended;
 use handover_core::{Delivery, ErrorKind, LeaseToken, Result, fault};
 use handover_ledger::{Answer, Answered, Answers, Outcome, Queue, Verdict};
 use serde_json::{Value, json};
@@ -94,11 +95,13 @@ fn tell(ctx: &Context, one: Answer1, answered: Answered) {
     match (answered, told) {
         (Answered::Completed(_), Told::Completed(made)) => {
             let summary = attempt.record_summary(made.into_iter().collect(), true, Summary::default());
+            attempt.count(Ended::Completed, &summary);
             observer.tell(attempt.completed(&summary));
         }
         (Answered::Completed(_), _) => {}
         (Answered::Failed(came_to), told) => {
             let (Told::Failed(text) | Told::Retry(text)) = told else { return };
+            attempt.count(Ended::after(came_to.status), &Summary { rows_in: Some(1), ..Summary::default() });
             tell_failure(&attempt, ErrorKind::Program, text, came_to.status, came_to.run_at);
         }
         (Answered::Stale(why), _) => {

@@ -10,6 +10,8 @@ use jiff::tz::TimeZone;
 
 /// So much of a reason is shown.
 const WHY_MAX_CHARS: usize = 240;
+/// So many rows are shown.
+const ROWS_MAX: usize = 12;
 
 /// The list.
 #[derive(Debug, Template)]
@@ -25,6 +27,8 @@ struct Need {
     about: String,
     why: String,
     todo: String,
+    others: String,
+    others_href: String,
     since: Moment,
     href: String,
 }
@@ -38,8 +42,9 @@ impl Needs {
         now: Timestamp,
         sees: &impl Fn(&str) -> bool,
     ) -> Self {
+        let alike = alike(failed);
         let mut needs: Vec<(Timestamp, Need)> =
-            failed.iter().map(|one| (one.updated_at, of_delivery(one, zone, now))).collect();
+            alike.iter().map(|(one, more)| (one.updated_at, of_delivery(one, *more, zone, now))).collect();
         let paused = glance.paused.iter().filter(|pause| sees(&pause.app));
         needs.extend(paused.map(|pause| {
             let need = Need {
@@ -47,6 +52,8 @@ impl Needs {
                 about: format!("paused by {}", shown::cut(&pause.by, 60).text),
                 why: "Nothing of it is worked on, and what comes waits.".into(),
                 todo: format!("handover resume {}", pause.app),
+                others: String::new(),
+                others_href: String::new(),
                 since: shown::rough_moment(pause.since, zone, now),
                 href: shown::link("/deliveries", &[("app", &pause.app), ("status", "pending")]),
             };
@@ -54,6 +61,7 @@ impl Needs {
         }));
         needs.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         let standing = glance.how_many(Status::Failed, sees);
+        needs.truncate(ROWS_MAX);
         let listed = failed.len() as u64;
         let more = if standing > listed {
             format!("{} failed in all", shown::number(standing))
@@ -64,7 +72,22 @@ impl Needs {
     }
 }
 
-fn of_delivery(delivery: &Delivery, zone: &TimeZone, now: Timestamp) -> Need {
+/// The newest of those that failed in the same app for the same reason, and how many more there are.
+fn alike(failed: &[Delivery]) -> Vec<(&Delivery, u64)> {
+    let mut found: Vec<(&Delivery, u64)> = Vec::new();
+    for one in failed {
+        let is_alike = |(other, _): &&mut (&Delivery, u64)| {
+            (&other.target_app, &other.last_error) == (&one.target_app, &one.last_error)
+        };
+        match found.iter_mut().find(is_alike) {
+            Some((_, more)) => *more += 1,
+            None => found.push((one, 0)),
+        }
+    }
+    found
+}
+
+fn of_delivery(delivery: &Delivery, more: u64, zone: &TimeZone, now: Timestamp) -> Need {
     let app = delivery.target_app.as_deref().unwrap_or(&delivery.source_app);
     let why = shown::cut(delivery.last_error.as_deref().unwrap_or("it failed without a word"), WHY_MAX_CHARS);
     Need {
@@ -75,6 +98,11 @@ fn of_delivery(delivery: &Delivery, zone: &TimeZone, now: Timestamp) -> Need {
         ),
         why: why.text,
         todo: String::new(),
+        others: match more {
+            0 => String::new(),
+            more => format!("and {} for the same reason", shown::count_of(more, "other", "others")),
+        },
+        others_href: shown::link("/deliveries", &[("app", app), ("status", "failed")]),
         since: shown::rough_moment(delivery.updated_at, zone, now),
         href: format!("/deliveries/{}", delivery.id),
     }

@@ -49,6 +49,19 @@ pub struct Api {
     pub versions: BTreeMap<String, Deprecation>,
     /// Who may be told of ended jobs; none is nobody.
     pub webhooks: Option<Webhooks>,
+    /// Whether anyone who reaches it may read /metrics.
+    pub open_metrics: bool,
+}
+
+/// Who may read /metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Metrics {
+    /// Whoever may read, of all apps.
+    #[default]
+    Read,
+    /// Anyone who reaches it.
+    Open,
 }
 
 /// Who may ask.
@@ -110,6 +123,8 @@ pub(crate) struct RawApi {
     versions: Option<BTreeMap<String, RawDeprecation>>,
     /// Who may be told of ended jobs.
     webhooks: Option<RawWebhooks>,
+    /// Who may read /metrics: whoever shows a key for all apps with the scope read (read, the default), or anyone (open).
+    metrics: Option<Metrics>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -152,6 +167,7 @@ pub(crate) fn read(report: &mut Report<'_>, base: &Path, declared: &[String]) ->
         cors: raw.cors.as_ref().map(|cors| origins(report, cors, auth)).unwrap_or_default(),
         versions: raw.versions.map(|versions| read_versions(report, versions)).unwrap_or_default(),
         webhooks: raw.webhooks.and_then(|webhooks| read_webhooks(report, webhooks)),
+        open_metrics: raw.metrics == Some(Metrics::Open),
     })
 }
 
