@@ -340,7 +340,13 @@ mod tests {
             }
         }
 
-        async fn activity(&self, _: Timestamp, _: Timestamp, _: u32, _: Option<&str>) -> Result<Vec<Activity>> {
+        async fn activity(
+            &self,
+            _: Timestamp,
+            _: Timestamp,
+            _: u32,
+            _: Option<&str>,
+        ) -> Result<Vec<Activity>> {
             Ok(Vec::new())
         }
 

@@ -295,7 +295,10 @@ impl Batch<'_> {
             Ok(answered) => {
                 for (record, answered) in self.records.iter().zip(answered) {
                     if let handover_ledger::Answered::Failed(to) = answered {
-                        record.count(Ended::after(to.status), &Summary { rows_in: Some(1), ..Summary::default() });
+                        record.count(
+                            Ended::after(to.status),
+                            &Summary { rows_in: Some(1), ..Summary::default() },
+                        );
                         tell_failure(record, why.kind(), said(&why), to.status, to.run_at);
                     }
                 }
