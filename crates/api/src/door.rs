@@ -10,16 +10,19 @@ use crate::auth::Caller;
 use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
 use crate::places::Place;
 use crate::state::{Api, Current};
+use async_trait::async_trait;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use handover_monitor::pages::{self, Wrong};
+use handover_monitor::{Guest, Stay};
 use handover_runtime::config::Auth;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::{error, warn};
 
@@ -164,6 +167,10 @@ async fn admit(
     if is_page {
         request.extensions_mut().insert(caller.visitor(in_session));
     }
+    if request.uri().path() == pages::EVENTS {
+        let place = api.streams.take(&name)?;
+        request.extensions_mut().insert(Seat::of(api, caller.clone(), place));
+    }
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
@@ -252,7 +259,7 @@ fn route(request: &Request) -> Option<String> {
 
 /// Paths that need no key: whether this process lives, the documents, the login page and what it is dressed with.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login")
+    matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login" | "/logout")
         || path.starts_with("/api/docs/")
         || pages::is_asset(path)
 }
@@ -329,6 +336,27 @@ pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
         .flat_map(|value| value.split(','))
         .any(|one| crate::body::media_type(one) == PROBLEM_JSON && !refused(one));
     if asks || path == "/api/v2" || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
+}
+
+/// The place of somebody who follows what changes on a page.
+struct Seat {
+    api: Api,
+    caller: Caller,
+    _place: Place,
+}
+
+impl Seat {
+    fn of(api: &Api, caller: Caller, place: Place) -> Stay {
+        Stay(Arc::new(Self { api: api.clone(), caller, _place: place }))
+    }
+}
+
+#[async_trait]
+impl Guest for Seat {
+    async fn may_stay(&self) -> bool {
+        let now = self.api.current().project.clock.now();
+        self.caller.is_still_worth(&self.api.keys, now).await
+    }
 }
 
 /// Whether a browser asks for something to show.

@@ -1,7 +1,7 @@
 //! What every handler has: the project as it is configured now, and what outlives a reload.
 
 use crate::auth::session::Sessions;
-use crate::auth::{Keys, Tokens};
+use crate::auth::{Keys, Ring, Tokens};
 use crate::document::Documents;
 use crate::gateway::Metrics;
 use crate::house::House;
@@ -107,10 +107,12 @@ impl Api {
         let limits = &current.config.limits;
         let requests = Places::new("requests", limits.requests);
         let streams = Places::new("streams of events", limits.streams);
+        let keyring = Arc::new(Ring::new(ledger.clone(), clock.clone()));
         let current = Arc::new(ArcSwap::from_pointee(current));
         let now = current.clone();
         let project = Box::new(move || now.load().project.clone());
-        let monitor = Monitor::new(Setup { project, draining: draining.clone() });
+        let setup = Setup { project, keyring, holder: holder.clone(), draining: draining.clone() };
+        let monitor = Monitor::new(setup);
         let keys = Arc::new(Keys::new(ledger.clone(), clock));
         Ok(Self(Arc::new(Shared {
             holder,

@@ -143,3 +143,5 @@ pub const SERVICE_WORKERS: usize = 4;
 pub const SERVICE_ANSWER_MAX_BYTES: u64 = 10_000_000_000;
 /// So much of a service's answer is kept that says why it refused a delivery.
 pub const SERVICE_ANSWER_KEPT_BYTES: usize = 1024;
+/// Data of a delivery larger than this is not searched for a text.
+pub const SEARCHED_DATA_MAX_BYTES: usize = 64 * 1024;

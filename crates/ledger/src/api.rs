@@ -1,11 +1,14 @@
 //! The ledger's contract: what a backend can be asked, and what it promises.
 
+use crate::actions::Actions;
 use crate::activity::Activities;
+use crate::alerts::Alerts;
 use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::links::LinkRows;
+use crate::sizes::Sizes;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -429,8 +432,14 @@ pub struct ScheduleMark {
 pub struct Filter {
     /// Goes to this app.
     pub app: Option<String>,
+    /// Was handed over by this app.
+    pub source: Option<String>,
+    /// Goes to one of these apps, or is no job and was handed over by one of them: what somebody sees who may see these apps alone.
+    pub seen_by: Option<Vec<String>>,
     /// Stands here.
     pub status: Option<Status>,
+    /// Stands at one of these; none is no condition.
+    pub statuses: Vec<Status>,
     /// Is this.
     pub kind: Option<Kind>,
     /// Its row was made by this one: of a job, whoever asked for it. With the kind job a page is cheap however many others there are.
@@ -439,10 +448,17 @@ pub struct Filter {
     pub flow: Option<String>,
     /// Was handed over at or after this time.
     pub since: Option<Timestamp>,
+    /// Was handed over before this time.
+    pub until: Option<Timestamp>,
+    /// Has this text in its error, its dedup key or its data (a path, a record), whatever the case of ASCII letters. Data of more
+    /// than [`handover_core::limits::SEARCHED_DATA_MAX_BYTES`] is not looked into. No index helps: ask by [`Ledger::search`].
+    pub text: Option<String>,
     /// Ended before this time.
     pub ended_before: Option<Timestamp>,
     /// Its number is lower (for the next page).
     pub before: Option<DeliveryId>,
+    /// Its number is higher.
+    pub after: Option<DeliveryId>,
     /// Made from this delivery.
     pub parent: Option<DeliveryId>,
     /// A replay of this delivery.
@@ -453,6 +469,15 @@ pub struct Filter {
     pub archived: bool,
     /// At most so many; newest first.
     pub limit: usize,
+}
+
+/// What a search found, and how far it looked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Searched {
+    /// Newest first.
+    pub deliveries: Vec<Delivery>,
+    /// Where to look on: the `before` of the next search. None where nothing more can be found.
+    pub below: Option<DeliveryId>,
 }
 
 /// What was deleted for good, because it had been kept long enough.
@@ -472,7 +497,7 @@ pub struct Forgotten {
 /// # Errors
 /// Each method fails with an I/O error where the ledger cannot be reached; other errors are said at the method.
 #[async_trait]
-pub trait Ledger: Jobs + Keys + Activities {
+pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// This ledger's own random identity, for ever.
     fn identity(&self) -> &str;
 
@@ -667,6 +692,11 @@ pub trait Ledger: Jobs + Keys + Activities {
 
     /// Deliveries, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Delivery>>;
+
+    /// Deliveries, newest first, with bounded work whatever is asked for: of each table at most so many rows are looked at, `look`, so
+    /// that there may be fewer than the limit, or none, and still more below. What is pending, being worked on or failed is
+    /// found by its index where all of it is not more than that.
+    async fn search(&self, filter: Filter, look: usize) -> Result<Searched>;
 
     /// How many stand where, and how many ever came there; cheap however long the past. A place where none stands any more
     /// is among them.

@@ -14,7 +14,9 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write as they like"))]
 
+mod actions;
 pub mod activity;
+mod alerts;
 mod api;
 mod backoff;
 mod budgets;
@@ -24,14 +26,21 @@ mod jobs;
 mod keys;
 pub mod links;
 pub mod postgres;
+mod search;
+mod sizes;
 pub mod sqlite;
 pub mod transfer;
 
+pub use actions::{Actions, Deed, DeedFilter, Deeds, NewAction};
 pub use activity::{Activities, Activity, Counts, Histogram};
+pub use alerts::{
+    Alert, AlertKind, Alerts, Line, Look, Looked, NewAlert, Notice, Saying, Severity, Target, Told,
+};
 pub use api::{
     Answer, Answered, Answers, AppCount, Arrival, ArrivalKey, Arrived, AuditEntry, Claim, Completion,
     Conserved, Content, Failed, Failure, Filter, Forgotten, Held, Ledger, Load, NOT_TAKEN, NameRow,
-    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Verdict, Waiting,
+    NewArrival, Outcome, Pause, Pushed, Queue, Rescued, Reservation, Reserve, ScheduleMark, Searched,
+    Verdict, Waiting,
 };
 pub use backoff::delay;
 pub use budgets::{Budgets, Lease, LeaseAsk};
@@ -39,3 +48,4 @@ pub use jobs::{
     CANCELLED, Cancellation, Cancelled, IdempotencyKey, Jobs, NewJob, ProgressLine, Standing, Submitted,
 };
 pub use keys::{ApiKey, Keys};
+pub use sizes::{Size, Sizes};

@@ -78,6 +78,14 @@ pub enum Part {
     Progress,
     /// API keys.
     Keys,
+    /// Alerts, and who was told of them.
+    Alerts,
+    /// Notices that are not delivered yet.
+    Notices,
+    /// Sizes over time.
+    Sizes,
+    /// What people did that is no move of a delivery.
+    Actions,
 }
 
 use Holds::{Json, Plain, Time};
@@ -116,7 +124,7 @@ const DELIVERY: &[(&str, Holds)] = &[
 
 impl Part {
     /// All parts, in the order in which they are copied.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Deliveries,
         Self::Records,
         Self::Archive,
@@ -133,6 +141,10 @@ impl Part {
         Self::Cancellations,
         Self::Progress,
         Self::Keys,
+        Self::Alerts,
+        Self::Notices,
+        Self::Sizes,
+        Self::Actions,
         Self::Audit,
     ];
 
@@ -156,6 +168,10 @@ impl Part {
             Self::Cancellations => "cancellations",
             Self::Progress => "lines of progress",
             Self::Keys => "API keys",
+            Self::Alerts => "alerts",
+            Self::Notices => "notices",
+            Self::Sizes => "sizes",
+            Self::Actions => "actions",
         }
     }
 
@@ -179,6 +195,10 @@ impl Part {
             Self::Cancellations => "cancellations",
             Self::Progress => "progress",
             Self::Keys => "api_keys",
+            Self::Alerts => "alerts",
+            Self::Notices => "notices",
+            Self::Sizes => "sizes",
+            Self::Actions => "actions",
         }
     }
 
@@ -188,6 +208,9 @@ impl Part {
             Self::Deliveries | Self::Records | Self::Archive | Self::Arrivals | Self::Audit | Self::Keys => {
                 &["id"]
             }
+            Self::Notices | Self::Actions => &["id"],
+            Self::Alerts => &["key"],
+            Self::Sizes => &["what", "at"],
             Self::Names => &["folder", "stem"],
             Self::Schedules | Self::Paused => &["app"],
             Self::Loads => &["key"],
@@ -275,6 +298,22 @@ impl Part {
                     ["created_at", "expires_at", "revoked_at", "last_used_at"].map(|name| (name, Time));
                 [who, vec![("scopes", Json), ("apps", Json)], times.to_vec()].concat()
             }
+            Self::Alerts => {
+                let what = plain(&["key", "kind", "verdict", "app", "delivery_id", "count", "text", "todo"]);
+                let whose = plain(&["seen_by", "muted_by"]);
+                let times = ["since", "raised_at", "seen_at", "told_at", "muted_until", "ended_at"];
+                [what, whose, times.map(|name| (name, Time)).to_vec(), vec![("told", Json)]].concat()
+            }
+            Self::Notices => {
+                let columns = plain(&["target", "attempts", "error"]);
+                [columns, vec![("made_at", Time), ("due_at", Time), ("body", Json)]].concat()
+            }
+            Self::Sizes => vec![("what", Plain), ("at", Time), ("bytes", Plain), ("entries", Plain)],
+            Self::Actions => {
+                let columns =
+                    plain(&["actor", "via", "did", "thing", "app", "delivery_id", "last_id", "note"]);
+                [columns, vec![("at", Time)]].concat()
+            }
         }
     }
 }
@@ -297,7 +336,8 @@ pub struct State {
     pub last_id: i64,
     /// The last entry of its audit log.
     pub last_entry: i64,
-    /// How many loads there are, how many rows they took, and how many API keys there are.
+    /// How many loads there are, how many rows they took, and how many API keys, alerts, notices, sizes and actions
+    /// there are.
     pub loaded: i64,
 }
 

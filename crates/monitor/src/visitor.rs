@@ -24,10 +24,15 @@ pub struct Visitor {
     pub session: bool,
 }
 
+/// Whether who is for these apps sees this one; none is all.
+pub(crate) fn sees(apps: Option<&[String]>, app: &str) -> bool {
+    apps.is_none_or(|apps| apps.iter().any(|one| one == app))
+}
+
 impl Visitor {
     /// Whether they see this app.
     pub fn sees(&self, app: &str) -> bool {
-        self.apps.as_ref().is_none_or(|apps| apps.iter().any(|one| one == app))
+        sees(self.apps.as_deref(), app)
     }
 
     /// Whether they see all apps.

@@ -153,6 +153,14 @@ fn stamps(files: &TlsFiles) -> Stamps {
     files.all().into_iter().map(|path| path.as_ref().and_then(stamp)).collect()
 }
 
+/// TLS to whoever shows a certificate that the system trusts.
+///
+/// # Errors
+/// Where the system has no certificates to trust.
+pub fn trusting_the_system() -> Result<ClientConfig> {
+    client(&TlsFiles::default())
+}
+
 fn client(files: &TlsFiles) -> Result<ClientConfig> {
     let mut trusted = RootCertStore::empty();
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -200,6 +208,7 @@ fn bad(file: &Path, what: &str, why: &dyn std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A pipe in place of a file keeps whoever reads it for as long as the test wants.
@@ -218,7 +227,10 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(5));
             }
             let went_on = seen.load(Ordering::SeqCst);
-            std::fs::write(&pipe, "nothing").unwrap();
+            let mut end = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+            // Who looks after that finds no file, instead of waiting for another writer.
+            std::fs::remove_file(&pipe).unwrap();
+            end.write_all(b"nothing").unwrap();
             went_on
         });
         let first = tokio::spawn({

@@ -1,10 +1,11 @@
 //! What tests share: a clock that a test turns by hand, folders that vanish with the test, a temporary PostgreSQL,
-//! a server that answers by HTTP.
+//! a server that answers by HTTP, an authority that signs certificates.
 //!
 //! Nothing here is part of the product; everything may panic with a clear message, as tests do.
 
 #![allow(clippy::disallowed_methods, reason = "tests write as they like")]
 
+mod authority;
 mod clock;
 mod folder;
 mod http;
@@ -14,6 +15,7 @@ pub mod process;
 mod project;
 mod random;
 
+pub use authority::Authority;
 pub use clock::FakeClock;
 pub use folder::Folder;
 pub use http::{Asked, HttpServer, Reply};

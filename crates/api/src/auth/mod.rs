@@ -3,11 +3,13 @@
 //! Invariant: neither a key nor a token is logged or answered.
 
 pub(crate) mod keys;
+mod ring;
 pub(crate) mod session;
 mod tokens;
 
 pub(crate) use keys::{Keys, random};
 pub use keys::{NewKey, Wanted, make};
+pub(crate) use ring::Ring;
 pub(crate) use tokens::Tokens;
 
 use crate::fault::Fault;

@@ -112,9 +112,7 @@ impl Body for FromCaller {
         self.patience.came();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.counts.took(data.len());
-                }
+                self.counts.took(bytes_of(&frame));
                 Some(Ok(without_ours(frame)))
             }
             Some(Err(e)) => {
@@ -132,6 +130,10 @@ impl Body for FromCaller {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+fn bytes_of(frame: &Frame<Bytes>) -> usize {
+    frame.data_ref().map_or(0, Bytes::len)
 }
 
 /// Trailers cannot say what headers could not.
@@ -186,9 +188,7 @@ impl FromService {
         self.patience.came();
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.call.counts.gave(data.len());
-                }
+                self.call.counts.gave(bytes_of(&frame));
                 Some(Ok(frame))
             }
             Some(Err(e)) => Some(Err(self.cut(e.into()))),

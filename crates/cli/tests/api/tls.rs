@@ -4,16 +4,15 @@
 use crate::http::{Answer, Ask, connect, read_answer_of};
 use crate::kit::{LONG, Site};
 use handover_testkit::process::wait_for;
-use handover_testkit::{Project, Running};
+use handover_testkit::{Authority, Project, Running};
 use http_body_util::Empty;
 use hyper::Version;
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,51 +22,31 @@ const APPS: &str = "apps: { up: { run: 'tr a-z A-Z' } }";
 const LISTENS: &str = "the API listens: https://";
 const FILES: &str = "tls: { cert: tls/cert.pem, key: tls/key.pem }";
 
-/// Who signs certificates.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
+/// A certificate of this machine, and its key.
+fn for_here(authority: &Authority) -> (String, String) {
+    authority.signs("localhost")
 }
 
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
+/// Puts a certificate and its key where the server looks for them.
+fn put(authority: &Authority, project: &Project) {
+    let (cert, key) = for_here(authority);
+    std::fs::create_dir_all(project.join("tls")).unwrap();
+    std::fs::write(project.join("tls/key.pem"), key).unwrap();
+    std::fs::write(project.join("tls/cert.pem"), cert).unwrap();
+}
 
-    /// A certificate of this machine, and its key.
-    fn sign(&self) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// Puts a certificate and its key where the server looks for them.
-    fn put(&self, project: &Project) {
-        let (cert, key) = self.sign();
-        std::fs::create_dir_all(project.join("tls")).unwrap();
-        std::fs::write(project.join("tls/key.pem"), key).unwrap();
-        std::fs::write(project.join("tls/cert.pem"), cert).unwrap();
-    }
-
-    /// A client that believes this authority alone, and shows a certificate where it has one.
-    fn client(&self, shows: Option<(String, String)>) -> ClientConfig {
-        let mut known = RootCertStore::empty();
-        known.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let builder = builder.with_root_certificates(known);
-        match shows {
-            None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![cert], key).unwrap()
-            }
+/// A client that believes this authority alone, and shows a certificate where it has one.
+fn client(authority: &Authority, shows: Option<(String, String)>) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(authority.trusted());
+    match shows {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![cert], key).unwrap()
         }
     }
 }
@@ -96,19 +75,19 @@ fn live(client: &ClientConfig, to: SocketAddr) -> Option<u16> {
 fn both_versions_of_http_are_spoken_behind_tls_and_none_in_the_clear() {
     let site = Site::new(APPS, FILES);
     let authority = Authority::new();
-    authority.put(&site.project);
+    put(&authority, &site.project);
     let key = site.key(&[]);
     let (_run, address) = serve(&site);
-    let client = authority.client(None);
+    let trusting = client(&authority, None);
     let with_key = Ask::get("/api/v1/apps").header("Authorization", format!("Bearer {key}"));
-    assert_eq!(ask(&client, address, &with_key).unwrap().status, 200);
+    assert_eq!(ask(&trusting, address, &with_key).unwrap().status, 200);
     assert_eq!(
-        live(&Authority::new().client(None), address),
+        live(&client(&Authority::new(), None), address),
         None,
         "signed by whom the client does not know"
     );
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(client.clone())
+        .with_tls_config(trusting.clone())
         .https_only()
         .enable_http1()
         .enable_http2()
@@ -127,24 +106,24 @@ fn both_versions_of_http_are_spoken_behind_tls_and_none_in_the_clear() {
     let mut said = Vec::new();
     let _ = broken.read_to_end(&mut said);
     assert!(!said.starts_with(b"HTTP"), "{said:?}");
-    assert_eq!(live(&client, address), Some(200));
+    assert_eq!(live(&trusting, address), Some(200));
 }
 
 #[test]
 fn a_certificate_that_changes_is_shown_and_one_that_will_not_do_is_not() {
     let site = Site::new(APPS, FILES);
     let (first, second) = (Authority::new(), Authority::new());
-    first.put(&site.project);
+    put(&first, &site.project);
     let (mut run, address) = serve(&site);
-    let (old, new) = (first.client(None), second.client(None));
+    let (old, new) = (client(&first, None), client(&second, None));
     assert_eq!((live(&old, address), live(&new, address)), (Some(200), None));
     std::fs::write(site.project.join("tls/cert.pem"), "no certificate").unwrap();
     run.says_within(LONG, "the API goes on with the certificate that it has");
     assert_eq!(live(&old, address), Some(200));
-    second.put(&site.project);
+    put(&second, &site.project);
     wait_for(LONG, "the new certificate", || live(&new, address));
     assert_eq!(live(&old, address), None);
-    let (other, _) = first.sign();
+    let (other, _) = for_here(&first);
     std::fs::write(site.project.join("tls/cert.pem"), other).unwrap();
     run.says_within(LONG, "`api.tls.key` will not do");
     assert_eq!(live(&new, address), Some(200), "a key that is another's");
@@ -154,17 +133,17 @@ fn a_certificate_that_changes_is_shown_and_one_that_will_not_do_is_not() {
 fn callers_may_have_to_show_a_certificate_of_their_own() {
     let site = Site::new(APPS, "tls: { cert: tls/cert.pem, key: tls/key.pem, client_ca: tls/ca.pem }");
     let (authority, other) = (Authority::new(), Authority::new());
-    authority.put(&site.project);
+    put(&authority, &site.project);
     std::fs::write(site.project.join("tls/ca.pem"), &authority.pem).unwrap();
     let key = site.key(&[]);
     let (_run, address) = serve(&site);
-    let known = authority.client(Some(authority.sign()));
+    let known = client(&authority, Some(for_here(&authority)));
     let apps = Ask::get("/api/v1/apps");
     let with_key = apps.clone().header("X-API-Key", &key);
     assert_eq!(ask(&known, address, &with_key).unwrap().status, 200);
     assert_eq!(ask(&known, address, &apps).unwrap().status, 401, "who asks is said by a key all the same");
-    assert_eq!(live(&authority.client(None), address), None);
-    assert_eq!(live(&authority.client(Some(other.sign())), address), None);
+    assert_eq!(live(&client(&authority, None), address), None);
+    assert_eq!(live(&client(&authority, Some(for_here(&other))), address), None);
 }
 
 #[test]
@@ -179,10 +158,10 @@ fn files_that_will_not_do_are_told_with_their_line() {
     assert!(!fine && text.contains("tls/cert.pem") && text.contains("handover.yaml:"), "{text}");
     assert!(!said(&site, &["run"]).0, "it does not begin");
     let authority = Authority::new();
-    authority.put(&site.project);
+    put(&authority, &site.project);
     assert!(said(&site, &["check"]).0);
     let write = |name: &str, text: &str| std::fs::write(Path::new(&site.project.join(name)), text).unwrap();
-    write("tls/key.pem", &authority.sign().1);
+    write("tls/key.pem", &for_here(&authority).1);
     let (fine, text) = said(&site, &["check"]);
     assert!(!fine && text.contains("do not go together"), "{text}");
 }

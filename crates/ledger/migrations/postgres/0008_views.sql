@@ -96,7 +96,8 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
     EXECUTE format('GRANT SELECT ON integration.data_staging, integration.deliveries, integration.data_archive,
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
-        integration.loads, integration.lane_apps, integration.lanes, integration.cancellations, integration.progress, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
+        integration.loads, integration.lane_apps, integration.lanes, integration.cancellations, integration.progress, integration.alerts,
+        integration.sizes, integration.actions, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
         integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
         integration.v_conservation, integration.activity, integration.v_activity TO %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);

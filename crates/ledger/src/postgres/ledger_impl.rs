@@ -3,12 +3,12 @@
 use super::tx::in_transaction;
 use super::{
     PostgresLedger, answer, archive, arrivals, by_hand, claim, finish, health, lanes, loads, names, push,
-    query, schedules, transfer,
+    query, schedules, search, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
     Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Pause, Pushed, Queue, Rescued,
-    Reservation, Reserve, ScheduleMark, Waiting,
+    Reservation, Reserve, ScheduleMark, Searched, Waiting,
 };
 use crate::budgets::Budgets;
 use crate::health::Health;
@@ -281,6 +281,10 @@ impl Ledger for PostgresLedger {
 
     async fn list(&self, filter: Filter) -> Result<Vec<Delivery>> {
         query::list(self, &filter).await
+    }
+
+    async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
+        search::search(self, &filter, look).await
     }
 
     async fn counts(&self) -> Result<Vec<AppCount>> {

@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations![
     11 "0011_jobs",
     12 "0012_budgets",
     13 "0013_activity",
+    14 "0014_alerts",
 ];
 
 /// The lock of all migrators: "HANDOVER" in ASCII.

@@ -8,8 +8,10 @@
 //! The server's clock rules, so that machines whose clocks differ agree. On a crash, of whichever side, a transaction is
 //! there whole or not at all.
 
+mod actions;
 mod activity;
 mod address;
+mod alerts;
 mod answer;
 mod archive;
 mod arrivals;
@@ -36,6 +38,8 @@ mod push;
 mod query;
 mod row;
 mod schedules;
+mod search;
+mod sizes;
 mod tls;
 mod transfer;
 mod tx;

@@ -6,6 +6,8 @@ use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of,
 use super::tx::{Tx, Value, number, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
+use crate::search::patterns;
+use handover_core::limits::SEARCHED_DATA_MAX_BYTES;
 use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -51,17 +53,31 @@ pub(super) async fn get_in(tx: &mut Tx<'_>, id: DeliveryId) -> Attempt<Option<De
 
 pub(super) async fn list(ledger: &PostgresLedger, filter: &Filter) -> Result<Vec<Delivery>> {
     let (query, values) = list_query(filter);
-    let values: Vec<Value<'_>> =
-        values.iter().map(|(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect();
-    each(&ledger.read("list deliveries", &query, &values).await?, delivery)
+    each(&ledger.read("list deliveries", &query, &values_of(&values)).await?, delivery)
 }
 
-type Owned = (Box<dyn ToSql + Sync + Send>, Type);
+/// A value that a query keeps until it is asked.
+pub(super) struct Owned(Box<dyn ToSql + Sync + Send>, Type);
+
+impl Owned {
+    fn of(value: impl ToSql + Sync + Send + 'static, ty: Type) -> Self {
+        Self(Box::new(value), ty)
+    }
+
+    pub(super) fn number(number: i64) -> Self {
+        Self::of(number, Type::INT8)
+    }
+}
+
+/// The values as a query takes them.
+pub(super) fn values_of(owned: &[Owned]) -> Vec<Value<'_>> {
+    owned.iter().map(|Owned(value, ty)| (&**value as &(dyn ToSql + Sync), ty.clone())).collect()
+}
 
 /// The query of a list and its values. What has status `archived` is in the archive, asked for or not.
 fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
     let (conditions, mut values) = conditions(filter);
-    values.push((Box::new(i64::try_from(filter.limit).unwrap_or(i64::MAX)), Type::INT8));
+    values.push(Owned::number(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
     let limit = format!("${}", values.len());
     // A table is left out that does not hold the kind.
     let mut tables = match filter.kind {
@@ -89,17 +105,20 @@ fn number_of(filter: &Filter) -> &'static str {
 }
 
 /// The filter as further conditions of SQL, with numbered parameters, which all tables of a union share.
-fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
-    let words = |text: &Option<String>| -> Option<Owned> { Some((Box::new(text.clone()?), Type::TEXT)) };
-    let at = |time: Option<Timestamp>| -> Option<Owned> { Some((Box::new(time?), Type::TIMESTAMPTZ)) };
-    let id = |id: Option<DeliveryId>| -> Option<Owned> { Some((Box::new(id?.0), Type::INT8)) };
-    let wanted: [(&str, Option<Owned>); 9] = [
+pub(super) fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
+    let words = |text: &Option<String>| Some(Owned::of(text.clone()?, Type::TEXT));
+    let at = |time: Option<Timestamp>| Some(Owned::of(time?, Type::TIMESTAMPTZ));
+    let id = |id: Option<DeliveryId>| Some(Owned::number(id?.0));
+    let wanted: [(&str, Option<Owned>); 12] = [
         ("target_app = ", words(&filter.app)),
+        ("source_app = ", words(&filter.source)),
         ("created_by = ", words(&filter.by)),
         ("flow = ", words(&filter.flow)),
         ("created_at >= ", at(filter.since)),
+        ("created_at < ", at(filter.until)),
         ("processed_at < ", at(filter.ended_before)),
         (if number_of(filter) == "id" { "id < " } else { "id + 0 < " }, id(filter.before)),
+        ("id > ", id(filter.after)),
         ("parent_id = ", id(filter.parent)),
         ("replay_of = ", id(filter.replay_of)),
         ("kind = 'file' AND integration._path(data) = ", words(&filter.path)),
@@ -114,6 +133,23 @@ fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
             values.push(value);
             parts.push(format!("{condition}${}", values.len()));
         }
+    }
+    if !filter.statuses.is_empty() {
+        let any: Vec<String> = filter.statuses.iter().map(|status| format!("'{status}'")).collect();
+        parts.push(format!("status IN ({})", any.join(", ")));
+    }
+    if let Some(apps) = &filter.seen_by {
+        values.push(Owned::of(apps.clone(), Type::TEXT_ARRAY));
+        let any = format!("= ANY(${})", values.len());
+        parts.push(format!("(target_app {any} OR (kind <> 'job' AND source_app {any}))"));
+    }
+    if let Some(text) = &filter.text {
+        values.extend(patterns(text).map(|pattern| Owned::of(pattern, Type::TEXT)));
+        let (plain, in_json) = (values.len() - 1, values.len());
+        parts.push(format!(
+            "(last_error ILIKE ${plain} OR dedup_key ILIKE ${plain} \
+             OR CASE WHEN pg_column_size(data) <= {SEARCHED_DATA_MAX_BYTES} THEN data::text ILIKE ${in_json} END)"
+        ));
     }
     (parts.iter().map(|part| format!(" AND {part}")).collect(), values)
 }

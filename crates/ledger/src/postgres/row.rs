@@ -80,6 +80,11 @@ pub(super) fn parsed<T: std::str::FromStr<Err = Error>>(row: &Row, column: usize
     Ok(get::<&str>(row, column)?.parse()?)
 }
 
+/// A delivery's number that may be missing.
+pub(super) fn id_or_none(row: &Row, column: usize) -> Attempt<Option<DeliveryId>> {
+    Ok(get::<Option<i64>>(row, column)?.map(DeliveryId))
+}
+
 /// A delivery's number.
 pub(super) fn id(row: &Row, column: usize) -> Attempt<DeliveryId> {
     get(row, column).map(DeliveryId)

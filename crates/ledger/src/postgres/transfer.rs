@@ -51,6 +51,7 @@ fn table(part: Part) -> String {
     let key = part.key().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let kind = |name: &str| match name {
         "id" if part == Part::Keys => "text",
+        "at" if part == Part::Sizes => "timestamptz",
         "id" | "at" | "delivery_id" | "seq" | "seconds" => "bigint",
         _ => "text",
     };
@@ -109,7 +110,9 @@ pub(super) async fn state(ledger: &PostgresLedger) -> Result<State> {
                  (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids), \
                  (SELECT coalesce(max(id), 0) FROM integration.audit_log), \
                  (SELECT count(*) + coalesce(sum(rows), 0)::bigint FROM integration.loads) \
-                 + (SELECT count(*) FROM integration.api_keys)";
+                 + (SELECT count(*) FROM integration.api_keys) + (SELECT count(*) FROM integration.alerts) \
+                 + (SELECT count(*) FROM integration.notices) + (SELECT count(*) FROM integration.sizes) \
+                 + (SELECT count(*) FROM integration.actions)";
     let rows = ledger.read("read the ledger's state", query, &[]).await?;
     let read: Vec<State> = each(&rows, |row| {
         Ok(State {

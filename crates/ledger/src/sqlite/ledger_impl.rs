@@ -3,12 +3,12 @@
 use super::writer::Step;
 use super::{
     SqliteLedger, answer, archive, arrivals, by_hand, claim, finish, health, loads, names, push, query,
-    schedules, transfer,
+    schedules, search, transfer,
 };
 use crate::api::{
     Answered, Answers, AppCount, Arrival, Arrived, AuditEntry, Claim, Completion, Conserved, Content, Failed,
     Failure, Filter, Forgotten, Held, Ledger, Load, NameRow, NewArrival, Outcome, Pause, Pushed, Queue,
-    Rescued, Reservation, Reserve, ScheduleMark, Waiting,
+    Rescued, Reservation, Reserve, ScheduleMark, Searched, Waiting,
 };
 use crate::health::Health;
 use crate::links::LinkRows;
@@ -299,6 +299,10 @@ impl Ledger for SqliteLedger {
 
     async fn list(&self, filter: Filter) -> Result<Vec<Delivery>> {
         self.readers.run(move |c| query::list(c, &filter)).await
+    }
+
+    async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
+        self.readers.run(move |c| search::search(c, &filter, look)).await
     }
 
     async fn counts(&self) -> Result<Vec<AppCount>> {

@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 6, text: include_str!("../../migrations/sqlite/0006_views.sql"), tables: false },
     Migration { number: 7, text: include_str!("../../migrations/sqlite/0007_jobs.sql"), tables: false },
     Migration { number: 8, text: include_str!("../../migrations/sqlite/0008_activity.sql"), tables: false },
+    Migration { number: 9, text: include_str!("../../migrations/sqlite/0009_alerts.sql"), tables: false },
 ];
 
 /// Marks the file as a ledger: "HAND" in ASCII.

@@ -5,7 +5,9 @@
 //!
 //! On a crash SQLite's log brings the file back to its last commit when it is opened next.
 
+mod actions;
 mod activity;
+mod alerts;
 mod answer;
 mod archive;
 mod arrivals;
@@ -30,6 +32,8 @@ mod query;
 mod reader;
 mod row;
 mod schedules;
+mod search;
+mod sizes;
 mod submit;
 mod transfer;
 mod wake;

@@ -1,7 +1,7 @@
 //! What SQLite plans for the queries that run all the time: each by an index, however long the past. The plan does
 //! not depend on what is in the tables, because nothing here runs ANALYZE.
 
-use super::{archive, arrivals, claim, jobs, migrate, query, submit};
+use super::{archive, arrivals, claim, jobs, migrate, query, search, submit};
 use crate::api::{Filter, Queue};
 use handover_core::{DeliveryId, Kind, Status};
 use rusqlite::Connection;
@@ -176,6 +176,42 @@ fn a_list_goes_by_the_index_of_what_it_asks_for() {
     assert!(plan(&connection, &query::list_query(&archived).0).join("\n").contains("idx_archive_parent"));
 }
 
+/// Whatever is searched for, each part is read in the order of its numbers by an index, and what is few by its status.
+#[test]
+fn a_search_goes_newest_first_by_index() {
+    let connection = ledger();
+    let all = || Filter { archived: true, limit: 50, text: Some("x".into()), ..Filter::default() };
+    let number = Some(DeliveryId(9));
+    for (filter, index) in [
+        (all(), "INTEGER PRIMARY KEY"),
+        (Filter { statuses: vec![Status::Completed], ..all() }, "INTEGER PRIMARY KEY"),
+        (Filter { source: Some("a".into()), flow: Some("f".into()), ..all() }, "INTEGER PRIMARY KEY"),
+        (Filter { app: Some("a".into()), statuses: vec![Status::Completed], ..all() }, "app"),
+        (Filter { kind: Some(Kind::Job), ..all() }, "jobs"),
+        (Filter { kind: Some(Kind::Job), by: Some("ann".into()), ..all() }, "by"),
+        (Filter { parent: number, ..all() }, "parent"),
+        (Filter { replay_of: number, ..all() }, "replay"),
+        (Filter { kind: Some(Kind::File), path: Some("x".into()), ..all() }, "path"),
+    ] {
+        for part in crate::search::parts(&Filter { before: number, ..filter }) {
+            let way = search::newest_first(&part);
+            for text in [search::floor_query(&way), search::rows_query(&way, &part.filter, number).0] {
+                let all = format!("{}\n{text}", plan(&connection, &text).join("\n"));
+                assert!(all.contains("SEARCH") && all.contains(index), "not by {index}:\n{all}");
+                assert!(!all.contains("TEMP B-TREE"), "sorted:\n{all}");
+            }
+        }
+    }
+    let few = Filter { statuses: vec![Status::Failed, Status::Pending, Status::Processing], ..all() };
+    for part in crate::search::parts(&few) {
+        let few = search::few(&part).unwrap();
+        let index = if part.filter.status == Some(Status::Processing) { "leases" } else { "status_created" };
+        assert!(plan(&connection, &few.count).join("\n").contains(index));
+        let rows = search::rows_query(&few.way, &part.filter, None).0;
+        assert!(plan(&connection, &rows).join("\n").contains(index), "{rows}");
+    }
+}
+
 #[test]
 fn a_page_of_jobs_reads_jobs_alone() {
     let connection = ledger();
@@ -234,4 +270,17 @@ fn whether_an_arrival_was_imported_is_looked_up_by_number() {
 fn a_history_is_found_by_its_number() {
     let connection = ledger();
     assert_by(&connection, query::AUDIT, &["idx_audit_delivery", "idx_audit_run"]);
+}
+
+/// What people did is found without reading what workers did.
+#[test]
+fn deeds_of_people_go_by_their_own_index() {
+    let connection = ledger();
+    let place = crate::actions::Place { entry: 1 << 40, action: 1 << 40 };
+    let filter = crate::DeedFilter { limit: 10, ..crate::DeedFilter::default() };
+    let (text, _) = super::actions::of_entries(&filter, place);
+    assert_in_order(&connection, &text, &["idx_audit_people"]);
+    let one = crate::DeedFilter { delivery: Some(DeliveryId(7)), ..filter };
+    let (text, _) = super::actions::of_entries(&one, place);
+    assert_by(&connection, &text, &["idx_audit_delivery"]);
 }

@@ -5,7 +5,9 @@ use super::moves::RUN_MAX;
 use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
+use crate::search::patterns;
 use handover_core::clock::rfc3339;
+use handover_core::limits::SEARCHED_DATA_MAX_BYTES;
 use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -91,15 +93,18 @@ fn of_jobs(filter: &Filter) -> Option<&'static str> {
 }
 
 /// The filter as SQL with numbered parameters, which all tables of a union share.
-fn conditions(filter: &Filter) -> (String, Vec<Value>) {
+pub(super) fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     let text = |t: &Option<String>| t.clone().map(Value::Text);
-    let wanted: [(&str, Option<Value>); 9] = [
+    let wanted: [(&str, Option<Value>); 12] = [
         ("target_app = ", text(&filter.app)),
+        ("source_app = ", text(&filter.source)),
         ("created_by = ", text(&filter.by)),
         ("flow = ", text(&filter.flow)),
         ("created_at >= ", filter.since.map(|t| Value::Text(rfc3339(t)))),
+        ("created_at < ", filter.until.map(|t| Value::Text(rfc3339(t)))),
         ("processed_at < ", filter.ended_before.map(|t| Value::Text(rfc3339(t)))),
         ("id < ", filter.before.map(|id| Value::Integer(id.0))),
+        ("id > ", filter.after.map(|id| Value::Integer(id.0))),
         ("parent_id = ", filter.parent.map(|id| Value::Integer(id.0))),
         ("replay_of = ", filter.replay_of.map(|id| Value::Integer(id.0))),
         ("kind = 'file' AND json_extract(data, '$.path') = ", text(&filter.path)),
@@ -109,11 +114,28 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     // Written out, or SQLite could not see that an index of some statuses, or of one kind, serves.
     parts.extend(filter.status.map(|status| format!("status = '{status}'")));
     parts.extend(filter.kind.map(|kind| format!("kind = '{kind}'")));
+    if !filter.statuses.is_empty() {
+        let any: Vec<String> = filter.statuses.iter().map(|status| format!("'{status}'")).collect();
+        parts.push(format!("status IN ({})", any.join(", ")));
+    }
     for (condition, value) in wanted {
         if let Some(value) = value {
             values.push(value);
             parts.push(format!("{condition}?{}", values.len()));
         }
+    }
+    if let Some(apps) = &filter.seen_by {
+        values.push(Value::Text(serde_json::Value::from(apps.as_slice()).to_string()));
+        let any = format!("IN (SELECT value FROM json_each(?{}))", values.len());
+        parts.push(format!("(target_app {any} OR (kind <> 'job' AND source_app {any}))"));
+    }
+    if let Some(text) = &filter.text {
+        values.extend(patterns(text).map(Value::Text));
+        let (plain, in_json) = (values.len() - 1, values.len());
+        parts.push(format!(
+            "(last_error LIKE ?{plain} ESCAPE '\\' OR dedup_key LIKE ?{plain} ESCAPE '\\' \
+             OR (octet_length(data) <= {SEARCHED_DATA_MAX_BYTES} AND data LIKE ?{in_json} ESCAPE '\\'))"
+        ));
     }
     let all = if parts.is_empty() { String::new() } else { format!("WHERE {}", parts.join(" AND ")) };
     (all, values)

@@ -110,6 +110,11 @@ pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Opt
     }
 }
 
+/// A number that is never below nothing.
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|number| u64::try_from(number).unwrap_or(0)))
+}
+
 /// A JSON column; as text, and with the reason, where it cannot be parsed.
 fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Value>, Option<String>)> {
     let Some(text) = text(row, column)? else { return Ok((None, None)) };

@@ -118,7 +118,8 @@ pub(super) fn state(connection: &Connection) -> Result<State> {
         .map_err(sql("read the audit log"))?;
     let loaded = connection
         .query_row(
-            "SELECT count(*) + coalesce(sum(rows), 0) + (SELECT count(*) FROM api_keys) FROM loads",
+            "SELECT count(*) + coalesce(sum(rows), 0) + (SELECT count(*) FROM api_keys) + (SELECT count(*) FROM alerts) \
+             + (SELECT count(*) FROM notices) + (SELECT count(*) FROM sizes) + (SELECT count(*) FROM actions) FROM loads",
             [],
             |row| row.get(0),
         )

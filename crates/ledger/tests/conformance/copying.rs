@@ -1,5 +1,7 @@
 //! `ledger copy`: the whole history of one ledger in another, whatever the two are made of.
 
+use super::actions::action;
+use super::alerts::{alert, look, target};
 use super::arrivals::seen;
 use super::jobs::{job, keyed};
 use super::keys::key;
@@ -7,7 +9,7 @@ use super::names::wish;
 use super::*;
 use handover_core::ErrorKind;
 use handover_ledger::transfer::{Part, copy};
-use handover_ledger::{ApiKey, Filter, Ledger, ScheduleMark, Submitted};
+use handover_ledger::{ApiKey, DeedFilter, Filter, Ledger, ScheduleMark, Submitted, Target};
 
 /// A ledger with something of everything in it.
 pub(crate) async fn lived_in<B: Backend>() -> World<B> {
@@ -46,7 +48,37 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
     jobs_and_keys(&w).await;
     let counted = super::activity::counted(w.now(), "a", Kind::File, 7);
     w.ledger.add_activity("1-worker", 1, vec![counted]).await.unwrap();
+    told_and_done(&w).await;
     w
+}
+
+/// An alert that somebody is told of, another that is muted, sizes and actions.
+async fn told_and_done<B: Backend>(w: &World<B>) {
+    look(w, "node", vec![alert("failed:a"), alert("stuck:\"b\"")]).await;
+    w.ledger.mute_alert("cli:ann", "stuck:\"b\"", Some(w.now() + LEASE)).await.unwrap();
+    w.ledger.make_notices(vec![Target { group: Duration::ZERO, ..target("mail") }]).await.unwrap();
+    w.ledger
+        .add_sizes(vec![("disk:free".into(), 1 << 40, None), ("archive".into(), 0, Some(0))])
+        .await
+        .unwrap();
+    for n in 0..600 {
+        w.ledger.note_action(action(&format!("deed {n}"), Some("a"))).await.unwrap();
+    }
+}
+
+async fn told_and_done_are_the_same<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
+    let ledgers = [from.ledger.as_ref(), to.ledger.as_ref()];
+    let [ours, theirs] = ledgers.map(|ledger| async move {
+        let mut notices = ledger.notices(9).await.unwrap();
+        notices.iter_mut().for_each(|notice| notice.id = 0);
+        let filter = DeedFilter { limit: 1_000, ..DeedFilter::default() };
+        let sizes = ledger.sizes("", jiff::Timestamp::UNIX_EPOCH).await.unwrap();
+        (ledger.alerts(None).await.unwrap(), notices, sizes, ledger.deeds(filter).await.unwrap().deeds)
+    });
+    let (ours, theirs) = (ours.await, theirs.await);
+    assert_eq!((ours.0.len(), ours.1.len(), ours.2.len()), (2, 1, 2));
+    assert!(ours.3.len() >= 600);
+    assert_eq!(ours, theirs);
 }
 
 /// Jobs with keys and progress, more than a page of each, and API keys.
@@ -161,6 +193,7 @@ pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B
     assert!(matches!(pushed[0], handover_ledger::Pushed::Duplicate(_)));
     a_cut_load_goes_on(to).await;
     jobs_go_on(from, to).await;
+    told_and_done_are_the_same(from, to).await;
 }
 
 pub(crate) async fn everything_is_in_the_copy<B: Backend>() {

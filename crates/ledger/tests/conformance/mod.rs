@@ -4,7 +4,9 @@
 //! The cases speak to a backend through [`Backend`] alone. Plain SQL stands for a program that knows nothing of
 //! Handover; it is written so that SQLite and PostgreSQL take it alike.
 
+pub(crate) mod actions;
 pub(crate) mod activity;
+pub(crate) mod alerts;
 pub(crate) mod answers;
 pub(crate) mod arrivals;
 pub(crate) mod by_hand;
@@ -23,6 +25,8 @@ pub(crate) mod loads;
 pub(crate) mod names;
 pub(crate) mod reading;
 pub(crate) mod schedules;
+pub(crate) mod searching;
+pub(crate) mod sizes;
 pub(crate) mod states;
 pub(crate) mod storm;
 pub(crate) mod waking;
@@ -262,6 +266,10 @@ macro_rules! conformance {
             conservation {
                 what_was_pushed_is_live_archived_or_deleted, what_is_deleted_may_come_back, what_has_come_of_age_is_archived,
             }
+            searching {
+                a_search_finds_what_a_list_does, a_text_is_found_wherever_it_stands, a_search_looks_no_further_than_it_may,
+                what_failed_long_ago_is_found_at_once,
+            }
             forgetting {
                 what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, nothing_is_forgotten_of_what_still_lives, its_storage_is_measured,
             }
@@ -308,6 +316,16 @@ macro_rules! conformance {
             keys { a_key_is_kept_as_it_was_given, a_key_is_rotated_and_revoked, the_last_use_is_noted, a_secret_is_one_for_all_and_never_changes }
             activity {
                 what_is_added_is_read_in_steps, a_batch_counts_once, many_add_at_once, minutes_become_hours,
+            }
+            alerts {
+                an_alert_is_open_as_long_as_it_is_seen, what_others_see_does_not_end,
+                a_time_that_is_known_is_kept_and_never_lies_ahead, many_are_told_in_one_notice_and_once,
+                no_more_often_than_the_throttle, the_muted_is_not_told, a_notice_is_tried_until_it_is_delivered,
+                many_at_once_tell_once,
+            }
+            sizes { sizes_are_read_by_name_and_time, the_older_the_fewer }
+            actions {
+                people_are_told_from_workers, deeds_are_found_by_who_what_and_when, pages_of_deeds_join_without_gap,
             }
             copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }

@@ -1,7 +1,7 @@
 //! What every page has: where one is, what is wrong anywhere, who looks.
 
 use super::{Monitor, Wrong, assets, shown};
-use crate::Visitor;
+use crate::{Visitor, visitor};
 use handover_core::Status;
 
 /// The places of the navigation.
@@ -118,9 +118,15 @@ impl Frame {
         self
     }
 
-    /// The places of the navigation.
-    pub fn places(&self) -> [Here; 8] {
-        Here::ALL
+    /// The places of the navigation that are for who looks.
+    pub fn places(&self) -> Vec<Here> {
+        let Some(visitor) = &self.visitor else { return Vec::new() };
+        let is_for = |place: &Here| match place {
+            Here::Keys => visitor.admin && visitor.sees_all(),
+            Here::Health | Here::Audit => visitor.sees_all(),
+            _ => true,
+        };
+        Here::ALL.into_iter().filter(is_for).collect()
     }
 
     /// The address of the style.
@@ -150,23 +156,23 @@ impl Monitor {
         here: Here,
         title: impl Into<String>,
     ) -> Result<Frame, Wrong> {
-        let pills = self.pills(visitor).await?;
+        let pills = self.pills(visitor.apps.as_deref()).await?;
         Ok(Frame { title: title.into(), here, pills, visitor: Some(visitor.clone()), said: None })
     }
 
-    /// What is wrong anywhere, as far as this visitor sees.
+    /// What is wrong anywhere, as far as one sees it who is for these apps.
     ///
     /// # Errors
     /// Where the ledger does not answer.
-    pub(super) async fn pills(&self, visitor: &Visitor) -> Result<Vec<Pill>, Wrong> {
+    pub(super) async fn pills(&self, apps: Option<&[String]>) -> handover_core::Result<Vec<Pill>> {
         let glance = self.glances().of(&self.project()).await?;
         let mut pills = Vec::new();
-        let failed = glance.how_many(Status::Failed, |app| visitor.sees(app));
+        let failed = glance.how_many(Status::Failed, |app| visitor::sees(apps, app));
         if failed > 0 {
             let text = format!("{} failed", shown::number(failed));
             pills.push(Pill { tone: "bad", text, href: "/deliveries?status=failed".into() });
         }
-        let paused = glance.paused.iter().filter(|pause| visitor.sees(&pause.app)).count();
+        let paused = glance.paused.iter().filter(|pause| visitor::sees(apps, &pause.app)).count();
         if paused > 0 {
             pills.push(Pill { tone: "warn", text: format!("{paused} paused"), href: "/".into() });
         }

@@ -1,49 +1,139 @@
-//! The counts that every page shows above: read at most once a second, however many look.
+//! What the ledger says of the whole at the moment: read at most once a second, and what is of a day every ten, however many
+//! look.
 
-use handover_core::{Result, Status};
-use handover_ledger::{AppCount, Pause};
+use crate::fresh::Fresh;
+use handover_core::{Delivery, Result, Status};
+use handover_ledger::activity::{Activity, Counts, MINUTE};
+use handover_ledger::{AppCount, Conserved, Filter, Pause};
 use handover_runtime::Project;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use std::time::Duration;
 
 /// So old at most are the counts.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(900);
+/// So old at most is what is counted over time: processes add to it every few seconds.
+const FRESH_PAST: Duration = Duration::from_secs(10);
+/// A day is drawn in steps of so many seconds.
+pub(super) const STEP: u32 = 1_800;
+/// A rate is that of so many minutes.
+const RATE_MINUTES: i64 = 10;
+/// So many of the newest failed deliveries are told.
+const FAILED_MAX: usize = 60;
 
-/// What one look at the counts gave.
+/// How everything stands.
 #[derive(Debug)]
-pub struct Glance {
+pub(super) struct Glance {
     /// How many deliveries stand where.
-    pub counts: Vec<AppCount>,
+    pub(super) counts: Vec<AppCount>,
     /// Apps that are paused.
-    pub paused: Vec<Pause>,
+    pub(super) paused: Vec<Pause>,
+    /// Since when the oldest waits that could be worked on, by app.
+    pub(super) oldest: HashMap<String, Timestamp>,
 }
 
 impl Glance {
     /// How many stand so, of apps of which this holds.
-    pub fn how_many(&self, status: Status, of: impl Fn(&str) -> bool) -> u64 {
+    pub(super) fn how_many(&self, status: Status, of: impl Fn(&str) -> bool) -> u64 {
         let these = self.counts.iter().filter(|one| one.status == status && of(&one.app));
         these.map(|one| one.count).sum()
     }
+
+    async fn look(project: &Project) -> Result<Self> {
+        let ledger = &project.ledger;
+        let (counts, paused) = (ledger.counts().await?, ledger.paused().await?);
+        let mut oldest = HashMap::new();
+        for one in counts.iter().filter(|one| one.status == Status::Pending && one.count > 0) {
+            if !oldest.contains_key(&one.app)
+                && let Some(since) = ledger.oldest_pending(&one.app).await?
+            {
+                oldest.insert(one.app.clone(), since);
+            }
+        }
+        Ok(Self { counts, paused, oldest })
+    }
 }
 
-/// The last look.
+/// What was counted over the last day.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// When the first step begins.
+    pub(super) from: Timestamp,
+    /// In steps of [`STEP`] seconds.
+    pub(super) day: Vec<Activity>,
+    /// The last minutes, by app.
+    pub(super) recent: HashMap<String, Counts>,
+    /// What each source handed over, and what became of it.
+    pub(super) conserved: Vec<Conserved>,
+}
+
+impl Past {
+    async fn look(project: &Project) -> Result<Self> {
+        let (ledger, now) = (&project.ledger, project.clock.now());
+        let from = now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let until = now.checked_add(SignedDuration::from_mins(1)).unwrap_or(now);
+        let day = ledger.activity(from, until, STEP, None).await?;
+        let since = now.checked_sub(SignedDuration::from_mins(RATE_MINUTES)).unwrap_or(from);
+        let minute = u32::try_from(MINUTE).unwrap_or(60);
+        let mut recent: HashMap<String, Counts> = HashMap::new();
+        for one in ledger.activity(since, until, minute, None).await? {
+            recent.entry(one.app).or_default().add(&one.counts);
+        }
+        Ok(Self { from, day, recent, conserved: ledger.conservation().await? })
+    }
+
+    /// What was counted of the apps of which this holds, all together.
+    pub(super) fn sum(&self, of: impl Fn(&str) -> bool) -> Counts {
+        let mut sum = Counts::default();
+        self.day.iter().filter(|one| of(&one.app)).for_each(|one| sum.add(&one.counts));
+        sum
+    }
+
+    /// So many a minute, lately.
+    pub(super) fn a_minute(count: u64) -> u64 {
+        count.div_ceil(RATE_MINUTES.unsigned_abs())
+    }
+}
+
+/// The last looks.
 #[derive(Default)]
-pub struct Glances(Mutex<Option<(Instant, Arc<Glance>)>>);
+pub(super) struct Glances {
+    now: Fresh<Glance>,
+    past: Fresh<Past>,
+}
 
 impl Glances {
     /// A look of a moment ago, or of now.
-    ///
-    /// # Errors
-    /// Where the ledger does not answer.
-    pub async fn of(&self, project: &Project) -> Result<Arc<Glance>> {
-        let mut known = self.0.lock().await;
-        if let Some((_, seen)) = known.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Ok(seen.clone());
-        }
-        let (counts, paused) = (project.ledger.counts().await?, project.ledger.paused().await?);
-        let seen = Arc::new(Glance { counts, paused });
-        *known = Some((Instant::now(), seen.clone()));
-        Ok(seen)
+    pub(super) async fn of(&self, project: &Project) -> Result<Arc<Glance>> {
+        self.now.of(FRESH, async || Glance::look(project).await).await
     }
+
+    /// A look at the last day, of some seconds ago, or of now.
+    pub(super) async fn past(&self, project: &Project) -> Result<Arc<Past>> {
+        self.past.of(FRESH_PAST, async || Past::look(project).await).await
+    }
+}
+
+/// The newest failed deliveries of these apps; none is all.
+pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Vec<Delivery>> {
+    let filter = |app: Option<&String>| Filter {
+        app: app.cloned(),
+        status: Some(Status::Failed),
+        limit: FAILED_MAX,
+        ..Filter::default()
+    };
+    let mut found = Vec::new();
+    match apps {
+        None => found = project.ledger.list(filter(None)).await?,
+        Some(apps) => {
+            for app in apps {
+                found.extend(project.ledger.list(filter(Some(app))).await?);
+            }
+        }
+    }
+    found.retain(|one| one.deleted_at.is_none());
+    found.sort_by_key(|one| std::cmp::Reverse(one.updated_at));
+    found.truncate(FAILED_MAX);
+    Ok(found)
 }

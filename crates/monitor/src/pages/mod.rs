@@ -4,6 +4,7 @@
 //! - [`frame`]: what every page has: where one is, what is wrong, who looks. [`glance`]: the counts behind it.
 //! - [`escape`]: what every text goes through. [`shown`]: times, ages, sizes, numbers and long texts for people.
 //! - [`act`]: **what every form that changes something is taken by.** [`wrong`]: the pages' errors.
+//! - [`deliveries`]: **search, one delivery, every action on it.** [`jobs`], [`database`], [`files`]: the pages of these.
 //! - [`assets`]: the style, the script and the icon; [`guard`]: the headers of every page.
 //!
 //! How to add a page: a module with a handler `async fn page(State(monitor), visitor: Visitor, …) -> Result<Page<T>, Wrong>`,
@@ -15,11 +16,18 @@
 
 pub mod act;
 mod assets;
+mod database;
+mod deliveries;
 pub mod escape;
+mod files;
+mod flows;
 pub mod frame;
-pub mod glance;
+mod glance;
 mod guard;
 mod health;
+mod jobs;
+mod keys;
+mod live;
 mod login;
 mod monitor;
 mod page;
@@ -36,18 +44,28 @@ pub use wrong::{ErrorPage, Wrong, to_login};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::time::Duration;
 
 /// So long a page may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Where pages hear what has changed: an answer that goes on.
+pub const EVENTS: &str = "/pages/events";
 /// So large a form may be.
 const FORM_MAX_BYTES: usize = 256 * 1024;
 
 /// All pages.
 pub fn router(monitor: Monitor) -> Router {
     Router::new()
+        .route("/", get(flows::page))
         .route("/checks", get(health::page))
+        .route("/keys", get(keys::page).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/jobs", get(jobs::page))
+        .route("/database", get(database::page))
+        .route("/files", get(files::page))
+        .merge(deliveries::router())
+        .route(EVENTS, get(live::events))
         .route("/pages/assets/{name}", get(assets::asset))
         .layer(DefaultBodyLimit::max(FORM_MAX_BYTES))
         .layer(middleware::from_fn(guard::pass))

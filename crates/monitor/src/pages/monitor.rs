@@ -1,8 +1,10 @@
 //! What every page has at hand.
 
 use super::glance::Glances;
+use super::live::Rooms;
 use crate::health::Seen;
-use handover_core::Result;
+use crate::keyring::Keyring;
+use handover_core::{HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
@@ -17,6 +19,10 @@ const HEALTH_KEPT: Duration = Duration::from_secs(30);
 pub struct Setup {
     /// The project as it is configured now: it may change with every call.
     pub project: Box<dyn Fn() -> Project + Send + Sync>,
+    /// Who makes keys.
+    pub keyring: Arc<dyn Keyring>,
+    /// Whose temporary files those are that an action makes.
+    pub holder: HolderId,
     /// True when the end has come: streams end.
     pub draining: watch::Receiver<bool>,
 }
@@ -29,6 +35,7 @@ struct Inner {
     setup: Setup,
     health: Seen,
     glances: Glances,
+    rooms: Rooms,
     /// Whether a look at health is on its way that nobody waits for.
     looking: AtomicBool,
 }
@@ -40,6 +47,7 @@ impl Monitor {
             setup,
             health: Seen::default(),
             glances: Glances::default(),
+            rooms: Rooms::default(),
             looking: AtomicBool::new(false),
         }))
     }
@@ -72,8 +80,28 @@ impl Monitor {
         last.map(|(_, health)| health)
     }
 
+    /// Whose temporary files those are that an action makes.
+    pub(super) fn holder(&self) -> &HolderId {
+        &self.0.setup.holder
+    }
+
     /// The counts, as they were a moment ago.
     pub(super) fn glances(&self) -> &Glances {
         &self.0.glances
+    }
+
+    /// Who makes keys.
+    pub(super) fn keyring(&self) -> &dyn Keyring {
+        self.0.setup.keyring.as_ref()
+    }
+
+    /// Who looks at what.
+    pub(super) fn rooms(&self) -> &Rooms {
+        &self.0.rooms
+    }
+
+    /// Turns true when the end has come.
+    pub(super) fn draining(&self) -> watch::Receiver<bool> {
+        self.0.setup.draining.clone()
     }
 }

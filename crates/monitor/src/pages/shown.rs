@@ -5,6 +5,7 @@ use handover_runtime::operations::times;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::time::Duration;
 
 pub use times::{count, number};
 
@@ -45,6 +46,35 @@ pub fn moment(time: Timestamp, zone: &TimeZone, now: Timestamp) -> Moment {
 pub fn age(since: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(since);
     if age.as_secs() < 1 { "0 s".to_owned() } else { times::length(age) }
+}
+
+/// How long something has lasted, in milliseconds; nothing, where it seems to begin later.
+pub fn age_ms(since: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(since).as_millis()).unwrap_or(0)
+}
+
+/// The same as [`age`] in steps of ten seconds below a minute, so that what is sent live does not change every second.
+pub fn rough_age(since: Timestamp, now: Timestamp) -> String {
+    match age_ms(since, now) / 1_000 {
+        0..10 => "<10 s".to_owned(),
+        seconds @ 10..60 => format!("{} s", seconds / 10 * 10),
+        _ => age(since, now),
+    }
+}
+
+/// A time whose age is told by [`rough_age`].
+pub fn rough_moment(time: Timestamp, zone: &TimeZone, now: Timestamp) -> Moment {
+    Moment { ago: format!("{} ago", rough_age(time, now)), ..moment(time, zone, now) }
+}
+
+/// How long something took: `180 ms`, `2.4 s`.
+pub fn took(took: Duration) -> String {
+    millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A number with its noun, whose plural is said: `1 delivery`, `3 deliveries`.
+pub fn count_of(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
 /// A length of time in milliseconds: `180 ms`, `2.4 s`.

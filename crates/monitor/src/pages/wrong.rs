@@ -35,6 +35,11 @@ impl Wrong {
         Self::Said(StatusCode::NOT_FOUND, what.into())
     }
 
+    /// 409: what cannot be done as things stand.
+    pub fn conflict(why: impl Into<String>) -> Self {
+        Self::Said(StatusCode::CONFLICT, why.into())
+    }
+
     /// 400: what was asked cannot be understood.
     pub fn bad(what: impl Into<String>) -> Self {
         Self::Said(StatusCode::BAD_REQUEST, what.into())
@@ -94,6 +99,7 @@ impl ErrorPage {
             StatusCode::NOT_FOUND => "Not here",
             StatusCode::FORBIDDEN => "Not with this key",
             StatusCode::UNAUTHORIZED => "Log in",
+            StatusCode::CONFLICT => "Not any more",
             StatusCode::TOO_MANY_REQUESTS => "Too often",
             StatusCode::SERVICE_UNAVAILABLE => "The ledger does not answer",
             status if status.is_server_error() => "A fault in Handover",

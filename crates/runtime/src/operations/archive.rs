@@ -112,7 +112,20 @@ pub async fn would_by_age(project: &Project, age: Duration) -> Result<Archived> 
 /// # Errors
 /// Where one is not there or has not ended; those before it are archived.
 pub async fn these(project: &Project, holder: Option<&HolderId>, ids: &[DeliveryId]) -> Result<Archived> {
-    let mut round = Round::new(project, holder, Duration::ZERO)?;
+    these_for(project, None, holder, ids).await
+}
+
+/// The same for somebody who asks this process to do it: the audit names them.
+///
+/// # Errors
+/// As [`these`].
+pub async fn these_for(
+    project: &Project,
+    actor: Option<&str>,
+    holder: Option<&HolderId>,
+    ids: &[DeliveryId],
+) -> Result<Archived> {
+    let mut round = Round { actor, ..Round::new(project, holder, Duration::ZERO)? };
     for id in ids {
         let delivery = project.ledger.get(*id).await?.ok_or_else(|| {
             Error::not_found(format!("there is no delivery {id}"))
@@ -136,6 +149,8 @@ struct Round<'a> {
     project: &'a Project,
     /// Who does it; none where it is only said what would be done.
     holder: Option<&'a HolderId>,
+    /// Whom the audit names, where that is not the holder.
+    actor: Option<&'a str>,
     /// What ended before this is old enough.
     before: Timestamp,
     /// What was counted already.
@@ -146,7 +161,7 @@ struct Round<'a> {
 impl<'a> Round<'a> {
     fn new(project: &'a Project, holder: Option<&'a HolderId>, age: Duration) -> Result<Self> {
         let before = before(project, age)?;
-        Ok(Self { project, holder, before, counted: BTreeSet::new(), done: Archived::default() })
+        Ok(Self { project, holder, actor: None, before, counted: BTreeSet::new(), done: Archived::default() })
     }
 
     async fn all(mut self) -> Result<Archived> {
@@ -227,7 +242,7 @@ impl<'a> Round<'a> {
 
     async fn rows(&mut self, ids: Vec<DeliveryId>) -> Result<()> {
         self.done.deliveries += match self.holder {
-            Some(holder) => self.project.ledger.archive(&holder.0, ids).await?,
+            Some(holder) => self.project.ledger.archive(self.actor.unwrap_or(&holder.0), ids).await?,
             None => ids.len(),
         } as u64;
         Ok(())

@@ -13,7 +13,7 @@ const DEPTH_MAX: usize = 100;
 /// So many deliveries of one parent are shown.
 const CHILDREN_MAX: usize = 100;
 /// So many deliveries a tree has at most.
-const NODES_MAX: usize = 500;
+pub(super) const NODES_MAX: usize = 500;
 
 /// One delivery in a tree.
 #[derive(Debug, Clone, Serialize)]
@@ -55,6 +55,14 @@ pub struct Lineage {
 /// # Errors
 /// Where the ledger cannot be read.
 pub async fn lineage(ledger: &dyn Ledger, delivery: &Delivery) -> Result<Lineage> {
+    lineage_within(ledger, delivery, NODES_MAX).await
+}
+
+/// The same with at most so many deliveries below the one that is asked about.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub async fn lineage_within(ledger: &dyn Ledger, delivery: &Delivery, most: usize) -> Result<Lineage> {
     let mut way = Vec::new();
     let mut above = delivery.parent_id;
     while let Some(id) = above.filter(|_| way.len() < DEPTH_MAX) {
@@ -65,7 +73,7 @@ pub async fn lineage(ledger: &dyn Ledger, delivery: &Delivery) -> Result<Lineage
     way.reverse();
     let depth = way.len();
     let mut tree: Vec<Node> = way.iter().enumerate().map(|(i, d)| node(d, i, false)).collect();
-    let (below, cut) = descend(ledger, delivery).await?;
+    let (below, cut) = below(ledger, delivery, most).await?;
     tree.extend(below.iter().map(|(d, below)| node(d, depth + below, d.id == delivery.id)));
     let filter =
         Filter { replay_of: Some(delivery.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
@@ -92,6 +100,14 @@ fn node(delivery: &Delivery, depth: usize, here: bool) -> Node {
 /// # Errors
 /// Where the ledger cannot be read.
 pub async fn descend(ledger: &dyn Ledger, delivery: &Delivery) -> Result<(Vec<(Delivery, usize)>, bool)> {
+    below(ledger, delivery, NODES_MAX).await
+}
+
+async fn below(
+    ledger: &dyn Ledger,
+    delivery: &Delivery,
+    most: usize,
+) -> Result<(Vec<(Delivery, usize)>, bool)> {
     let mut found = Vec::new();
     let mut cut = false;
     let mut seen = HashSet::new();
@@ -100,14 +116,14 @@ pub async fn descend(ledger: &dyn Ledger, delivery: &Delivery) -> Result<(Vec<(D
         if !seen.insert(next.id) {
             continue;
         }
-        if found.len() >= NODES_MAX || depth > DEPTH_MAX {
+        if found.len() >= most || depth > DEPTH_MAX {
             cut = true;
             break;
         }
-        let filter =
-            Filter { parent: Some(next.id), archived: true, limit: CHILDREN_MAX, ..Filter::default() };
+        let limit = CHILDREN_MAX.min(most);
+        let filter = Filter { parent: Some(next.id), archived: true, limit, ..Filter::default() };
         let mut children = ledger.list(filter).await?;
-        cut |= children.len() == CHILDREN_MAX;
+        cut |= children.len() == limit;
         // The way on comes first, what was made beside it (a report, rejected rows) after it; the last pushed is next.
         children.sort_by_key(|child| std::cmp::Reverse((beside(child), child.id)));
         found.push((next, depth));

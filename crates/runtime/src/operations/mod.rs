@@ -1,23 +1,31 @@
 //! What a person does by hand: put a file in, push records, archive, replay a flow, ask why.
 
 pub mod account;
+pub mod act;
 pub mod advise;
+pub mod alerts;
 pub mod archive;
 pub mod balance;
 pub mod copy;
 pub mod crontab;
+pub mod expect;
 pub mod facts;
+pub mod files;
 pub mod forget;
+pub mod growth;
 pub mod health;
 pub mod jobs;
 pub mod lineage;
 pub mod picture;
 pub mod plan;
+pub mod preview;
 pub mod put;
 pub mod records;
 pub mod replay;
 pub mod running;
+pub mod search;
 pub mod show;
+pub mod sizes;
 pub mod status;
 pub mod storage;
 pub mod times;

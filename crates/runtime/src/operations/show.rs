@@ -1,7 +1,7 @@
 //! Everything that is known of one delivery, archived or not.
 
 use super::facts::{Facts, Role};
-use super::lineage::{Lineage, lineage};
+use super::lineage::{Lineage, NODES_MAX, lineage_within};
 use crate::delivery::payload::FilePayload;
 use crate::project::Project;
 use handover_core::{Delivery, DeliveryId, Error, Result, path_text};
@@ -50,17 +50,34 @@ pub struct Shown {
 /// # Errors
 /// [`handover_core::ErrorKind::NotFound`] for a number that no delivery has; others where the ledger cannot be read.
 pub async fn show(project: &Project, id: DeliveryId) -> Result<Shown> {
+    show_within(project, id, Bounds { outputs: OUTPUTS_MAX, family: NODES_MAX }).await
+}
+
+/// How much of a delivery is gathered.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// So many of the newest deliveries that were made from it.
+    pub outputs: usize,
+    /// So many of its family below it.
+    pub family: usize,
+}
+
+/// The same within bounds.
+///
+/// # Errors
+/// As [`show`].
+pub async fn show_within(project: &Project, id: DeliveryId, bounds: Bounds) -> Result<Shown> {
     let ledger = project.ledger.as_ref();
     let delivery = ledger.get(id).await?.ok_or_else(|| {
         Error::not_found(format!("there is no delivery {id}")).hint("`handover list` shows the newest")
     })?;
-    let filter = Filter { parent: Some(id), archived: true, limit: OUTPUTS_MAX, ..Filter::default() };
+    let filter = Filter { parent: Some(id), archived: true, limit: bounds.outputs, ..Filter::default() };
     let mut children = ledger.list(filter).await?;
     children.reverse();
     let outputs = outputs(project, &children, &delivery);
     let input = Facts::of(&delivery).path.is_some().then(|| file(project, &delivery));
     let history = ledger.audit(id).await?;
-    let lineage = lineage(ledger, &delivery).await?;
+    let lineage = lineage_within(ledger, &delivery, bounds.family).await?;
     Ok(Shown { delivery, input, outputs, history, lineage })
 }
 

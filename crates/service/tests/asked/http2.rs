@@ -22,7 +22,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     match request.uri().path() {
         "/hang" => std::future::pending().await,
         "/big" => Ok(Response::new(Full::new(vec![b'x'; BIG].into()))),
-        _ => Ok(Response::new(Full::new("fine".into()))),
+        _ => Ok(Response::new(Full::new(format!("{:?}", request.version()).into()))),
     }
 }
 
@@ -43,6 +43,20 @@ async fn start(timeout: Duration) -> (Arc<Service>, Arc<AtomicUsize>) {
         }
     });
     (service(Settings { http2: true, timeout, ..settings(&[url]) }), connections)
+}
+
+#[tokio::test]
+async fn one_connection_is_enough_for_all() {
+    let (service, connections) = start(LONG).await;
+    let ask = |nth: usize| {
+        let service = service.clone();
+        tokio::spawn(async move { get(&service, &format!("/{nth}")).await.unwrap() })
+    };
+    let asking: Vec<_> = (0..20).map(ask).collect();
+    for one in asking {
+        assert_eq!(one.await.unwrap(), (200, "HTTP/2.0".into()));
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

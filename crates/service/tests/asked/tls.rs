@@ -1,52 +1,21 @@
-//! Services behind TLS, and by HTTP/2: trusted by a `ca` of their own, asked for a certificate of ours, and with files
+//! Services behind TLS: trusted by a `ca` of their own, asked for a certificate of ours, and with files
 //! that are renewed.
 
 use crate::kit::{get, request, send, service, settings};
 use handover_service::{Failure, Settings, TlsFiles};
-use handover_testkit::Folder;
+use handover_testkit::{Authority, Folder};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-/// Who signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// A certificate for a name, and its key.
-    fn signs(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    fn trusted(&self) -> RootCertStore {
-        let mut trusted = RootCertStore::empty();
-        trusted.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        trusted
-    }
-}
 
 /// A server of this authority, which admits whoever shows a certificate of the same; it answers which version of HTTP it was
 /// asked by.
@@ -125,30 +94,6 @@ async fn both_sides_show_certificates() {
     let name = Some("billing.internal".to_owned());
     let service = service(with(&named, TlsFiles { server_name: name, ..ours }));
     assert_eq!(get(&service, "/").await.unwrap().0, 200);
-}
-
-#[tokio::test]
-async fn without_tls_http2_is_spoken_where_it_is_said() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counting = connections.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            counting.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(answer_on(stream));
-        }
-    });
-    let service = service(Settings { http2: true, ..settings(&[url]) });
-    let ask = |nth: usize| {
-        let service = service.clone();
-        tokio::spawn(async move { get(&service, &format!("/{nth}")).await.unwrap() })
-    };
-    let asking: Vec<_> = (0..20).map(ask).collect();
-    for (nth, one) in asking.into_iter().enumerate() {
-        assert_eq!(one.await.unwrap(), (200, format!("HTTP/2.0 /{nth} ")));
-    }
-    assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection is enough for all");
 }
 
 #[tokio::test]

@@ -255,10 +255,8 @@ impl Asking<'_> {
         // A manifest is named like its file.
         let data = text.strip_suffix(MANIFEST_SUFFIX).map(|stem| format!("{stem}.any"));
         let Ok(name) = data.as_deref().unwrap_or(text).parse::<FileName>() else { return Ok(None) };
-        let (stem, date) = (name.stem(), name.date);
-        let own = self.project.config.app(name.app.as_str()).map(|app| app.folder.clone());
-        let dated = own.into_iter().chain(self.top_folders()).map(|folder| format!("{folder}/{date}"));
-        for folder in dated {
+        let stem = name.stem();
+        for folder in dated_folders(self.project, &name) {
             let path = format!("{folder}/{text}");
             let there = self.project.data.absolute(&path).is_ok_and(|path| path.symlink_metadata().is_ok());
             if there || self.project.ledger.name(&folder, &stem).await?.is_some() {
@@ -271,18 +269,6 @@ impl Asking<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// The folders of the data directory.
-    fn top_folders(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.project.data.root()).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<String> =
-            names.filter(|name| !name.starts_with('.') && name != ARCHIVE_FOLDER).collect();
-        names.extend([ERRORS_FOLDER, REPORTS_FOLDER].map(str::to_owned));
-        names.sort();
-        names.dedup();
-        names
     }
 
     fn unknown(&self, place: &Place) -> Explanation {
@@ -379,4 +365,23 @@ impl Asking<'_> {
             Err(e) => Some(format!("The file is neither in its place nor in the archive ({e}).")),
         }
     }
+}
+
+/// Where in the data directory a file of this name may lie: its app's folder first.
+pub(crate) fn dated_folders(project: &Project, name: &FileName) -> Vec<String> {
+    let own = project.config.app(name.app.as_str()).map(|app| app.folder.clone());
+    let folders = own.into_iter().chain(top_folders(project));
+    folders.map(|folder| format!("{folder}/{}", name.date)).collect()
+}
+
+/// The folders of the data directory.
+fn top_folders(project: &Project) -> Vec<String> {
+    let entries = std::fs::read_dir(project.data.root()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> =
+        names.filter(|name| !name.starts_with('.') && name != ARCHIVE_FOLDER).collect();
+    names.extend([ERRORS_FOLDER, REPORTS_FOLDER].map(str::to_owned));
+    names.sort();
+    names.dedup();
+    names
 }

@@ -5,13 +5,19 @@
 //!
 //! Invariants:
 //! - From [`ASIDE_FROM`] bytes on they are hashed and counted on a thread of the measure's own ([`Aside`]), so that whoever
-//!   reads or writes them goes on meanwhile; where no thread can be had, by the caller.
+//!   reads or writes them goes on meanwhile, and beside those of another measure ([`lanes`]); where no thread can be had, by the
+//!   caller.
 //! - A few chunks are under way at most, and go round. The thread ends with its measure, finished or dropped.
 //!
 //! Nothing here fails or panics on any bytes. There is no I/O, so a crash leaves nothing.
 
+mod lanes;
+mod sha256;
+mod sha256_x86;
+
 use handover_core::{Checksum, CountRows};
-use sha2::{Digest, Sha256};
+use lanes::Stream;
+use sha256::Sha256;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -77,7 +83,7 @@ impl Measure {
         let tally = self.aside.map_or(self.tally, Aside::finish);
         Measured {
             file_size: self.file_size,
-            checksum: Checksum(tally.hasher.finalize().into()),
+            checksum: tally.digest.finish(),
             row_count: tally.rows.and_then(CountRows::finish),
         }
     }
@@ -86,13 +92,13 @@ impl Measure {
 /// The checksum and the rows so far.
 #[derive(Debug, Default)]
 struct Tally {
-    hasher: Sha256,
+    digest: Sha256,
     rows: Option<Box<dyn CountRows>>,
 }
 
 impl Tally {
     fn push(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+        self.digest.update(bytes);
         if let Some(rows) = &mut self.rows {
             rows.push(bytes);
         }
@@ -118,14 +124,15 @@ impl Aside {
         let (counted, spare) = channel();
         let (give, given) = sync_channel::<Tally>(1);
         let count = move || {
-            let mut tally = given.recv().unwrap_or_default();
-            for mut chunk in to_count {
-                tally.push(&chunk);
-                chunk.clear();
-                // At the end nobody wants it back.
-                let _ = counted.send(chunk);
+            let Tally { digest, mut rows } = given.recv().unwrap_or_default();
+            let stream = Stream::begin(digest, counted);
+            for chunk in to_count {
+                if let Some(rows) = &mut rows {
+                    rows.push(&chunk);
+                }
+                stream.push(chunk);
             }
-            tally
+            Tally { digest: stream.finish(), rows }
         };
         let thread = std::thread::Builder::new().name("measure".to_owned()).spawn(count).ok()?;
         // It waits for this, so it is there.

@@ -1,0 +1,139 @@
+//! Searches: what they find, and that they look no further than they may.
+
+use super::*;
+use handover_ledger::{Filter, Searched};
+
+async fn search<B: Backend>(w: &World<B>, filter: Filter, look: usize) -> Searched {
+    let limit = if filter.limit == 0 { 100 } else { filter.limit };
+    w.ledger.search(Filter { limit, ..filter }, look).await.unwrap()
+}
+
+/// What a search finds that may look at everything.
+async fn found<B: Backend>(w: &World<B>, filter: Filter) -> Vec<DeliveryId> {
+    let searched = search(w, filter, 1_000).await;
+    assert_eq!(searched.below, None, "it looked at everything");
+    ids(&searched.deliveries)
+}
+
+pub(crate) async fn a_search_finds_what_a_list_does<B: Backend>() {
+    let w = World::<B>::new().await;
+    let start = w.now();
+    let completed = w.in_status(Kind::File, "a", Status::Completed).await;
+    w.advance(10);
+    let record = w.push(NewDelivery { parent_id: Some(completed), ..new(Kind::Record, "a") }).await;
+    let job = w.push(NewDelivery { source_app: "api".into(), ..new(Kind::Job, "b") }).await;
+    let failed = w.in_status(Kind::Record, "c", Status::Failed).await;
+    let archived = w.in_status(Kind::File, "a", Status::Archived).await;
+    let held = w.in_status(Kind::File, "d", Status::Processing).await;
+    let all = Filter::default;
+    assert_eq!(found(&w, all()).await, [held, failed, job, record, completed]);
+    assert_eq!(
+        found(&w, Filter { archived: true, ..all() }).await,
+        [held, archived, failed, job, record, completed]
+    );
+    let statuses = |some: &[Status]| Filter { statuses: some.to_vec(), ..Filter::default() };
+    assert_eq!(found(&w, statuses(&[Status::Failed, Status::Processing])).await, [held, failed]);
+    assert_eq!(found(&w, statuses(&[Status::Archived, Status::Pending])).await, [archived, job, record]);
+    assert_eq!(
+        ids(&w
+            .ledger
+            .list(Filter { limit: 9, ..statuses(&[Status::Failed, Status::Pending]) })
+            .await
+            .unwrap()),
+        [failed, job, record]
+    );
+    assert_eq!(found(&w, Filter { app: Some("a".into()), ..all() }).await, [record, completed]);
+    assert_eq!(found(&w, Filter { source: Some("api".into()), ..all() }).await, [job]);
+    assert_eq!(found(&w, Filter { kind: Some(Kind::Job), ..all() }).await, [job]);
+    assert_eq!(found(&w, Filter { parent: Some(completed), ..all() }).await, [record]);
+    let tenth = start + Duration::from_secs(10);
+    assert_eq!(found(&w, Filter { until: Some(tenth), ..all() }).await, [completed]);
+    assert_eq!(found(&w, Filter { since: Some(tenth), ..all() }).await, [held, failed, job, record]);
+    assert_eq!(found(&w, Filter { after: Some(record), before: Some(held), ..all() }).await, [failed, job]);
+    let b_and_api = Filter { seen_by: Some(vec!["api".into(), "a".into()]), ..all() };
+    assert_eq!(found(&w, b_and_api).await, [record, completed], "a job is not seen by whoever asked for it");
+    assert_eq!(found(&w, Filter { seen_by: Some(vec![]), ..all() }).await, [] as [DeliveryId; 0]);
+}
+
+pub(crate) async fn a_text_is_found_wherever_it_stands<B: Backend>() {
+    let w = World::<B>::new().await;
+    let by_data =
+        w.push(NewDelivery { data: json!({"path": "in/Ünïcode 50%_a.csv"}), ..new(Kind::File, "a") }).await;
+    let by_key = w.push(NewDelivery { dedup_key: Some("order-17".into()), ..new(Kind::Record, "a") }).await;
+    let odd = w
+        .push(NewDelivery { data: json!({"note": "a \"quoted\" back\\slash"}), ..new(Kind::Record, "a") })
+        .await;
+    let (by_error, held) = w.held(Kind::File, "e").await;
+    w.ledger
+        .fail(Failure { error: "arr_delay: required".into(), ..failure(&held, Verdict::Final) })
+        .await
+        .unwrap();
+    let large = "x".repeat(handover_core::limits::SEARCHED_DATA_MAX_BYTES) + "needle";
+    let numbers: Vec<u64> = (0..40_000).map(|n| n * 7_919).collect();
+    w.push(NewDelivery { data: json!({"large": large, "more": numbers}), ..new(Kind::Record, "a") }).await;
+    let text = |text: &str| Filter { text: Some(text.to_owned()), ..Filter::default() };
+    assert_eq!(found(&w, text("ïCODE")).await, [by_data]);
+    assert_eq!(found(&w, text("50%_a")).await, [by_data]);
+    assert_eq!(found(&w, text("50__a")).await, [] as [DeliveryId; 0]);
+    assert_eq!(found(&w, text("Order-17")).await, [by_key]);
+    assert_eq!(found(&w, text("a \"quoted\" back\\slash")).await, [odd]);
+    assert_eq!(found(&w, text("ARR_delay: req")).await, [by_error]);
+    assert_eq!(
+        found(&w, text("needle")).await,
+        [] as [DeliveryId; 0],
+        "data that is too large is not looked into"
+    );
+    assert_eq!(found(&w, text("' OR 1=1 --")).await, [] as [DeliveryId; 0]);
+    assert_eq!(found(&w, text("\0")).await, [] as [DeliveryId; 0]);
+}
+
+pub(crate) async fn a_search_looks_no_further_than_it_may<B: Backend>() {
+    let w = World::<B>::new().await;
+    let wanted = w.push(NewDelivery { source_app: "s".into(), ..new(Kind::Record, "a") }).await;
+    let mut all = vec![wanted];
+    for n in 0..30 {
+        all.push(w.push(new(KINDS[n % 2], "a")).await);
+    }
+    all.reverse();
+    // Pages of what is found, whatever a page may look at, are the whole without gap or repetition.
+    for (look, limit) in [(1, 3), (4, 3), (5, 50), (100, 7)] {
+        let (mut paged, mut before, mut pages) = (vec![], None, 0);
+        loop {
+            let page = search(&w, Filter { before, limit, archived: true, ..Filter::default() }, look).await;
+            assert!(page.deliveries.len() <= limit);
+            paged.extend(ids(&page.deliveries));
+            pages += 1;
+            assert!(pages < 100);
+            before = page.below;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(paged, all, "look {look}, limit {limit}");
+    }
+    let source = || Filter { source: Some("s".into()), ..Filter::default() };
+    let first = search(&w, source(), 5).await;
+    assert!(first.deliveries.is_empty() && first.below.is_some(), "{first:?}");
+    assert_eq!(found(&w, source()).await, [wanted]);
+}
+
+/// What failed long ago is found at once, however much came after it.
+pub(crate) async fn what_failed_long_ago_is_found_at_once<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let failed = w.in_status(kind, "f", Status::Failed).await;
+        for _ in 0..20 {
+            w.in_status(kind, "b", Status::Completed).await;
+        }
+        let filter = || Filter { statuses: vec![Status::Failed], kind: Some(kind), ..Filter::default() };
+        let page = search(&w, filter(), 3).await;
+        assert_eq!((ids(&page.deliveries), page.below), (vec![failed], None));
+        // Where even those are too many, it looks from the newest on.
+        for _ in 0..3 {
+            w.in_status(kind, "f", Status::Failed).await;
+        }
+        let page = search(&w, filter(), 3).await;
+        assert_eq!(page.deliveries.len(), 3);
+        assert!(page.below.is_some());
+    }
+}
