@@ -57,8 +57,8 @@ pub use load::FILE_NAME;
 pub(crate) use report::dotted;
 pub use routes::{Hop, Routes};
 pub use schedule::{Schedule, ScheduleError};
-pub use traces::Traces;
 pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
+pub use traces::Traces;
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;

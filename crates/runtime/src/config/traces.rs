@@ -45,7 +45,9 @@ pub(crate) fn read(report: &mut Report<'_>) -> Option<Traces> {
     let endpoint = endpoint(report, &raw.endpoint);
     let sample = raw.sample.unwrap_or(1.0);
     if !(0.0..=1.0).contains(&sample) {
-        report.value(&["traces", "sample"], "`sample` must be 0 to 1").help("1 is all traces, 0.1 each tenth");
+        report
+            .value(&["traces", "sample"], "`sample` must be 0 to 1")
+            .help("1 is all traces, 0.1 each tenth");
     }
     let mut headers = Vec::new();
     for (name, value) in raw.headers.unwrap_or_default() {

@@ -1,0 +1,73 @@
+//! What asks others that are no service apps: webhooks, the keys of who issues tokens, collectors of traces.
+
+use bytes::Bytes;
+use handover_core::{Error, ErrorKind, Result};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::time::Duration;
+
+/// A client over a pool of connections; clones are one.
+pub type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// What this says that it is.
+pub const USER_AGENT: &str = concat!("handover/", env!("CARGO_PKG_VERSION"));
+/// So much of an answer is read, so that its connection can serve again.
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// A client that believes the system's certificates (or those that `SSL_CERT_FILE` names).
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn connect() -> Result<Http> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_native_roots()
+        .map_err(|e| Error::io("read", "the system's certificates", e))?
+        .https_or_http()
+        .enable_http1()
+        .build();
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+/// Posts JSON with these headers; gives the answer's status.
+///
+/// # Errors
+/// Where there is no answer within `patience`.
+pub async fn post_json<'a>(
+    http: &Http,
+    url: &str,
+    headers: impl Iterator<Item = (&'a str, &'a str)>,
+    body: String,
+    patience: Duration,
+) -> Result<StatusCode> {
+    let mut request =
+        Request::post(url).header("content-type", "application/json").header("user-agent", USER_AGENT);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|e| Error::config("this is no request that can be sent").on(url).because(e))?;
+    let failed = |why: String| Error::new(ErrorKind::Io, why).on(url);
+    let answered = async {
+        let answer = http.request(request).await.map_err(|e| failed(because(&e)))?;
+        let status = answer.status();
+        let _ = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
+        Ok(status)
+    };
+    let late = || failed(format!("no answer within {} s", patience.as_secs()));
+    tokio::time::timeout(patience, answered).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// An error with what it came from, which says more than it does itself.
+fn because(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}
