@@ -202,6 +202,10 @@ impl Report {
             ));
         }
         lines.push(("handover verify".to_owned(), "every file against its manifest"));
+        lines.push((
+            "handover keys create me --scope admin && handover run".to_owned(),
+            "log in with the key it prints, and see the flow: http://127.0.0.1:8080/",
+        ));
         for (command, what) in lines {
             if command.len() > 40 {
                 printer.data(format_args!("  {command}\n  {:40} {what}", ""))
