@@ -26,4 +26,5 @@ mod service_documents;
 mod shared_limits;
 mod staging;
 mod tls;
+mod traces;
 mod webhooks;
