@@ -95,6 +95,36 @@ fn one_trace_follows_a_file_from_app_to_app() {
 }
 
 #[test]
+fn a_trace_goes_on_where_a_manifest_is_carried_to() {
+    let (here, there) = (takes_all(), takes_all());
+    let site = |collector: &HttpServer| {
+        let apps = "apps:
+  in: { uses: file-importer, with: { from: ./incoming, pattern: '*.csv', type: sales } }
+  first: { run: cat }
+  second: { run: cat }
+flows: { sales: in -> first -> second }
+";
+        Site::new(&format!("{apps}{}", traces(collector, "")), OPEN)
+    };
+    let from = site(&here);
+    from.command(&["run", "--once"]);
+    from.command(&["pause", "second"]);
+    from.project.arrive("incoming/a.csv", "id\n1\n");
+    from.command(&["run", "--once"]);
+    let to = site(&there);
+    to.command(&["run", "--once"]);
+    for path in files_below(&from.project.join("data/first")) {
+        let name = path.strip_prefix(from.project.path()).unwrap().to_owned();
+        to.project.write(name, std::fs::read(&path).unwrap());
+    }
+    to.command(&["run", "--once"]);
+    let (before, after) = (spans(&here), spans(&there));
+    let (first, second) = (span(&before, "first"), span(&after, "second"));
+    assert_eq!((&second["traceId"], &second["parentSpanId"]), (&first["traceId"], &first["spanId"]));
+    assert_eq!(after.len(), 1, "it did not begin here: {after:#?}");
+}
+
+#[test]
 fn what_is_not_drawn_is_not_sent_and_says_so_to_who_follows() {
     let (collector, service) = (takes_all(), HttpServer::start(|_| Reply::new(200, "")));
     let site = site(&collector, &service, ", sample: 0");
