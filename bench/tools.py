@@ -12,6 +12,9 @@ usage: tools.py machine DIR                       the machine's class, as a JSON
        tools.py same-flights OURS THEIRS          two folders of gzipped exports hold the same rows
        tools.py repeat-flights FLIGHTS N OUT      the rows of FLIGHTS.csv, or of the one in FLIGHTS.zip, N times over
        tools.py measured BENCH ROUND WHO COMMAND...  runs it: seconds, processor time and peak memory of all its processes
+       tools.py answers ADDRESS PATH...           how long answers take, on one connection: SCRAPES of /metrics, PAGES of others
+       tools.py collector                         takes spans, and says where; until it is ended
+       tools.py echo                              a stream program that answers each record with itself
        tools.py same-counts OURS.json THEIRS.json  a `run --once --json` and a peer's line agree on every count
 """
 
@@ -19,6 +22,8 @@ import csv
 import glob
 import gzip
 import hashlib
+import http.client
+import http.server
 import json
 import os
 import platform
@@ -295,6 +300,68 @@ def same_counts(ours, theirs):
     print(json.dumps({"counts": found}), flush=True)
 
 
+def timed(connection, path):
+    start = time.perf_counter()
+    connection.request("GET", path, headers={"Accept": "text/html, text/plain"})
+    response = connection.getresponse()
+    body = response.read()
+    return (time.perf_counter() - start) * 1000, response.status, len(body)
+
+
+def answers(address, *paths):
+    host, port = address.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+
+    def say(path, who, asked):
+        times = sorted(ms for ms, _, _ in asked)
+        print(json.dumps({"bench": "monitor", "path": path, "who": who, "count": len(times), "bytes": asked[-1][2],
+                          "median_ms": round(statistics.median(times), 2),
+                          "p99_ms": round(times[min(len(times) - 1, int(len(times) * 0.99))], 2),
+                          "max_ms": round(times[-1], 2)}), flush=True)
+
+    for path in paths:
+        _, status, _ = timed(connection, path)
+        if status == 404:
+            print(json.dumps({"bench": "monitor", "path": path, "who": "not there"}), flush=True)
+            continue
+        assert status == 200, f"{path} answered {status}"
+        if path == "/metrics":
+            fresh, shared = [], []
+            for _ in range(int(os.environ.get("SCRAPES", "60"))):
+                time.sleep(1.05)
+                fresh.append(timed(connection, path))
+                shared.append(timed(connection, path))
+            say(path, "fresh", fresh)
+            say(path, "shared", shared)
+        else:
+            say(path, "page", [timed(connection, path) for _ in range(int(os.environ.get("PAGES", "200")))])
+
+
+def collector():
+    class Takes(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Takes)
+    print(f"127.0.0.1:{server.server_address[1]}", flush=True)
+    server.serve_forever()
+
+
+def echo():
+    for line in sys.stdin:
+        record = json.loads(line)
+        print(json.dumps({"id": record["id"], "status": "completed", "data": record["data"]}), flush=True)
+
+
 def fill(ledger, count):
     fill_ledger.fill(ledger, int(count))
 
@@ -302,7 +369,7 @@ def fill(ledger, count):
 def main():
     commands = {f.__name__.replace("_", "-"): f for f in
                 (machine, limits, files, hand_over, check, summary, median_ms, fill, split_days, same_flights,
-                 repeat_flights, measured, same_counts)}
+                 repeat_flights, measured, same_counts, answers, collector, echo)}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     try:

@@ -27,4 +27,5 @@ mod service_documents;
 mod shared_limits;
 mod staging;
 mod tls;
+mod traces;
 mod webhooks;
