@@ -23,7 +23,6 @@ mod access;
 pub mod auth;
 mod begun;
 mod body;
-mod client;
 pub mod document;
 mod door;
 mod fault;

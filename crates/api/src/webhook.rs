@@ -4,20 +4,16 @@
 //! [`handover_core::WEBHOOK_APP`], and this claims those. So a message is sent at least once, whatever dies; its `webhook-id` is
 //! the same each time. What is not taken is tried again for hours, with the ledger's backoff; 410 ends it, as the standard has it.
 
-use crate::client::{Http, USER_AGENT, connect};
 use crate::model::Job;
 use crate::routes::jobs::summary;
 use crate::state::{Api, Current};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Result, Status, WEBHOOK_APP};
 use handover_ledger::{Claim, Completion, Failure, Held, Queue, Verdict};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use handover_service::client::{Http, USER_AGENT, connect, sign};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde_json::json;
-use sha2::Sha256;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -166,29 +162,4 @@ async fn message(current: &Current, delivery: &Delivery) -> Result<(Uri, String)
     };
     let body = json!({ "type": format!("job.{status}"), "timestamp": delivery.created_at, "data": data });
     Ok((url, body.to_string()))
-}
-
-/// The signature of a message: `v1,` and base64 of HMAC-SHA256 over its id, its time and its body.
-fn sign(secret: &str, id: &str, at: i64, body: &str) -> Result<String> {
-    let key = secret.strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
-    let key = key.ok_or_else(|| Error::config("the secret of webhooks is not base64 behind `whsec_`"))?;
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(&key).map_err(|e| Error::internal("a webhook's key").because(e))?;
-    mac.update(format!("{id}.{at}.{body}").as_bytes());
-    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_signed_as_the_standard_has_it() {
-        // The example of the Standard Webhooks specification's reference libraries.
-        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let signature =
-            sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}").unwrap();
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        assert!(sign("whsec_%", "a", 0, "").is_err());
-    }
 }

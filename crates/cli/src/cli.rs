@@ -76,6 +76,10 @@ pub(crate) enum Command {
     Resume(commands::by_hand::ResumeArgs),
     /// Compress old files and put them out of the way
     Archive(commands::archive::Args),
+    /// What is wrong now, since when, and who was told
+    Alerts(commands::alerts::Args),
+    /// Who did what, and when
+    Audit(commands::audit::Args),
     /// Compare files with their manifests, in any folder
     Verify(commands::verify::Args),
     /// Who may ask over the network: API keys

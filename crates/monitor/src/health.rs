@@ -1,10 +1,9 @@
 //! One look at health for all who ask at the same time: it lists folders, so it is made at most every few seconds.
 
 use crate::fresh::Fresh;
-use handover_core::limits::STUCK_AFTER_MS;
 use handover_core::{Error, Result};
 use handover_runtime::Project;
-use handover_runtime::operations::health::{Health, health};
+use handover_runtime::operations::health::{self, Health};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,6 @@ impl Seen {
 /// Not on a thread that answers others.
 async fn look(project: Project) -> Result<Health> {
     let handle = tokio::runtime::Handle::current();
-    let after = Duration::from_millis(STUCK_AFTER_MS);
-    let look = tokio::task::spawn_blocking(move || handle.block_on(health(&project, after)));
+    let look = tokio::task::spawn_blocking(move || handle.block_on(health::look(&project)));
     look.await.map_err(|e| Error::internal("the look at health ended").because(e.to_string()))
 }

@@ -16,6 +16,7 @@ mod context;
 pub mod delivery;
 pub mod engine;
 pub mod meter;
+mod notices;
 pub mod operations;
 pub mod program;
 pub mod project;

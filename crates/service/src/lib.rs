@@ -5,12 +5,14 @@
 //!
 //! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
 //! connections, its `breaker`, its `tls` · `budget` how much may be tried again · `body` what is sent, and can be taken back ·
-//! `watch` whether they are well · `post` how deliveries are posted.
+//! `watch` whether they are well · `post` how deliveries are posted · `client` what
+//! asks others that are no service apps.
 
 mod balance;
 mod body;
 mod breaker;
 mod budget;
+pub mod client;
 mod failure;
 mod pool;
 mod post;
@@ -28,5 +30,6 @@ pub use post::{Answer, of_file, whole};
 pub use service::Service;
 pub use services::Services;
 pub use settings::{Group, HealthCheck, Settings, TlsFiles, UPSTREAMS_MAX};
+pub use tls::trusting_the_system;
 pub use upstream::UpstreamState;
 pub use watch::{GroupState, Look};

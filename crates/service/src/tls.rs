@@ -153,6 +153,14 @@ fn stamps(files: &TlsFiles) -> Stamps {
     files.all().into_iter().map(|path| path.as_ref().and_then(stamp)).collect()
 }
 
+/// TLS to whoever shows a certificate that the system trusts.
+///
+/// # Errors
+/// Where the system has no certificates to trust.
+pub fn trusting_the_system() -> Result<ClientConfig> {
+    client(&TlsFiles::default())
+}
+
 fn client(files: &TlsFiles) -> Result<ClientConfig> {
     let mut trusted = RootCertStore::empty();
     trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

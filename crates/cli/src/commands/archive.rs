@@ -1,9 +1,10 @@
 //! `handover archive`: old files out of the way, compressed, and still readable.
 
-use super::{Start, block_on, parsed};
+use super::{Start, block_on, note, parsed};
 use crate::printer::Outcome;
 use handover_core::{DeliveryId, units};
 use handover_file::HolderLock;
+use handover_ledger::NewAction;
 use handover_runtime::operations::archive::{self, Archived};
 use handover_runtime::operations::forget::forget_by_age;
 use handover_runtime::operations::times;
@@ -63,6 +64,16 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
             }
         }
     })??;
+    if holder.is_some() && done.deliveries > 0 {
+        let thing = match args.ids.is_empty() {
+            true => format!("what ended longer than {} ago", units::format_duration(age)),
+            false => "the deliveries that were named".to_owned(),
+        };
+        let said = Some(sentence(&done, args, age));
+        let (delivery, last) = (args.ids.iter().min().copied(), args.ids.iter().max().copied());
+        let what = NewAction { thing: Some(thing), delivery, last, note: said, ..NewAction::default() };
+        block_on(note(&project, "archive", "archive", what))??;
+    }
     let printer = start.printer;
     if printer.is_json() {
         printer.json(&done);

@@ -3,10 +3,10 @@
 //! Each is one transaction. Of several deliveries each is done by itself: what cannot be done is said, the rest is
 //! done, and the exit code is 1.
 
-use super::{Start, actor, block_on, parsed};
+use super::{Start, actor, block_on, note, parsed};
 use crate::printer::Outcome;
 use handover_core::{Delivery, DeliveryId, Error, Result, Status};
-use handover_ledger::Cancelled;
+use handover_ledger::{Cancelled, NewAction};
 use handover_runtime::Project;
 use handover_runtime::operations::running::running;
 use handover_runtime::operations::times;
@@ -151,6 +151,16 @@ fn app_of(delivery: &Delivery) -> &str {
     delivery.target_app.as_deref().unwrap_or("nobody")
 }
 
+/// Something done to a delivery.
+fn to(delivery: &Delivery) -> NewAction {
+    NewAction { delivery: Some(delivery.id), app: delivery.target_app.clone(), ..NewAction::default() }
+}
+
+/// Something done to an app.
+fn to_app(app: &str) -> NewAction {
+    NewAction { app: Some(app.to_owned()), ..NewAction::default() }
+}
+
 /// `handover retry`.
 pub(crate) fn retry(start: &Start, args: &RetryArgs) -> Outcome {
     each(start, &args.ids, |project, delivery| async move {
@@ -166,6 +176,9 @@ pub(crate) fn cancel(start: &Start, args: &CancelArgs) -> Outcome {
         let (id, app) = (delivery.id, app_of(&delivery));
         let text = match project.ledger.ask_to_cancel(&actor(), id).await? {
             Cancelled::Asked => {
+                let what =
+                    NewAction { note: Some("it ends when its work has stopped".into()), ..to(&delivery) };
+                note(&project, "cancel", "cancel", what).await?;
                 format!("delivery {id} for {app} is cancelling: it ends when what works on it has stopped")
             }
             Cancelled::Ended if delivery.status == Status::Processing => format!(
@@ -190,6 +203,7 @@ pub(crate) fn restore(start: &Start, args: &RestoreArgs) -> Outcome {
                 false,
             ));
         }
+        note(&project, "restore", "restore", to(&delivery)).await?;
         let waits = delivery.status == Status::Pending;
         Ok((
             format!("delivery {} for {} is back; it is {}", delivery.id, app_of(&delivery), delivery.status),
@@ -206,6 +220,7 @@ pub(crate) fn pause(start: &Start, args: &PauseArgs) -> Outcome {
         let already = project.ledger.paused().await?.into_iter().find(|pause| pause.app == app.as_str());
         if already.is_none() {
             project.ledger.pause(&actor(), app.as_str()).await?;
+            note(&project, "pause", "pause", to_app(app.as_str())).await?;
         }
         let (waiting, running) = open(&project, app.as_str()).await?;
         Ok::<_, Error>((already, waiting, running))
@@ -239,6 +254,9 @@ pub(crate) fn resume(start: &Start, args: &ResumeArgs) -> Outcome {
             project.config.require_app(app)?;
         }
         let was_paused = project.ledger.resume(&actor(), app).await?;
+        if was_paused {
+            note(&project, "resume", "resume", to_app(app)).await?;
+        }
         Ok::<_, Error>((was_paused, open(&project, app).await?.0))
     })??;
     let printer = start.printer;

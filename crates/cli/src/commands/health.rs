@@ -3,9 +3,8 @@
 use super::{Start, block_on, length};
 use crate::printer::{Failure, Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone};
-use handover_core::limits::STUCK_AFTER_MS;
 use handover_runtime::Project;
-use handover_runtime::operations::health::{Health, Verdict, health};
+use handover_runtime::operations::health::{Health, Verdict, health, look};
 use handover_runtime::operations::times;
 use serde_json::json;
 use std::process::ExitCode;
@@ -14,7 +13,8 @@ use std::time::Duration;
 const HELP: &str = "\
 Exit code 0 where all is well, 1 where somebody should look, 2 where something does not work.
 
-A file is stuck that waits, in any folder, for an app or in front of an importer, for an hour or longer. Checkpoints that are kept are not \
+A file is stuck that waits, in any folder, for an app or in front of an importer, for an hour or longer (`health: { stuck: … }`, or \
+`stuck_after` of its app), or that lies in the data directory and nobody knows it. Checkpoints that are kept are not \
 stuck, so `find data -mmin +60` finds too much: --stuck prints the paths, one a line.
 
 Examples:
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// Print the paths of the files that are stuck, and nothing else
     #[arg(long)]
     stuck: bool,
-    /// What waits for so long is stuck [default: 1h]
+    /// What waits for so long is stuck [default: as configured, else 1h]
     #[arg(long, value_name = "TIME", value_parser = length)]
     older: Option<Duration>,
 }
@@ -41,8 +41,12 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
         Ok(project) => project,
         Err(failure) => return Ok(cannot_look(printer, &failure)),
     };
-    let after = args.older.unwrap_or(Duration::from_millis(STUCK_AFTER_MS));
-    let health = block_on(health(&project, after))?;
+    let health = block_on(async {
+        match args.older {
+            Some(older) => health(&project, older).await,
+            None => look(&project).await,
+        }
+    })?;
     match (args.stuck, printer.is_json()) {
         (true, true) => printer.json(&health.stuck),
         (true, false) => health.stuck.iter().for_each(|stuck| printer.data(&stuck.path)),

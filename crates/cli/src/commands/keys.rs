@@ -1,13 +1,13 @@
 //! `handover keys`: who may ask over the network.
 
-use super::{Start, actor, block_on, length};
+use super::{Start, actor, block_on, length, note};
 use crate::printer::{Outcome, Printer};
 use crate::table::{Cell, Column, Table, Tone};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use handover_api::auth::{self, Scope, Wanted};
 use handover_core::{Error, Result, units};
-use handover_ledger::ApiKey;
+use handover_ledger::{ApiKey, NewAction};
 use handover_runtime::Project;
 use handover_runtime::operations::{records, times};
 use jiff::Timestamp;
@@ -110,7 +110,11 @@ fn create(project: &Project, printer: Printer, args: CreateArgs) -> Outcome {
         expires_at: args.expires.map(|expires| later(now, expires)).transpose()?,
     };
     let made = auth::make(wanted, now, &actor())?;
-    block_on(project.ledger.add_key(made.key.clone()))??;
+    block_on(async {
+        project.ledger.add_key(made.key.clone()).await?;
+        let said = format!("{}: {}", made.key.name, made.key.scopes.join(", "));
+        note(project, "keys create", "create a key", of_key(&made.key.id, Some(said))).await
+    })??;
     show_once(printer, &made.secret, &made.key);
     Ok(ExitCode::SUCCESS)
 }
@@ -186,7 +190,9 @@ fn rotate(project: &Project, printer: Printer, args: &RotateArgs) -> Outcome {
     let end = later(now, args.grace)?;
     block_on(async {
         project.ledger.add_key(made.key.clone()).await?;
-        project.ledger.revoke_key(&old.id, end, Some(made.key.id.clone())).await
+        project.ledger.revoke_key(&old.id, end, Some(made.key.id.clone())).await?;
+        note(project, "keys rotate", "rotate a key", of_key(&old.id, Some(format!("by {}", made.key.id))))
+            .await
     })??;
     show_once(printer, &made.secret, &made.key);
     if !printer.is_json() {
@@ -195,9 +201,17 @@ fn rotate(project: &Project, printer: Printer, args: &RotateArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Something done to a key.
+fn of_key(id: &str, said: Option<String>) -> NewAction {
+    NewAction { thing: Some(format!("key {id}")), note: said, ..NewAction::default() }
+}
+
 fn revoke(project: &Project, printer: Printer, args: &RevokeArgs) -> Outcome {
     for id in &args.ids {
-        block_on(project.ledger.revoke_key(id, project.clock.now(), None))??;
+        block_on(async {
+            project.ledger.revoke_key(id, project.clock.now(), None).await?;
+            note(project, "keys revoke", "revoke a key", of_key(id, None)).await
+        })??;
         printer.talk(format_args!(
             "key {id} is worth nothing from now on: every process knows within two seconds"
         ));

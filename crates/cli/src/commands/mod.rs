@@ -3,9 +3,11 @@
 
 pub(crate) mod ack;
 pub(crate) mod advise;
+pub(crate) mod alerts;
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod by_hand;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -37,7 +39,7 @@ use crate::cli::{Cli, Command};
 use crate::logging::Quiet;
 use crate::printer::{Outcome, Printer};
 use handover_core::{DeliveryId, Error, LeaseToken, Result};
-use handover_ledger::Answered;
+use handover_ledger::{Answered, NewAction};
 use handover_runtime::Project;
 use handover_runtime::config::{Config, FILE_NAME};
 use handover_runtime::operations::records;
@@ -74,6 +76,8 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Pause(args) => by_hand::pause(&start, &args),
         Command::Resume(args) => by_hand::resume(&start, &args),
         Command::Archive(args) => archive::run(&start, &args),
+        Command::Alerts(args) => alerts::run(&start, args),
+        Command::Audit(args) => audit::run(&start, &args),
         Command::Verify(args) => verify::run(&start, &args),
         Command::Keys(args) => keys::run(&start, args),
         Command::Service(args) => service::run(&start, &args),
@@ -191,6 +195,12 @@ pub(crate) fn actor() -> String {
     let named = |key: &str| std::env::var(key).ok().filter(|name| !name.is_empty());
     let name = named("USER").or_else(|| named("LOGNAME"));
     format!("cli:{}", name.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw())))
+}
+
+/// Notes in the ledger what somebody did by this command, where no move of a delivery says so already.
+pub(crate) async fn note(project: &Project, command: &str, did: &str, what: NewAction) -> Result<()> {
+    let (actor, via, did) = (actor(), format!("handover {command}"), did.to_owned());
+    project.ledger.note_action(NewAction { actor, via, did, ..what }).await
 }
 
 /// Reads an argument of the command line; what is wrong with it is said with its hint.

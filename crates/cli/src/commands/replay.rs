@@ -1,11 +1,13 @@
 //! `handover replay`: runs deliveries of the past again from their retained inputs.
 
 use super::by_hand::whoever_runs;
-use super::{Start, actor, block_on, parsed};
+use super::{Start, actor, block_on, note, parsed};
 use crate::printer::Outcome;
 use crate::table::{Column, Table};
-use handover_core::{DeliveryId, Error};
-use handover_runtime::operations::replay::{self, Replayed};
+use handover_core::{DeliveryId, Error, Result};
+use handover_ledger::NewAction;
+use handover_runtime::Project;
+use handover_runtime::operations::replay::{self, One, Replayed};
 use handover_runtime::operations::times;
 use std::process::ExitCode;
 
@@ -47,7 +49,7 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     let time = |text: &Option<String>| text.as_ref().map(|text| times::since(text, zone, now)).transpose();
     let (since, until) = (time(&args.since)?, time(&args.until)?);
     let done = block_on(async {
-        match (&args.flow, since) {
+        let done = match (&args.flow, since) {
             (Some(flow), Some(since)) => {
                 replay::flow(&project, &actor(), flow, since, until, args.dry_run).await
             }
@@ -56,7 +58,11 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
                 Err(Error::config("--flow needs a time").hint("such as --since 2h"))
             }
             (None, _) => replay::these(&project, &actor(), &args.ids, args.dry_run).await,
+        }?;
+        if !args.dry_run {
+            noted(&project, args, &done).await?;
         }
+        Ok::<_, Error>(done)
     })??;
     if start.printer.is_json() {
         start.printer.json(&done);
@@ -67,6 +73,31 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
         start.printer.talk(whoever_runs(&project));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Notes who replayed what: each delivery by itself where they were named, all at once where a flow was.
+async fn noted(project: &Project, args: &Args, done: &Replayed) -> Result<()> {
+    let new = |one: &One| one.id.map(|id| format!("as delivery {id}"));
+    let Some(flow) = &args.flow else {
+        for one in &done.replayed {
+            let (delivery, app) = (Some(one.replay_of), Some(one.app.clone()));
+            let what = NewAction { delivery, app, note: new(one), ..NewAction::default() };
+            note(project, "replay", "replay", what).await?;
+        }
+        return Ok(());
+    };
+    let ids = || done.replayed.iter().map(|one| one.replay_of);
+    let times = [("since", &args.since), ("until", &args.until)];
+    let times = times.iter().filter_map(|(word, time)| Some(format!(" {word} {}", time.as_ref()?)));
+    let thing = Some(format!("flow {flow}{}", times.collect::<String>()));
+    let what = NewAction {
+        thing,
+        delivery: ids().min(),
+        last: ids().max(),
+        note: Some(format!("{} replayed", deliveries(done.replayed.len() as u64))),
+        ..NewAction::default()
+    };
+    note(project, "replay", "replay a flow", what).await
 }
 
 fn say(start: &Start, args: &Args, done: &Replayed) {

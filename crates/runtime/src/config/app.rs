@@ -4,6 +4,7 @@ use super::api::Rate;
 use super::builtin::{self, BuiltIn};
 use super::command::{ClaimBy, Input, Mode, Output, Placeholder, Program};
 use super::decode::decode;
+use super::expect::{self, Expect};
 use super::job::{self, How, JobContract, RawJob};
 use super::one_or_many::OneOrMany;
 use super::report::{Report, did_you_mean};
@@ -49,6 +50,10 @@ pub struct App {
     pub ext: Option<String>,
     /// When it runs by itself.
     pub schedule: Option<Schedule>,
+    /// What is expected of it.
+    pub expect: Option<Expect>,
+    /// A file that waits for it for so long is stuck, where that is not as long as for all.
+    pub stuck_after: Option<Duration>,
     /// A picture for it.
     pub icon: Option<String>,
     /// What it is for.
@@ -178,6 +183,13 @@ pub(crate) struct RawApp {
     pub(crate) timezone: Option<String>,
     /// What jobs may ask of it, and how that reaches its program.
     pub(crate) job: Option<RawJob>,
+    /// What should come, until when, and how much of it: late, missing, too small, too old or the same as before is told.
+    #[schemars(with = "Option<expect::RawExpect>")]
+    pub(crate) expect: Option<Value>,
+    /// A file that waits for it for so long is stuck; by default as `health: { stuck: … }` says.
+    #[serde(default, with = "units::duration::option")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) stuck_after: Option<Duration>,
     /// A picture for it.
     pub(crate) icon: Option<String>,
     /// What it is for.
@@ -255,6 +267,8 @@ pub(crate) fn read(report: &mut Report<'_>, key: &str, around: &Around<'_>) -> O
         type_name,
         ext: raw.ext,
         schedule,
+        expect: raw.expect.is_some().then(|| expect::read(report, &path, around.zone)).flatten(),
+        stuck_after: raw.stuck_after,
         icon: raw.icon,
         description: raw.description,
         with: raw.with,

@@ -228,8 +228,7 @@ impl Program {
         }
         let known = fills(&arguments);
         let line = if shell { Line::Shell(script(run, &known)) } else { Line::Words(words(run, &known)?) };
-        let stands = |one: &Fill| run.contains(&format!("{{{}}}", one.word()));
-        let used: Vec<Fill> = known.into_iter().filter(stands).collect();
+        let used: Vec<Fill> = known.into_iter().filter(|one| stands(run, one.word())).collect();
         let has = |placeholder| used.contains(&Fill::Known(placeholder));
         let input = if has(Placeholder::Input) { Input::Path } else { Input::Stdin };
         let output = if has(Placeholder::Output) { Output::File } else { Output::Stdout };
@@ -304,6 +303,11 @@ fn words(run: &str, known: &[Fill]) -> Result<Vec<Vec<Part>>> {
         return Err(Error::config("there is no program in it").hint("write a command, such as `run: cat`"));
     }
     Ok(words.iter().map(|word| parts(word, known)).collect())
+}
+
+/// Whether this word stands between braces in a line, so that it is filled in; `${word}` is the program's own.
+pub(crate) fn stands(run: &str, word: &str) -> bool {
+    run.match_indices(&format!("{{{word}}}")).any(|(at, _)| !run[..at].ends_with('$'))
 }
 
 /// The placeholder that a text begins with, and its length.
@@ -447,6 +451,8 @@ mod tests {
             (Input::Path, Output::File, Some("sort"))
         );
         let program = Program::new("sort", false).unwrap();
+        assert_eq!((program.input, program.output), (Input::Stdin, Output::Stdout));
+        let program = Program::new("for input in *; do cp ${input} ${output}; done", true).unwrap();
         assert_eq!((program.input, program.output), (Input::Stdin, Output::Stdout));
         assert!(Program::new("echo 'a", false).is_err() && Program::new("  ", true).is_err());
         assert!(Program::new("'' a", false).is_err() && Program::new("# only", false).is_err());

@@ -62,9 +62,10 @@ impl Config {
         let settings = [
             ("timezone", old.timezone != new.timezone),
             ("lease", old.lease != new.lease),
-            ("notify", old.notify != new.notify),
             ("metrics", old.metrics != new.metrics),
             ("traces", old.traces != new.traces),
+            ("notify", old.notify != new.notify || old.targets != new.targets),
+            ("health", old.health != new.health),
             ("archive", old.archive != new.archive),
             ("unknown_apps", old.unknown_apps != new.unknown_apps),
             ("migrate", old.migrate != new.migrate),

@@ -20,6 +20,7 @@ mod diff;
 mod doors;
 mod environment;
 mod error;
+mod expect;
 mod flow;
 mod gather;
 mod job;
@@ -35,6 +36,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod traces;
+mod watch;
 mod yaml;
 mod yaml_words;
 
@@ -44,11 +46,13 @@ pub use app::{App, Runs};
 pub use apps::Apps;
 pub(crate) use arguments::words_of;
 pub use builtin::BuiltIn;
+pub(crate) use command::stands;
 pub use command::{ClaimBy, Input, Mode, Output, Placeholder, Placeholders, Program};
 pub use diff::Changes;
 pub use doors::{Doors, Enters};
 pub use environment::Lookup;
 pub use error::{Also, ConfigError, Problem, Severity, render};
+pub use expect::{Due, Expect};
 pub use flow::{By, Flow, Link};
 pub use gather::Gather;
 pub use job::{Argument, ExitCode, How, JobContract, Then};
@@ -59,6 +63,7 @@ pub use routes::{Hop, Routes};
 pub use schedule::{Schedule, ScheduleError};
 pub use settings::{Archive, LedgerAddress, Secret, UnknownApps};
 pub use traces::Traces;
+pub use watch::{HealthLimits, NotifyTarget, NotifyTo};
 
 use handover_core::AppName;
 use jiff::tz::TimeZone;
@@ -85,6 +90,10 @@ pub struct Config {
     pub migrate: bool,
     /// A command that is told, by a line of JSON on its stdin, of each failed delivery and each quarantined file.
     pub notify: Option<String>,
+    /// Who is told of alerts: what is wrong, and that it has ended.
+    pub targets: Vec<NotifyTarget>,
+    /// From when on a health check finds fault.
+    pub health: HealthLimits,
     /// When and how completed deliveries are archived.
     pub archive: Archive,
     /// Whether rows, bytes and latencies are counted.

@@ -133,8 +133,14 @@ pub(crate) struct RawConfig {
     pub(crate) timezone: Option<String>,
     /// Whether the ledger's tables are brought up to date at start; by default true.
     pub(crate) migrate: Option<bool>,
-    /// A command that gets a line of JSON on its stdin when a delivery fails or a file is quarantined.
-    pub(crate) notify: Option<String>,
+    /// Who is told: a command that gets a line of JSON on its stdin when a delivery fails or a file is quarantined, or a list of
+    /// commands, webhooks, Slack, Teams and mail addresses.
+    #[schemars(with = "Option<super::watch::AnyNotify>")]
+    pub(crate) notify: Option<Value>,
+    /// From when on a health check finds fault, and how often `run` looks.
+    #[schemars(with = "Option<super::watch::RawHealthLimits>")]
+    #[allow(dead_code, reason = "it is read by itself; this is for the schema and the known keys")]
+    pub(crate) health: Option<Value>,
     /// When and how completed deliveries are archived.
     pub(crate) archive: Option<RawArchive>,
     /// Whether rows, bytes and latencies are counted, which the pages and /metrics show; by default true.
@@ -245,15 +251,4 @@ pub(crate) fn lease(report: &mut Report<'_>, given: Option<Duration>) -> Duratio
             .help("60s is a good length: a living worker renews it");
     }
     lease
-}
-
-/// The command of `notify:`, checked for being one.
-pub(crate) fn notify(report: &mut Report<'_>, given: Option<&str>) -> Option<String> {
-    let text = given?;
-    if let Err(error) = super::command::Program::new(text, false) {
-        report
-            .value(&["notify"], format!("this cannot be run: {error}"))
-            .maybe_help(error.hint_text().map(str::to_owned));
-    }
-    Some(text.to_owned())
 }

@@ -1,15 +1,18 @@
 //! Duties that belong to no app, one file each: the rescue of what lost processes held ([`rescue`]), when a delayed delivery is due
 //! ([`retries`]), archiving ([`archiving`], [`records`]), what is kept and for how long ([`retention`]), what was counted
-//! ([`counting`]), and a watch over the ledger's storage ([`storage`]).
+//! ([`counting`]), a watch over the ledger's storage ([`storage`]), what is wrong and who is told ([`alerts`]), and how large
+//! everything is ([`sizes`]).
 //!
 //! Each that runs is a task of its own, so that none waits for another, and each may be cut off anywhere.
 
+pub(super) mod alerts;
 mod archiving;
 mod counting;
 mod records;
 pub(crate) mod rescue;
 mod retention;
 pub(crate) mod retries;
+mod sizes;
 mod storage;
 
 use super::ended;
@@ -34,6 +37,8 @@ pub(super) fn begin(
         tokio::spawn(retention::keeping(project.clone(), ending.clone())),
         tokio::spawn(counting::counting(project.clone(), ending.clone())),
         tokio::spawn(storage::watching(project.clone(), ending.clone())),
+        tokio::spawn(alerts::looking(project.clone(), process.clone(), ending.clone())),
+        tokio::spawn(sizes::measuring(project.clone(), ending.clone())),
     ]
 }
 

@@ -29,6 +29,7 @@ pub(crate) use adopt::{Assessed, DATA_DIRECTORY, assess, copied, put_key};
 pub(crate) use clockwork::job_for;
 pub(crate) use complaint::Complaint;
 pub(crate) use duties::retries::until_due;
+pub(crate) use notify::tell as tell_command;
 pub(crate) use pool::{Busy, enough_room};
 pub(crate) use sources::known_unreadable;
 
@@ -142,6 +143,7 @@ impl Engine {
             () = ended(&mut stop) => Ok(()),
             idle = once::until_idle(&self.generation) => idle,
         };
+        duties::alerts::at_the_end(self.generation.project(), &self.process).await;
         self.shut_down().await;
         idle
     }

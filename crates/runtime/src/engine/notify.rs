@@ -1,7 +1,7 @@
-//! `notify: COMMAND`: told of every failed delivery and every quarantined file by a line of JSON on its stdin.
+//! `notify: COMMAND`: told of each failed delivery and every quarantined file by a line of JSON on its stdin.
 //!
 //! One command runs at a time, in the order of what happened; one that fails or hangs is said in the log and does
-//! not hold the work up.
+//! not hold the work up. Who is told of alerts by a list of targets is in [`crate::notices`].
 
 use super::ended;
 use super::events::Event;
@@ -69,7 +69,8 @@ pub(crate) async fn serve(
     }
 }
 
-async fn tell(project: &Project, process: &Process, command: &str, line: &Value) -> Result<()> {
+/// Runs a command with this line of JSON on its stdin.
+pub(crate) async fn tell(project: &Project, process: &Process, command: &str, line: &Value) -> Result<()> {
     let words = crate::config::Program::new(command, false)?.command(&crate::config::Placeholders::default());
     let (data, holder, text) = (project.data.clone(), process.holder.clone(), format!("{line}\n"));
     let draft = crate::delivery::small_draft(data, holder, text).await?;

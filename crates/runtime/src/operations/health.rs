@@ -3,35 +3,32 @@
 //! It only looks. A check that cannot be made is a failed one and says why: an operator must never read "pass" where nobody
 //! looked. What waits longer than a time is *stuck*; retained checkpoints are not, because nobody waits for them.
 
+mod expected;
+mod room;
 mod services;
+mod strays;
+mod stuck;
+mod waiting;
 
-use super::plan::{Fate, plan};
+use super::expect::Finding;
 use super::running::running;
 use super::storage::concerns;
 use super::times::number;
-use super::why;
-use crate::config::{Enters, LedgerAddress};
-use crate::delivery::payload::FilePayload;
+use crate::config::LedgerAddress;
 use crate::project::Project;
-use handover_core::units::{format_duration, format_size};
-use handover_core::{Delivery, Kind, Result, Status};
-use handover_file::disk;
-use handover_ledger::{AppCount, Filter, Queue};
+use handover_core::units::format_duration;
+use handover_core::{DeliveryId, Result, Status};
+use handover_ledger::{AppCount, Filter};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use std::path::Path;
 use std::time::Duration;
 
 /// So many deliveries are looked at, of each sort.
 const LOOKED_AT: usize = 1_000;
-/// So many stuck files are explained one by one.
-const EXPLAINED: usize = 20;
 /// A lease that has run out is taken back within seconds; after so long nobody does.
 const LEASE_OVERDUE: SignedDuration = SignedDuration::from_secs(30);
 /// Clocks that differ by more confuse whoever compares times.
 const SKEW_MAX: SignedDuration = SignedDuration::from_secs(5);
-/// With less than one part in so many free, a disk fills up soon.
-const FREE_ONE_IN: u64 = 10;
 
 /// How a check came out; the worst one is that of the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -95,20 +92,85 @@ pub struct Health {
     pub checks: Vec<Check>,
     /// Files that wait longer than they should.
     pub stuck: Vec<Stuck>,
+    /// What failed and nobody has seen to, by app.
+    #[serde(skip)]
+    pub failures: Vec<Failures>,
+    /// What was expected and is not as expected.
+    #[serde(skip)]
+    pub expected: Vec<Finding>,
+    /// Apps whose records wait longer than they should.
+    #[serde(skip)]
+    pub waiting: Vec<Waits>,
 }
 
-/// Looks at everything. What waits for `stuck_after` or longer is stuck.
+/// Deliveries of an app that failed, and that nobody has seen to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failures {
+    /// The app.
+    pub app: String,
+    /// How many.
+    pub count: u64,
+    /// Whether their input is bad, and lies in quarantine.
+    pub quarantined: bool,
+    /// The newest of them.
+    pub newest: DeliveryId,
+    /// Why it failed.
+    pub error: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Records that wait longer than they should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// For which app.
+    pub app: String,
+    /// How many wait.
+    pub count: u64,
+    /// Since when the oldest does.
+    pub since: Timestamp,
+    /// What is said of it.
+    pub text: String,
+}
+
+/// Looks at everything, by the times of the configuration.
+pub async fn look(project: &Project) -> Health {
+    look_for(project, None).await
+}
+
+/// Looks at everything. What waits for `stuck_after` or longer is stuck, whatever the configuration says.
 pub async fn health(project: &Project, stuck_after: Duration) -> Health {
-    let now = project.clock.now();
-    let limit = now.checked_sub(stuck_after).unwrap_or(Timestamp::MIN);
-    let mut looking = Looking { project, now, limit, stuck_after, checks: Vec::new(), stuck: Vec::new() };
+    look_for(project, Some(stuck_after)).await
+}
+
+/// What failed and nobody has seen to; nothing else is looked at.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub(crate) async fn failures(project: &Project) -> Result<Health> {
+    let counts = project.ledger.counts().await?;
+    let mut looking = Looking::new(project, None);
+    looking.failed(&counts).await?;
+    Ok(looking.done())
+}
+
+async fn look_for(project: &Project, older: Option<Duration>) -> Health {
+    let mut looking = Looking::new(project, older);
     if let Some(counts) = looking.ledger().await {
         let looked = looking.stuck_files().await;
         looking.or_failed("stuck files", looked);
+        let looked = looking.strays().await;
+        looking.or_failed("unknown files", looked);
         let looked = looking.waiting_records(&counts).await;
         looking.or_failed("records", looked);
         let looked = looking.failed(&counts).await;
         looking.or_failed("failed", looked);
+        let looked = looking.expected().await;
+        looking.or_failed("expected", looked);
+        let looked = looking.paused().await;
+        looking.or_failed("paused", looked);
+        let looked = looking.notices().await;
+        looking.or_failed("notices", looked);
         let looked = looking.leases().await;
         looking.or_failed("leases", looked);
         let looked = looking.storage().await;
@@ -116,22 +178,53 @@ pub async fn health(project: &Project, stuck_after: Duration) -> Health {
         looking.working(&counts);
     }
     looking.services().await;
-    looking.room();
+    looking.room().await;
     looking.clock();
-    let verdict = looking.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
-    Health { verdict, at: now, checks: looking.checks, stuck: looking.stuck }
+    looking.done()
 }
 
 struct Looking<'a> {
     project: &'a Project,
     now: Timestamp,
-    limit: Timestamp,
-    stuck_after: Duration,
+    /// What waits for so long is stuck, where somebody asked for that.
+    older: Option<Duration>,
     checks: Vec<Check>,
     stuck: Vec<Stuck>,
+    failures: Vec<Failures>,
+    expected: Vec<Finding>,
+    waiting: Vec<Waits>,
 }
 
-impl Looking<'_> {
+impl<'a> Looking<'a> {
+    fn new(project: &'a Project, older: Option<Duration>) -> Self {
+        Looking {
+            project,
+            now: project.clock.now(),
+            older,
+            checks: Vec::new(),
+            stuck: Vec::new(),
+            failures: Vec::new(),
+            expected: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn done(self) -> Health {
+        let verdict = self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
+        let Looking { now, checks, stuck, failures, expected, waiting, .. } = self;
+        Health { verdict, at: now, checks, stuck, failures, expected, waiting }
+    }
+
+    /// What waited since before this is stuck.
+    fn limit(&self, usual: Duration) -> Timestamp {
+        self.now.checked_sub(self.older.unwrap_or(usual)).unwrap_or(Timestamp::MIN)
+    }
+
+    /// How long ago that was; nothing where it lies ahead, as after a clock that jumped.
+    fn age(&self, since: Timestamp) -> Duration {
+        age(self.now, since)
+    }
+
     fn add(&mut self, name: &'static str, verdict: Verdict, text: impl Into<String>, todo: Option<String>) {
         self.checks.push(Check { name, verdict, text: text.into(), todo });
     }
@@ -151,7 +244,7 @@ impl Looking<'_> {
                 self.add(
                     "ledger",
                     Verdict::Pass,
-                    format!("{} answers", self.project.ledger.location()),
+                    format!("{} answers, and its schema is up to date", self.project.ledger.location()),
                     None,
                 );
                 Some(counts)
@@ -162,164 +255,6 @@ impl Looking<'_> {
                 None
             }
         }
-    }
-
-    /// Files that wait for an app, or in front of an importer, for too long.
-    async fn stuck_files(&mut self) -> Result<()> {
-        let mut found: Vec<(Delivery, Timestamp)> = Vec::new();
-        for status in [Status::Pending, Status::Processing] {
-            let filter = Filter {
-                kind: Some(Kind::File),
-                status: Some(status),
-                limit: LOOKED_AT,
-                ..Filter::default()
-            };
-            let waiting = self.project.ledger.list(filter).await?;
-            // What is being worked on is measured from its claim: a long run is not a stuck file before its timeout.
-            let since =
-                |one: &Delivery| if status == Status::Pending { one.created_at } else { one.updated_at };
-            found.extend(waiting.into_iter().map(|one| (since(&one), one)).map(|(at, one)| (one, at)));
-        }
-        found.retain(|(one, since)| *since <= self.limit && one.deleted_at.is_none() && !self.runs_long(one));
-        found.sort_by_key(|(_, since)| *since);
-        for (nth, (delivery, since)) in found.iter().enumerate() {
-            let reason = if nth < EXPLAINED { self.reason(delivery).await } else { String::new() };
-            let path = self.path_of(delivery);
-            let app = delivery.target_app.clone().unwrap_or_default();
-            self.stuck.push(Stuck { path, app, delivery: Some(delivery.id.0), since: *since, reason });
-        }
-        self.in_front_of_importers().await?;
-        let after = format_duration(self.stuck_after);
-        match self.stuck.first() {
-            None => {
-                self.add("stuck files", Verdict::Pass, format!("no file waits for {after} or longer"), None)
-            }
-            Some(oldest) => {
-                let text = format!(
-                    "{} for {after} or longer, the first for {}: {}",
-                    many(self.stuck.len(), "file waits", "files wait"),
-                    oldest.app,
-                    oldest.reason
-                );
-                self.add("stuck files", Verdict::Warn, text, Some("handover health --stuck".to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether it is being worked on and its app's time limit has not passed.
-    fn runs_long(&self, delivery: &Delivery) -> bool {
-        let app = delivery.target_app.as_deref().and_then(|app| self.project.config.app(app));
-        let until = app.and_then(|app| delivery.updated_at.checked_add(app.timeout).ok());
-        delivery.status == Status::Processing && until.is_some_and(|until| until > self.now)
-    }
-
-    async fn reason(&self, delivery: &Delivery) -> String {
-        let said = why::of(self.project, delivery.id).await;
-        match said {
-            Ok(said) => said.sentences.join(" "),
-            Err(e) => e.to_string(),
-        }
-    }
-
-    fn path_of(&self, delivery: &Delivery) -> String {
-        let original =
-            delivery.data.get("original").and_then(|original| original.as_str()).map(str::to_owned);
-        let path = FilePayload::in_delivery(delivery).map(|payload| payload.path);
-        match (original, path) {
-            (Some(original), _) => original,
-            (None, Some(path)) => self.project.data.root().join(path).display().to_string(),
-            (None, None) => format!("delivery {}", delivery.id),
-        }
-    }
-
-    async fn in_front_of_importers(&mut self) -> Result<()> {
-        let looked = plan(&self.project.config, Some(self.project), self.now).await?;
-        for found in looked.arrivals.into_iter().filter(|found| found.fate != Fate::Refused) {
-            let path = self.project.config.base.join(&found.path);
-            let written = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
-            let written = written.and_then(|at| Timestamp::try_from(at).ok());
-            if let Some(since) = written.filter(|since| *since <= self.limit) {
-                let reason = match found.fate {
-                    Fate::Taken => format!("it is complete ({}), and nobody takes it", found.reason),
-                    _ => found.reason,
-                };
-                self.stuck.push(Stuck {
-                    path: path.display().to_string(),
-                    app: found.app,
-                    delivery: None,
-                    since,
-                    reason,
-                });
-            }
-        }
-        for text in looked.unreadable {
-            self.add("folders", Verdict::Fail, text, Some("handover check".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Records that wait for too long; what is gathered later by configuration, or pulled by others, waits too.
-    async fn waiting_records(&mut self, counts: &[AppCount]) -> Result<()> {
-        let doors = self.project.config.doors();
-        let after = format_duration(self.stuck_after);
-        let mut late = Vec::new();
-        for one in
-            counts.iter().filter(|c| c.kind == Kind::Record && c.status == Status::Pending && c.count > 0)
-        {
-            let waiting = self.project.ledger.waiting(Queue::Records, &one.app, 1).await?;
-            let Some(oldest) = waiting.oldest.filter(|oldest| *oldest <= self.limit) else { continue };
-            let known = self.project.config.app(&one.app);
-            let who = match known.map(|app| doors.enters(&app.name)) {
-                None | Some(Enters::Waits) => "whoever pulls them",
-                Some(Enters::Gathered(_)) => "being gathered",
-                Some(_) => "its app",
-            };
-            let age = format_duration(self.now.duration_since(oldest).unsigned_abs());
-            late.push(format!("{} of {} ({age}, for {who})", number(one.count), one.app));
-        }
-        match late.is_empty() {
-            true => {
-                self.add("records", Verdict::Pass, format!("no record waits for {after} or longer"), None)
-            }
-            false => {
-                let text = format!("records wait for {after} or longer: {}", late.join("; "));
-                self.add("records", Verdict::Warn, text, Some("handover status".to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Failed deliveries that nobody has seen to: neither retried, nor replayed, nor archived.
-    async fn failed(&mut self, counts: &[AppCount]) -> Result<()> {
-        let of = |c: &&AppCount| c.status == Status::Failed && c.count > 0;
-        let all: u64 = counts.iter().filter(of).map(|c| c.count).sum();
-        let mut open = all;
-        if all > 0 && all <= LOOKED_AT as u64 {
-            let filter = Filter { status: Some(Status::Failed), limit: LOOKED_AT, ..Filter::default() };
-            for one in self.project.ledger.list(filter).await? {
-                let replays =
-                    Filter { replay_of: Some(one.id), archived: true, limit: 1, ..Filter::default() };
-                if !self.project.ledger.list(replays).await?.is_empty() {
-                    open = open.saturating_sub(1);
-                }
-            }
-        }
-        if open == 0 {
-            self.add("failed", Verdict::Pass, "no failed delivery waits for anybody", None);
-            return Ok(());
-        }
-        let by_app: Vec<String> =
-            counts.iter().filter(of).map(|c| format!("{} of {}", number(c.count), c.app)).collect();
-        let waits = many(
-            usize::try_from(open).unwrap_or(usize::MAX),
-            "failed delivery waits",
-            "failed deliveries wait",
-        );
-        let text =
-            format!("{waits} for somebody, neither retried, replayed nor archived: {}", by_app.join(", "));
-        self.add("failed", Verdict::Warn, text, Some("handover list --status failed".to_owned()));
-        Ok(())
     }
 
     /// Leases that have run out and that nobody takes back.
@@ -383,46 +318,6 @@ impl Looking<'_> {
         }
     }
 
-    /// Room on the data directory's disk, and files left to make.
-    fn room(&mut self) {
-        // Of a project that never ran, the folder that it will be in.
-        let root =
-            self.project.data.root().ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-        match disk::space(root) {
-            Err(e) => self.add("disk", Verdict::Fail, e.to_string(), None),
-            Ok(space) => {
-                let text = format!(
-                    "{} of {} are free at {}",
-                    format_size(space.free),
-                    format_size(space.total),
-                    root.display()
-                );
-                let inodes = space
-                    .inodes_free
-                    .map(|free| format!(", {} files can be made", number(free)))
-                    .unwrap_or_default();
-                let text = format!("{text}{inodes}");
-                if disk::low(&space) {
-                    self.add(
-                        "disk",
-                        Verdict::Fail,
-                        format!("{text}: nothing new is begun"),
-                        Some("make room".to_owned()),
-                    );
-                } else if space.free < space.total / FREE_ONE_IN {
-                    self.add(
-                        "disk",
-                        Verdict::Warn,
-                        text,
-                        Some("make room, or `handover archive --older 30d`".to_owned()),
-                    );
-                } else {
-                    self.add("disk", Verdict::Pass, text, None);
-                }
-            }
-        }
-    }
-
     /// Whether this machine's clock and the ledger's agree.
     fn clock(&mut self) {
         if matches!(self.project.config.ledger, LedgerAddress::Sqlite(_)) {
@@ -438,6 +333,17 @@ impl Looking<'_> {
             false => self.add("clock", Verdict::Pass, "this machine's clock and the ledger's agree", None),
         }
     }
+}
+
+/// How long before `now` that was; nothing where it lies ahead, as after a clock that jumped.
+pub(crate) fn age(now: Timestamp, since: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+/// In whole minutes, where it is more than one.
+pub(crate) fn whole(age: Duration) -> Duration {
+    let seconds = age.as_secs();
+    Duration::from_secs(if seconds >= 60 { seconds / 60 * 60 } else { seconds })
 }
 
 fn many(how_many: usize, one: &str, several: &str) -> String {

@@ -8,12 +8,12 @@
 use super::Refusal;
 use super::jwk::{self, Key};
 use super::jws::Jws;
-use crate::client::{Http, USER_AGENT, connect};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use handover_core::units::format_duration;
 use handover_core::{Error, ErrorKind, Result};
 use handover_runtime::config::OAuth;
+use handover_service::client::{Http, USER_AGENT, connect};
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::Deserialize;

@@ -6,13 +6,15 @@
 
 use crate::operations::forget::forget_by_age;
 use crate::project::Project;
-use handover_core::ErrorKind;
+use handover_core::{ErrorKind, Result};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(600);
+/// So long after it ended an alert is forgotten.
+const ALERTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Keeps the archive until the process ends.
 pub(crate) async fn keeping(project: Project, mut end: watch::Receiver<bool>) {
@@ -30,10 +32,25 @@ pub(crate) async fn keeping(project: Project, mut end: watch::Receiver<bool>) {
             Ok(_) => {}
             Err(e) => hindered("delete what was kept long enough", &e),
         }
+        if let Err(e) = forget_watched(&project).await {
+            hindered("forget old alerts, sizes and actions", &e);
+        }
         if !super::pause(EVERY, &mut end).await {
             return;
         }
     }
+}
+
+/// Alerts that ended long ago, sizes of long ago, and, where the audit log is not kept for ever, actions as old as it.
+async fn forget_watched(project: &Project) -> Result<()> {
+    let now = project.clock.now();
+    let before = |length: Duration| now.checked_sub(length).unwrap_or(jiff::Timestamp::MIN);
+    project.ledger.forget_alerts(before(ALERTS_KEPT)).await?;
+    project.ledger.thin_sizes().await?;
+    if let Some(keep) = project.config.archive.keep {
+        project.ledger.forget_actions(before(keep)).await?;
+    }
+    Ok(())
 }
 
 /// That somebody reads the archive just now is no fault.

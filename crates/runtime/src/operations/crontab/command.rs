@@ -5,7 +5,7 @@
 
 use super::names;
 use super::shell::{self, CommandLine, Redirect, Simple};
-use crate::config::Placeholder;
+use crate::config::{Placeholder, stands};
 use handover_core::name::check_ext;
 use std::ops::Range;
 
@@ -82,7 +82,7 @@ pub(super) fn convert(command: &str, input: Option<&[String]>, around: &Around) 
     let home = needs_home(&left);
     let (run, shell) = compose(&text, &left, input, home, around)?;
     for word in Placeholder::ALL.map(Placeholder::word) {
-        if run.contains(&format!("{{{word}}}")) {
+        if stands(&run, word) {
             return Err(format!(
                 "`{{{word}}}` stands in its command, and Handover would fill that in: put the command into a script, and call it"
             ));
@@ -116,62 +116,72 @@ fn output(
         say_mail(line, last, around, notes);
         return (Vec::new(), None);
     };
-    let alone = !line.compound && line.commands.len() == 1;
     if to.target.text == "/dev/null" {
-        let dropped = alone && last.redirects.iter().all(is_nothing);
-        if dropped && last.redirects.iter().any(|one| one.descriptor != Some(1) && one.descriptor != Some(0))
-        {
-            notes.push(
-                "its error output went to /dev/null; the end of it is now kept with each delivery".to_owned(),
-            );
+        return (to_nothing(line, last, notes), None);
+    }
+    match data_file(&to.target.text) {
+        Some(file) if is_a_file_each_run(line, to) => (to_a_file(last, to, &file, notes), Some(file)),
+        Some(file) => {
+            let how =
+                if to.operator.contains(">>") { "grows with each run" } else { "is written anew each time" };
+            let (path, operator, ext) = (&to.target.text, to.operator, &file.ext);
+            let named = file.type_name.as_deref().unwrap_or("data");
+            notes.push(format!(
+                "`{path}` {how}, as before. To hand on what it prints instead: take `{operator} {path}` out of `run`, and write \
+                 `output: stdout`, `type: {named}`, `ext: {ext}`"
+            ));
+            (Vec::new(), None)
         }
-        return (
-            if dropped { last.redirects.iter().map(|one| one.at.clone()).collect() } else { Vec::new() },
-            None,
-        );
+        None => (Vec::new(), None),
     }
-    let Some(file) = data_file(&to.target.text) else { return (Vec::new(), None) };
-    let named = file.type_name.clone().unwrap_or_else(|| "data".to_owned());
-    let (path, ext) = (&to.target.text, &file.ext);
-    let overwrites = !to.operator.contains(">>");
-    let others_silent = !line.compound
-        && line.commands.iter().enumerate().all(|(i, one)| {
-            let piped = line.commands.get(i + 1).is_none_or(|next| next.after == "|");
-            piped || one.words.first().is_some_and(|word| SILENT.contains(&word.text.as_str()))
-        });
-    if !(overwrites && others_silent && to.target.expands) {
-        let how = if overwrites { "is written anew each time" } else { "grows with each run" };
-        notes.push(format!(
-            "`{path}` {how}, as before. To hand on what it prints instead: take `{} {path}` out of `run`, and write `output: \
-             stdout`, `type: {named}`, `ext: {ext}`",
-            to.operator
-        ));
-        return (Vec::new(), None);
+}
+
+/// Redirections to nothing, which `output: none` stands for.
+fn to_nothing(line: &CommandLine, last: &Simple, notes: &mut Vec<String>) -> Vec<Range<usize>> {
+    let alone = !line.compound && line.commands.len() == 1;
+    if !alone || !last.redirects.iter().all(is_nothing) {
+        return Vec::new();
     }
+    if last.redirects.iter().any(|one| ![Some(0), Some(1)].contains(&one.descriptor)) {
+        let said = "its error output went to /dev/null; the end of it is now kept with each delivery";
+        notes.push(said.to_owned());
+    }
+    last.redirects.iter().map(|one| one.at.clone()).collect()
+}
+
+/// Whether each run prints a file of its own: its name has a date or the like in it, and nothing else is printed.
+fn is_a_file_each_run(line: &CommandLine, to: &Redirect) -> bool {
+    let others_silent = line.commands.iter().enumerate().all(|(i, one)| {
+        let piped = line.commands.get(i + 1).is_none_or(|next| next.after == "|");
+        piped || one.words.first().is_some_and(|word| SILENT.contains(&word.text.as_str()))
+    });
+    !line.compound && !to.operator.contains(">>") && to.target.expands && others_silent
+}
+
+/// What is cut out where the file that it printed becomes its output.
+fn to_a_file(last: &Simple, to: &Redirect, file: &DataFile, notes: &mut Vec<String>) -> Vec<Range<usize>> {
     let mut cut = vec![to.at.clone()];
     let both = to.operator.starts_with('&') || to.operator == ">&";
     let merged = last.redirects.iter().filter(|one| one.descriptor == Some(2) && one.target.text == "1");
-    let merged: Vec<_> = merged.map(|one| one.at.clone()).collect();
-    if both || !merged.is_empty() {
-        notes.push(
-            "its error output went into the file too; now the end of it is kept with each delivery"
-                .to_owned(),
-        );
+    cut.extend(merged.map(|one| one.at.clone()));
+    if both || cut.len() > 1 {
+        let said = "its error output went into the file too; now the end of it is kept with each delivery";
+        notes.push(said.to_owned());
     }
-    cut.extend(merged);
     if last.after == "|" {
         notes.push(
-            "in a pipe only the last program's exit code counts: where an earlier one fails, what came so far is published. Bash's \
-             `set -o pipefail` before it makes that a failure"
+            "in a pipe only the last program's exit code counts: where an earlier one fails, what came so far is published. \
+             Bash's `set -o pipefail` before it makes that a failure"
                 .to_owned(),
         );
     }
+    let (path, ext) = (&to.target.text, &file.ext);
     let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
     notes.push(format!(
-        "it wrote `{path}`; now each run publishes a file in the data directory. Where others read {folder}, link it to a \
+        "it wrote `{path}`; now each run publishes a {ext} file in the data directory. Where others read {folder}, link it to a \
          file-exporter with `to: {folder}`, or put `> …` and `output: none` back"
     ));
-    (cut, Some(file))
+    cut
 }
 
 /// What the line prints was mailed.

@@ -170,10 +170,7 @@ impl<'r> Reader<'r> {
 
     /// The comments above belong to no job.
     fn loosen(&mut self) {
-        if write::is_template(&self.comments) {
-            self.comments.clear();
-        }
-        self.loose.append(&mut self.comments);
+        self.loose.append(&mut write::without_template(std::mem::take(&mut self.comments)));
     }
 
     fn variable(&mut self, line: usize, name: String, value: String) {

@@ -40,9 +40,9 @@ const BY_WORD: [&str; 10] =
 /// Names of scripts that say nothing without their folder's.
 const VAGUE: [&str; 9] = ["main", "run", "cron", "index", "app", "job", "start", "script", "task"];
 /// Commands before the one that does the work.
-const BEFORE: [&str; 17] = [
-    "cd", "test", "[", "[[", "export", "set", "sleep", ".", "source", "umask", "ulimit", ":", "true",
-    "mkdir", "if", "echo", "printf",
+const BEFORE: [&str; 21] = [
+    "for", "while", "until", "case", "cd", "test", "[", "[[", "export", "set", "sleep", ".", "source",
+    "umask", "ulimit", ":", "true", "mkdir", "if", "echo", "printf",
 ];
 
 /// A text in the letters that a name has; none where nothing is left.
