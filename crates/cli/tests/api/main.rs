@@ -18,6 +18,7 @@ mod keys;
 mod kit;
 mod limits;
 mod metrics;
+mod monitoring;
 mod oauth;
 mod once;
 mod provider;
