@@ -6,6 +6,7 @@ import { join } from 'node:path';
 
 const WEIGHT_MAX = 150 * 1024;
 const CONTROLS_MAX = 80;
+const SHOT_MAX = 2400;
 const WIDE = { width: 1360, height: 900 };
 const NARROW = { width: 390, height: 844 };
 
@@ -109,7 +110,9 @@ export class Browser {
         check(pale.length === 0, `${path}, ${size}, ${colorScheme}: too pale: ${pale.join('; ')}`);
         if (this.shots) {
           const name = path.replace(/\?.*/, '').replace(/^\/deliveries\/\d+/, '/delivery').replace(/^\//, '').replace(/[^a-z0-9]+/gi, '-') || 'flows';
-          await page.screenshot({ path: join(this.shots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+          const height = Math.min(await page.evaluate(() => document.documentElement.scrollHeight), SHOT_MAX);
+          const clip = { x: 0, y: 0, width: viewport.width, height };
+          await page.screenshot({ path: join(this.shots, `${name}-${size}-${colorScheme}.png`), fullPage: true, clip });
         }
       }
     }

@@ -10,19 +10,17 @@ use crate::auth::Caller;
 use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
 use crate::places::Place;
 use crate::state::{Api, Current};
-use async_trait::async_trait;
+use crate::visit;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use handover_monitor::pages::{self, Wrong};
-use handover_monitor::{Guest, Stay};
 use handover_runtime::config::Auth;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 use tracing::{error, warn};
 
@@ -155,8 +153,7 @@ async fn admit(
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     has_host(request.version(), request.headers())?;
-    let is_page = pages::is_page(request.uri().path());
-    let session = if is_page { session(api, current, request.headers()).await? } else { None };
+    let session = visit::session(api, current, request.uri().path(), request.headers()).await?;
     let in_session = session.is_some();
     let caller = match session {
         Some(caller) => caller,
@@ -164,25 +161,11 @@ async fn admit(
     };
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
-    if is_page {
-        request.extensions_mut().insert(caller.visitor(in_session));
-    }
-    if request.uri().path() == pages::EVENTS {
-        let place = api.streams.take(&name)?;
-        request.extensions_mut().insert(Seat::of(api, caller.clone(), place));
-    }
+    visit::introduce(api, &caller, in_session, request)?;
     request.extensions_mut().insert(caller);
     let route = route(request);
     extra.extend(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
-}
-
-/// Who has logged in, and asks for a page. A key or a token that a request shows comes first.
-async fn session(api: &Api, current: &Current, headers: &HeaderMap) -> Result<Option<Caller>, Fault> {
-    if current.config.auth != Auth::Keys || crate::auth::shows_any(headers) {
-        return Ok(None);
-    }
-    api.sessions.caller(headers, current.project.clock.now()).await
 }
 
 /// Who asks.
@@ -325,7 +308,7 @@ pub(crate) fn key_in_query() -> Fault {
 
 /// In which form a client wants its errors.
 pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
-    if pages::is_page(path) && wants_page(headers) {
+    if visit::wants_page(path, headers) {
         return Form::Page;
     }
     let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -336,33 +319,6 @@ pub(crate) fn form(path: &str, headers: &HeaderMap) -> Form {
         .flat_map(|value| value.split(','))
         .any(|one| crate::body::media_type(one) == PROBLEM_JSON && !refused(one));
     if asks || path == "/api/v2" || path.starts_with("/api/v2/") { Form::Problem } else { Form::Envelope }
-}
-
-/// The place of somebody who follows what changes on a page.
-struct Seat {
-    api: Api,
-    caller: Caller,
-    _place: Place,
-}
-
-impl Seat {
-    fn of(api: &Api, caller: Caller, place: Place) -> Stay {
-        Stay(Arc::new(Self { api: api.clone(), caller, _place: place }))
-    }
-}
-
-#[async_trait]
-impl Guest for Seat {
-    async fn may_stay(&self) -> bool {
-        let now = self.api.current().project.clock.now();
-        self.caller.is_still_worth(&self.api.keys, now).await
-    }
-}
-
-/// Whether a browser asks for something to show.
-fn wants_page(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepts.flat_map(|value| value.split(',')).any(|one| crate::body::media_type(one) == "text/html")
 }
 
 /// Gives an error its form, whoever made it.

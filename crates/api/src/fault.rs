@@ -167,7 +167,7 @@ impl Fault {
     pub(crate) fn render(self, form: Form, request_id: &str, path: &str) -> Response {
         let Inner { status, code, message, details, headers, .. } = *self.0;
         let (media_type, body) = match form {
-            Form::Page => return page(status, &message, headers, request_id, path),
+            Form::Page => return page((status, code, &message), headers, request_id, path),
             Form::Envelope => {
                 let error =
                     ErrorBody { code: code.to_owned(), message, details, request_id: request_id.to_owned() };
@@ -197,10 +197,15 @@ impl Fault {
 }
 
 /// The same for a person: a page, or the way to the login page.
-fn page(status: StatusCode, message: &str, headers: HeaderMap, request_id: &str, path: &str) -> Response {
+fn page(
+    (status, code, message): (StatusCode, &str, &str),
+    headers: HeaderMap,
+    request_id: &str,
+    path: &str,
+) -> Response {
     let mut response = match status {
         StatusCode::UNAUTHORIZED => handover_monitor::pages::to_login(path),
-        _ => handover_monitor::pages::ErrorPage::response(status, message, request_id),
+        _ => handover_monitor::pages::ErrorPage::response(status, code, message, request_id),
     };
     for (name, value) in headers.iter().filter(|(name, _)| **name != header::WWW_AUTHENTICATE) {
         response.headers_mut().append(name, value.clone());

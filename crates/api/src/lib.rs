@@ -1,7 +1,7 @@
 //! The API door: apps as services over HTTP.
 //!
 //! - [`server`]: **listening, and the way of a request**: connections, limits, headers, graceful end. [`tls`]: their encryption. [`begun`]: their first bytes.
-//! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form.
+//! - [`door`]: what every request passes: its id, authentication, limits, the access log, errors in one form. [`visit`]: the same of pages.
 //! - [`auth`]: API keys, access tokens, and what they may do.
 //! - [`rates`]: how much a caller may ask in a time.
 //! - [`fault`]: the one error of this door, as an envelope or as problem details.
@@ -44,6 +44,7 @@ mod tls;
 mod trace;
 mod transfer;
 mod upload;
+mod visit;
 mod webhook;
 
 pub use server::{Bound, Server};

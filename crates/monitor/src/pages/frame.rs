@@ -181,12 +181,12 @@ impl Monitor {
             let these = glance.alerts.iter().filter(|alert| kinds.contains(&alert.kind));
             let count = these.filter(|alert| glance::is_for(alert, apps)).count();
             if count > 0 {
-                pills.push(Pill { tone: "warn", text: format!("{count} {word}"), href: "/".into() });
+                pills.push(Pill { tone: "warn", text: format!("{count} {word}"), href: "/#needs".into() });
             }
         }
         let paused = glance.paused.iter().filter(|pause| visitor::sees(apps, &pause.app)).count();
         if paused > 0 {
-            pills.push(Pill { tone: "warn", text: format!("{paused} paused"), href: "/".into() });
+            pills.push(Pill { tone: "warn", text: format!("{paused} paused"), href: "/#needs".into() });
         }
         Ok(pills)
     }

@@ -94,14 +94,15 @@ pub struct ErrorPage {
 
 impl ErrorPage {
     /// The answer for a person.
-    pub fn response(status: StatusCode, message: &str, request_id: &str) -> Response {
+    pub fn response(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
         let title = match status {
             StatusCode::NOT_FOUND => "Not here",
             StatusCode::FORBIDDEN => "Not with this key",
             StatusCode::UNAUTHORIZED => "Log in",
             StatusCode::CONFLICT => "Not any more",
             StatusCode::TOO_MANY_REQUESTS => "Too often",
-            StatusCode::SERVICE_UNAVAILABLE => "The ledger does not answer",
+            StatusCode::SERVICE_UNAVAILABLE if code == "UNAVAILABLE" => "The ledger does not answer",
+            StatusCode::SERVICE_UNAVAILABLE => "Not now",
             status if status.is_server_error() => "A fault in Handover",
             _ => "This request is not understood",
         };

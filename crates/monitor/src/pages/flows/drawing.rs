@@ -26,7 +26,6 @@ pub(super) struct Drawing {
     href: String,
     description: String,
     facts: Vec<String>,
-    last: String,
     columns: Vec<Column>,
 }
 
@@ -102,7 +101,6 @@ impl Drawing {
             href: shown::link("/deliveries", &[("flow", &flow.name)]),
             description: flow.description.clone().unwrap_or_default(),
             facts: known.facts(flow, sees),
-            last: String::new(),
             columns: layers.iter().enumerate().map(column).collect(),
         }
     }
@@ -132,7 +130,6 @@ impl Drawing {
             href: "/deliveries".into(),
             description: String::new(),
             facts: Vec::new(),
-            last: String::new(),
             columns: others.iter().map(column).collect(),
         })
     }
