@@ -108,7 +108,7 @@ export class Browser {
         const pale = await page.evaluate(contrast);
         check(pale.length === 0, `${path}, ${size}, ${colorScheme}: too pale: ${pale.join('; ')}`);
         if (this.shots) {
-          const name = path.replace(/\?.*/, '').replace(/^\//, '').replace(/[^a-z0-9]+/gi, '-') || 'flows';
+          const name = path.replace(/\?.*/, '').replace(/^\/deliveries\/\d+/, '/delivery').replace(/^\//, '').replace(/[^a-z0-9]+/gi, '-') || 'flows';
           await page.screenshot({ path: join(this.shots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
         }
       }

@@ -1,13 +1,12 @@
 //! The trace that a request belongs to (W3C Trace Context).
 
+use handover_core::trace::TraceContext;
 use http::{HeaderMap, HeaderName};
 
 /// The name of the header.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What only has a meaning beside it.
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// `00-`, 32 digits, `-`, 16 digits, `-`, 2 digits.
-const LENGTH: usize = 55;
 
 /// The trace context that a request brings, where it is one.
 pub(crate) fn given(headers: &HeaderMap) -> Option<&str> {
@@ -17,22 +16,7 @@ pub(crate) fn given(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn is_context(text: &str) -> bool {
-    let fine = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let some = |part: &str| part.bytes().any(|b| b != b'0');
-    let mut parts = text.split('-');
-    let mut next = || parts.next().unwrap_or_default();
-    let (version, trace, parent, flags) = (next(), next(), next(), next());
-    fine(version, 2)
-        && version != "ff"
-        && fine(trace, 32)
-        && some(trace)
-        && fine(parent, 16)
-        && some(parent)
-        && fine(flags, 2)
-        // A later version may say more.
-        && (version != "00" || text.len() == LENGTH)
+    TraceContext::parse(text).is_some()
 }
 
 /// A new one: whether it is recorded is for others to say.

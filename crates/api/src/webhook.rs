@@ -7,6 +7,7 @@
 use crate::model::Job;
 use crate::routes::jobs::summary;
 use crate::state::{Api, Current};
+use crate::trace::TRACEPARENT;
 use bytes::Bytes;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Result, Status, WEBHOOK_APP};
 use handover_ledger::{Claim, Completion, Failure, Held, Queue, Verdict};
@@ -115,7 +116,7 @@ async fn send(current: &Current, http: Http, delivery: Delivery) {
 }
 
 async fn tell(current: &Current, http: Http, delivery: &Delivery) -> Result<StatusCode, (Error, Verdict)> {
-    let (url, body) = message(current, delivery).await?;
+    let Message { url, body, trace } = message(current, delivery).await?;
     let Some(webhooks) = &current.config.webhooks else {
         return Err((Error::config("no webhooks are configured any more"), Verdict::Final));
     };
@@ -129,7 +130,9 @@ async fn tell(current: &Current, http: Http, delivery: &Delivery) -> Result<Stat
         .header("user-agent", USER_AGENT)
         .header("webhook-id", id)
         .header("webhook-timestamp", at)
-        .header("webhook-signature", signature)
+        .header("webhook-signature", signature);
+    let request = trace.into_iter().fold(request, |request, trace| request.header(TRACEPARENT, trace));
+    let request = request
         .body(Full::new(Bytes::from(body)))
         .map_err(|e| (Error::internal("a webhook's request").because(e), Verdict::Final))?;
     let failed = |why: String| (Error::new(ErrorKind::Io, why), Verdict::Retry);
@@ -148,18 +151,25 @@ async fn tell(current: &Current, http: Http, delivery: &Delivery) -> Result<Stat
     }
 }
 
-/// Where it goes, and what it says.
-async fn message(current: &Current, delivery: &Delivery) -> Result<(Uri, String), (Error, Verdict)> {
+/// Where it goes, what it says, and the trace of its job.
+struct Message {
+    url: Uri,
+    body: String,
+    trace: Option<String>,
+}
+
+async fn message(current: &Current, delivery: &Delivery) -> Result<Message, (Error, Verdict)> {
     let broken = || (Error::bad_data(format!("delivery {} holds no webhook", delivery.id)), Verdict::Final);
     let text = |name: &str| delivery.data.get(name).and_then(|value| value.as_str());
     let url: Uri = text("url").and_then(|url| url.parse().ok()).ok_or_else(broken)?;
     let job = delivery.data.get("job").and_then(|id| id.as_i64()).map(DeliveryId).ok_or_else(broken)?;
     let status = text("status").unwrap_or(Status::Completed.as_str()).to_owned();
     let found = current.ledger().get(job).await.map_err(|e| (e, Verdict::Retry))?;
+    let context = found.as_ref().and_then(|job| current.project.tracer.context_of(job));
     let data = match found {
         Some(job) => summary(&Job::of(&job, false, "v1")),
         None => json!({ "id": job, "status": status }),
     };
     let body = json!({ "type": format!("job.{status}"), "timestamp": delivery.created_at, "data": data });
-    Ok((url, body.to_string()))
+    Ok(Message { url, body: body.to_string(), trace: context.map(|context| context.to_string()) })
 }

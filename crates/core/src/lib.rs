@@ -24,6 +24,7 @@ pub mod path_text;
 pub mod rows;
 pub mod state;
 pub mod suggest;
+pub mod trace;
 pub mod units;
 
 pub use clock::{Clock, SystemClock};

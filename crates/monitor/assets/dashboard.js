@@ -8,8 +8,8 @@
   const mark = document.getElementById("live");
   if (!mark || !window.EventSource) return;
   const page = document.getElementById("main").dataset.live || "";
-  const SILENT_MS = 25000, AGAIN_MS = 3000, REFRESH_MS = 2000;
-  let source = null, heard = 0, again = 0, counts = null, stale = false, fetching = false;
+  const SILENT_MS = 25000, AGAIN_MS = 3000, REFRESH_MS = 2000, OLD_MS = 30000;
+  let source = null, heard = 0, again = 0, counts = null, stale = false, fetching = false, fetched = Date.now();
 
   const say = (live, text) => {
     const words = live ? "live" : text;
@@ -34,11 +34,13 @@
 
   // Fetches the page, and takes over the elements that are to be fresh. What a person is writing is left alone.
   const refresh = async () => {
-    if (!stale || fetching || document.hidden) return;
+    // Ages grow, and some things are no delivery's: a page is not older than this.
+    if (!(stale || Date.now() - fetched > OLD_MS) || fetching || !source || document.hidden) return;
     const fresh = [...document.querySelectorAll("[data-refresh][id]")];
     if (!fresh.length || fresh.some((one) => one.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"))) return;
     stale = false;
     fetching = true;
+    fetched = Date.now();
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
       if (answer.type === "opaqueredirect") return location.reload();
@@ -62,7 +64,8 @@
     heard = Date.now();
     const told = JSON.parse(event.data);
     // Flows were added or removed: the page is another.
-    if (told.ids.some((id) => !document.getElementById(id))) return location.reload();
+    const gone = [...document.querySelectorAll('section[id^="flow-"]')].some((one) => !told.ids.includes(one.id));
+    if (page === "flows" && gone || told.ids.some((id) => !document.getElementById(id))) return location.reload();
     for (const [id, html] of Object.entries(told.parts)) put(document.getElementById(id), html);
     if (counts !== null && counts !== told.changed) stale = true;
     counts = told.changed;

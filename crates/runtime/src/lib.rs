@@ -21,6 +21,7 @@ pub mod operations;
 pub mod program;
 pub mod project;
 mod stream;
+pub mod traces;
 
 pub use built::Built;
 pub use engine::{Engine, Options};

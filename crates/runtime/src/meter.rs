@@ -33,6 +33,15 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Retried => "retried",
+        }
+    }
+
     /// How an attempt ended that failed, by where its delivery stands now.
     pub fn after(status: Status) -> Self {
         if status == Status::Failed { Self::Failed } else { Self::Retried }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, LedgerAddress, Runs};
 use crate::meter::Meter;
+use crate::traces::Tracer;
 use handover_core::{Clock, Error, ErrorKind, HolderId, Result, SystemClock};
 use handover_file::layout::DataDir;
 use handover_file::{disk, lock};
@@ -28,6 +29,8 @@ pub struct Project {
     pub services: Arc<Services>,
     /// What this process counts of what it ends.
     pub meter: Arc<Meter>,
+    /// Sends spans.
+    pub tracer: Tracer,
     /// Of a project that never ran: the folder of the empty ledger that stands in for its own.
     stand_in: Option<Arc<TempDir>>,
 }
@@ -61,7 +64,8 @@ impl Project {
         data.bind(ledger.identity())?;
         let services = Arc::new(Services::new(declared(&config)));
         let meter = Arc::new(Meter::new(config.metrics));
-        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, stand_in: None })
+        let tracer = Tracer::new(config.traces.as_ref(), ledger.identity());
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, tracer, stand_in: None })
     }
 
     /// Opens a project for a command that only looks: nothing of it is made. One that never ran gets an empty ledger
@@ -95,7 +99,8 @@ impl Project {
         }
         let services = Arc::new(Services::new(declared(&config)));
         let meter = Arc::new(Meter::new(config.metrics));
-        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, stand_in })
+        let tracer = Tracer::new(config.traces.as_ref(), ledger.identity());
+        Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, tracer, stand_in })
     }
 
     /// Whether there is a ledger where the configuration says.
@@ -146,7 +151,8 @@ impl Project {
         }
     }
 
-    /// The same project with another configuration, after a reload. Whether anything is counted stays as it was.
+    /// The same project with another configuration, after a reload. Whether anything is counted, and
+    /// where spans go, stays as it was.
     #[must_use]
     pub fn with_config(&self, config: Config) -> Self {
         let services = Arc::new(self.services.renewed(declared(&config)));

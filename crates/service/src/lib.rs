@@ -5,8 +5,7 @@
 //!
 //! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
 //! connections, its `breaker`, its `tls` · `budget` how much may be tried again · `body` what is sent, and can be taken back ·
-//! `watch` whether they are well · `post` how deliveries are posted · `client` what
-//! asks others that are no service apps.
+//! `watch` whether they are well · `post` how deliveries are posted · `client` what asks others that are no service apps.
 
 mod balance;
 mod body;

@@ -39,6 +39,7 @@ use admit::Admitted;
 use body::{FromCaller, FromService, Told};
 use call::Call;
 use futures_util::FutureExt as _;
+use handover_runtime::traces::{Begun, SpanKind};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
 use std::net::SocketAddr;
@@ -106,6 +107,8 @@ struct Way<'a> {
     limits: HeaderMap,
     counts: Option<Arc<Counts>>,
     traceparent: Option<HeaderValue>,
+    /// The request's span, where it is sent.
+    span: Option<Begun>,
 }
 
 /// Answers a request to a service app.
@@ -127,6 +130,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         limits: HeaderMap::new(),
         counts: None,
         traceparent: None,
+        span: None,
     };
     let outcome = AssertUnwindSafe(way.go(request))
         .catch_unwind()
@@ -144,11 +148,23 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         }
         response
     });
-    let Way { id: value, caller, limits, counts, traceparent, .. } = way;
+    let Way { id: value, caller, limits, counts, traceparent, span, .. } = way;
     answer::finish(&mut response, &current, path, value, limits, origin);
     let (status, took) = (response.status(), began.elapsed());
     if let Some(counts) = &counts {
         counts.answered(status, took);
+    }
+    if let Some(span) = span {
+        let app = counts.as_ref().map(|counts| counts.app()).unwrap_or_default();
+        let said = vec![
+            ("handover.app", app.into()),
+            ("http.request.method", method.as_str().into()),
+            ("url.path", path.into()),
+            ("http.response.status_code", status.as_u16().into()),
+        ];
+        let error = status.is_server_error().then(|| format!("the answer was {status}"));
+        let (name, project) = (format!("{method} {app}"), &current.project);
+        project.tracer.end(span.ended(name, SpanKind::Server, project.clock.now(), said, error));
     }
     let trace = traceparent.as_ref().and_then(|value| value.to_str().ok());
     access::note(&access::Line {
@@ -165,6 +181,21 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
 }
 
 impl Way<'_> {
+    /// Begins the request's span, where it is to be sent: the service then hears that it is its child.
+    fn span(&mut self, headers: &mut HeaderMap, context: HeaderValue, given: bool) -> HeaderValue {
+        let project = &self.current.project;
+        let text = context.to_str().unwrap_or_default();
+        let Some(span) = project.tracer.request(text, given, project.clock.now()) else { return context };
+        match HeaderValue::try_from(span.context.to_string()) {
+            Ok(ours) => {
+                self.span = Some(span);
+                headers.insert(trace::TRACEPARENT, ours.clone());
+                ours
+            }
+            Err(_) => context,
+        }
+    }
+
     /// There and back.
     async fn go(&mut self, request: Request<Incoming>) -> Result<Response<Sent>, Fault> {
         let (mut head, body) = request.into_parts();
@@ -172,7 +203,9 @@ impl Way<'_> {
         let Admitted { service, group, path, room, counts } = admitted;
         let upgrade = tunnel::asked(&mut head, &body);
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
-        self.traceparent = Some(self.rewrite(&mut head, path, protocol)?);
+        let given = trace::given(&head.headers).is_some();
+        let context = self.rewrite(&mut head, path, protocol)?;
+        self.traceparent = Some(self.span(&mut head.headers, context, given));
         let told = (!body.is_end_stream()).then(Told::default);
         let body = match &told {
             None => body::nothing(),

@@ -2,21 +2,18 @@
 
 use super::snapshot::{Snapshot, staging_rows};
 use super::{Families, NONE, OTHER, Sample};
-use handover_core::{Kind, Status};
+use handover_core::{Kind, Status, WEBHOOK_APP};
 use handover_ledger::Counts;
 use handover_ledger::activity::BOUNDS_MICROS;
 use handover_runtime::Project;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The app to which the ends of jobs that have a webhook are told.
-const WEBHOOK: &str = "handover-webhook";
-
 /// How the app stands in a label.
 fn label(project: &Project, app: &str) -> String {
     match app {
         "" => NONE.to_owned(),
-        WEBHOOK => WEBHOOK.to_owned(),
+        WEBHOOK_APP => WEBHOOK_APP.to_owned(),
         app if project.config.app(app).is_some() => app.to_owned(),
         _ => OTHER.to_owned(),
     }

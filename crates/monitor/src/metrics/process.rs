@@ -46,6 +46,14 @@ pub(super) fn families(families: &mut Families, project: &Project) {
         let inodes = space.inodes_free.map(Sample::count);
         families.gauge("handover_disk_free_inodes", "Files that may still be made on it.", inodes);
     }
+    if let Some(spans) = project.tracer.counts() {
+        let spans = spans.map(|(outcome, count)| Sample::count(count).label("outcome", outcome));
+        families.counter(
+            "handover_trace_spans",
+            "Spans that were sent, were dropped because too many waited, and were not taken by the collector (failed).",
+            spans,
+        );
+    }
     itself(families);
 }
 

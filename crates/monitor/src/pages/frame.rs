@@ -1,8 +1,13 @@
 //! What every page has: where one is, what is wrong anywhere, who looks.
 
-use super::{Monitor, Wrong, assets, shown};
+use super::{Monitor, Wrong, assets, glance, shown};
 use crate::{Visitor, visitor};
 use handover_core::Status;
+use handover_ledger::AlertKind;
+
+/// Alerts by the word that stands above every page.
+const TOLD: [(&str, &[AlertKind]); 2] =
+    [("late", &[AlertKind::Late, AlertKind::Missing, AlertKind::Old]), ("stuck", &[AlertKind::Stuck])];
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +176,13 @@ impl Monitor {
         if failed > 0 {
             let text = format!("{} failed", shown::number(failed));
             pills.push(Pill { tone: "bad", text, href: "/deliveries?status=failed".into() });
+        }
+        for (word, kinds) in TOLD {
+            let these = glance.alerts.iter().filter(|alert| kinds.contains(&alert.kind));
+            let count = these.filter(|alert| glance::is_for(alert, apps)).count();
+            if count > 0 {
+                pills.push(Pill { tone: "warn", text: format!("{count} {word}"), href: "/".into() });
+            }
         }
         let paused = glance.paused.iter().filter(|pause| visitor::sees(apps, &pause.app)).count();
         if paused > 0 {

@@ -4,7 +4,7 @@
 use crate::fresh::Fresh;
 use handover_core::{Delivery, Result, Status};
 use handover_ledger::activity::{Activity, Counts, MINUTE};
-use handover_ledger::{AppCount, Conserved, Filter, Pause};
+use handover_ledger::{Alert, AppCount, Conserved, Filter, Pause};
 use handover_runtime::Project;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -29,6 +29,8 @@ pub(super) struct Glance {
     pub(super) counts: Vec<AppCount>,
     /// Apps that are paused.
     pub(super) paused: Vec<Pause>,
+    /// What is wrong, but what is muted.
+    pub(super) alerts: Vec<Alert>,
     /// Since when the oldest waits that could be worked on, by app.
     pub(super) oldest: HashMap<String, Timestamp>,
 }
@@ -51,7 +53,10 @@ impl Glance {
                 oldest.insert(one.app.clone(), since);
             }
         }
-        Ok(Self { counts, paused, oldest })
+        let now = project.clock.now();
+        let mut alerts = ledger.alerts(None).await?;
+        alerts.retain(|alert| alert.muted_until.is_none_or(|until| until <= now));
+        Ok(Self { counts, paused, alerts, oldest })
     }
 }
 
@@ -136,4 +141,12 @@ pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result
     found.sort_by_key(|one| std::cmp::Reverse(one.updated_at));
     found.truncate(FAILED_MAX);
     Ok(found)
+}
+
+/// Whether an alert is for who sees these apps; one of no app is for who sees all.
+pub(super) fn is_for(alert: &Alert, apps: Option<&[String]>) -> bool {
+    match &alert.app {
+        Some(app) => crate::visitor::sees(apps, app),
+        None => apps.is_none(),
+    }
 }

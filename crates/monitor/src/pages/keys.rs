@@ -4,13 +4,13 @@
 use super::act::Act;
 use super::frame::{Frame, Here};
 use super::shown::{self, Moment};
-use super::{Monitor, Page, Wrong};
+use super::{Monitor, Page, Wrong, deliveries};
 use crate::Visitor;
 use crate::keyring::WantedKey;
 use askama::Template;
 use axum::extract::{Path, State};
 use handover_core::{Error, units};
-use handover_ledger::ApiKey;
+use handover_ledger::{ApiKey, NewAction};
 use handover_runtime::Project;
 use handover_runtime::operations::records::require_target;
 use jiff::Timestamp;
@@ -69,6 +69,7 @@ pub(super) async fn create(
     match wanted(&project, &visitor, &form) {
         Ok(wanted) => {
             let (secret, key) = monitor.keyring().make(wanted).await?;
+            note(&project, &visitor, "create a key", &key.id, Some(key.scopes.join(", "))).await?;
             shown_to(&monitor, &visitor, Some((key.id, secret)), None).await
         }
         Err(e) => {
@@ -90,8 +91,22 @@ pub(super) async fn revoke(
     allowed(&visitor)?;
     let project = monitor.project();
     project.ledger.revoke_key(&id, project.clock.now(), None).await?;
+    note(&project, &visitor, "revoke a key", &id, None).await?;
     let said = format!("the key {id} is worth nothing any more, everywhere within two seconds");
     shown_to(&monitor, &visitor, None, Some((true, said))).await
+}
+
+/// Notes who did it.
+async fn note(
+    project: &Project,
+    visitor: &Visitor,
+    did: &str,
+    id: &str,
+    note: Option<String>,
+) -> handover_core::Result<()> {
+    let actor = deliveries::actor(visitor);
+    let (via, did, thing) = ("the page of keys".into(), did.into(), Some(format!("key {id}")));
+    project.ledger.note_action(NewAction { actor, via, did, thing, note, ..NewAction::default() }).await
 }
 
 /// Whoever makes keys can give away what they may themselves, which must be everything.

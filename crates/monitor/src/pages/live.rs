@@ -53,6 +53,8 @@ pub(super) struct Asked {
 struct Who {
     apps: Option<Vec<String>>,
     flows: bool,
+    /// Whether they may act: then buttons are there.
+    acts: bool,
 }
 
 /// What is known at the moment, as it is sent.
@@ -97,7 +99,9 @@ pub(super) async fn events(
     if let Some(apps) = &mut apps {
         apps.sort();
     }
-    let room = monitor.rooms().enter(&monitor, Who { apps, flows: asked.page == "flows" });
+    let room = monitor
+        .rooms()
+        .enter(&monitor, Who { apps, flows: asked.page == "flows", acts: visitor.must_operate().is_ok() });
     let viewer = Viewer { room, draining: monitor.draining(), stay, seen: 0, asked_at: Instant::now() };
     let body = Body::from_stream(stream::unfold(viewer, |mut viewer| async move {
         let bytes = viewer.next().await?;
@@ -205,7 +209,9 @@ async fn seen(monitor: &Monitor, who: &Who) -> Result<Seen> {
     let pills = pills.map_err(|e| handover_core::Error::internal("a part of the page").because(e))?;
     let mut parts = vec![("pills".to_owned(), pills)];
     if who.flows {
-        parts.extend(board::parts(monitor, apps).await?.into_iter().map(|part| (part.id, part.html)));
+        parts.extend(
+            board::parts(monitor, apps, who.acts).await?.into_iter().map(|part| (part.id, part.html)),
+        );
     }
     let glance = monitor.glances().of(&monitor.project()).await?;
     let mut digest = Sha256::new();

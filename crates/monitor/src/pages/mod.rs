@@ -16,6 +16,7 @@
 
 pub mod act;
 mod assets;
+mod audit;
 mod database;
 mod deliveries;
 pub mod escape;
@@ -30,6 +31,7 @@ mod keys;
 mod live;
 mod login;
 mod monitor;
+mod mute;
 mod page;
 pub mod shown;
 mod wrong;
@@ -59,6 +61,8 @@ pub fn router(monitor: Monitor) -> Router {
     Router::new()
         .route("/", get(flows::page))
         .route("/checks", get(health::page))
+        .route("/audit", get(audit::page))
+        .route("/alerts/mute", post(mute::mute))
         .route("/keys", get(keys::page).post(keys::create))
         .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/jobs", get(jobs::page))

@@ -19,7 +19,7 @@ const QUERY: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/').remove(b':');
 
 /// A time, in the forms that a page has of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Moment {
     /// For programs: RFC 3339.
     pub iso: String,

@@ -19,7 +19,8 @@ impl Attempt {
         let Some(data) = made else { return Ok(Finished { summary, ..Finished::default() }) };
         let job = JobPayload::of(&self.delivery)?;
         let hops = self.ctx.routes.next(&self.app.name, &job.flows);
-        let next = self.ctx.records_along(&hops, &self.app.name, &self.delivery, std::slice::from_ref(&data));
+        let (trace, made) = (self.traceparent(), std::slice::from_ref(&data));
+        let next = self.ctx.records_along(&hops, &self.app.name, &self.delivery, trace.as_deref(), made);
         let media_type = self.app.job.output.as_deref().unwrap_or(MEDIA_TYPE);
         let text = data.to_string();
         let bytes_out = Some(text.len() as u64);

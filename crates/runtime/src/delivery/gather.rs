@@ -21,6 +21,7 @@ use crate::config::{App, By, Hop};
 use crate::context::Context;
 use crate::engine::events::Event;
 use crate::meter::Ended;
+use crate::traces::{self, SpanKind};
 use handover_core::{AppName, Error, ErrorKind, Result, fault};
 use handover_file::draft::Written;
 use handover_file::layout::default_folder;
@@ -109,7 +110,13 @@ impl Batch<'_> {
         self.withdraw_former(&by.name).await?;
         first.lease.lasts_until(first.delivery.lease_until);
         let right = Right::Claim(&first.held, &first.lease);
-        let maker = Maker { ctx: self.ctx, by: &by.name, delivery: &first.delivery, right };
+        let maker = Maker {
+            ctx: self.ctx,
+            by: &by.name,
+            delivery: &first.delivery,
+            trace: first.traceparent(),
+            right,
+        };
         let Origin { type_name, date } = self.ctx.origin(app.as_deref(), &first.delivery).await?;
         let naming = Naming {
             slot: SLOT.into(),
@@ -198,6 +205,7 @@ impl Batch<'_> {
         self.records.iter().for_each(|record| record.lease.settling());
         self.ctx.project.ledger.answer(answers).await?;
         self.count(&odd);
+        self.end_span(None);
         fault::point("gather.committed")?;
         let records = (self.records.len() - odd.len()) as u64;
         info!(app = %self.to.name, "{records} records were gathered into {}", payload.path);
@@ -210,6 +218,17 @@ impl Batch<'_> {
             observer.tell(Event::Failed { app: app.clone(), id, file: None, error, quarantined: false });
         }
         Ok(())
+    }
+
+    /// Sends one span for all: that of the first record, whose trace the file is in.
+    fn end_span(&self, error: Option<String>) {
+        let project = &self.ctx.project;
+        let first = &self.records[0];
+        let Some(span) = first.span.as_ref().filter(|span| span.context.sampled) else { return };
+        let mut said = traces::about(&first.delivery);
+        said.push(("handover.records", self.records.len().into()));
+        let name = format!("gather for {}", self.to.name);
+        project.tracer.end(span.ended(name, SpanKind::Internal, project.clock.now(), said, error));
     }
 
     /// Counts the records as what their app took: each is a row, and becomes one of the file.
@@ -256,7 +275,7 @@ impl Batch<'_> {
             };
             let folder = self.ctx.project.data.absolute(&row.folder)?;
             let right = Right::Claim(&record.held, &record.lease);
-            let maker = Maker { ctx: self.ctx, by, delivery: &record.delivery, right };
+            let maker = Maker { ctx: self.ctx, by, delivery: &record.delivery, trace: None, right };
             maker.withdraw(&Named { reservation, folder, naming }).await?;
         }
         Ok(())
@@ -291,6 +310,7 @@ impl Batch<'_> {
                 })
                 .await
         };
+        self.end_span(Some(said(&why)));
         match told {
             Ok(answered) => {
                 for (record, answered) in self.records.iter().zip(answered) {

@@ -38,6 +38,7 @@ use crate::context::Context;
 use crate::engine::held::Lease;
 use crate::engine::load::Load;
 use crate::engine::{Busy, ended};
+use crate::traces::Begun;
 use handover_core::{Checksum, Delivery, Error, Kind, NewDelivery, Result, Status};
 use handover_ledger::{Held, Queue, Reservation, Reserve};
 use serde::Serialize;
@@ -58,6 +59,8 @@ pub(crate) struct Attempt {
     pub(crate) ahead: Mutex<Option<Reservation>>,
     /// What is taken up by it for as long as it lives, where a stream program works on it.
     pub(crate) taken_up: Option<TakenUp>,
+    /// Its span, where traces are sent.
+    pub(crate) span: Option<Begun>,
 }
 
 /// What a job takes up while it waits for its stream program, and is with it.
@@ -265,6 +268,9 @@ impl Attempt {
         };
         let held = Held { queue, id: delivery.id, token };
         let lease = ctx.process.held.keep(&held);
+        let is_stream = app.program().is_some_and(|program| program.mode == Mode::Stream);
+        let project = &ctx.project;
+        let span = project.tracer.attempt(&delivery, is_stream, project.clock.now());
         Some(Self {
             ctx: ctx.clone(),
             app: app.clone(),
@@ -273,7 +279,16 @@ impl Attempt {
             lease,
             ahead: Mutex::new(ahead),
             taken_up: None,
+            span,
         })
+    }
+
+    /// The trace context for what follows from it: its own, or the one that the delivery came with.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        match &self.span {
+            Some(span) => Some(span.context.to_string()),
+            None => self.delivery.trace.clone(),
+        }
     }
 
     /// Whether somebody submitted it as a job and waits for its result.
@@ -331,7 +346,13 @@ impl Refusing {
         let ledger = &self.ctx.project.ledger;
         let Some(delivery) = ledger.get(self.id).await? else { return Ok(()) };
         let right = outputs::Right::BornEnded;
-        let maker = outputs::Maker { ctx: &self.ctx, by: &self.app.name, delivery: &delivery, right };
+        let maker = outputs::Maker {
+            ctx: &self.ctx,
+            by: &self.app.name,
+            delivery: &delivery,
+            trace: delivery.trace.clone(),
+            right,
+        };
         if let Some(mut made) = maker.put_into_quarantine(&self.error).await? {
             made.deliveries.iter_mut().for_each(|new| new.parent_id = Some(self.id));
             ledger.push(&self.ctx.process.holder.0, made.deliveries).await?;

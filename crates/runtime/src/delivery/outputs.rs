@@ -74,6 +74,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) ctx: &'a Arc<Context>,
     pub(crate) by: &'a AppName,
     pub(crate) delivery: &'a Delivery,
+    /// The trace context of what it makes.
+    pub(crate) trace: Option<String>,
     pub(crate) right: Right<'a>,
 }
 
@@ -82,7 +84,13 @@ impl Attempt {
     pub(crate) fn maker(&self) -> Maker<'_> {
         self.lease.lasts_until(self.delivery.lease_until);
         let right = Right::Claim(&self.held, &self.lease);
-        Maker { ctx: &self.ctx, by: &self.app.name, delivery: &self.delivery, right }
+        Maker {
+            ctx: &self.ctx,
+            by: &self.app.name,
+            delivery: &self.delivery,
+            trace: self.traceparent(),
+            right,
+        }
     }
 
     /// Reserves a name for an output of this attempt, or finds the one that an earlier attempt reserved.
@@ -303,7 +311,7 @@ impl Maker<'_> {
             flow: says.flows.first().cloned(),
             flows: says.flows.clone(),
             rows_rejected: says.rows_rejected,
-            traceparent: self.delivery.trace.clone(),
+            traceparent: self.trace.clone(),
             replay_of,
             ledger: Some(self.ctx.project.ledger.identity().to_owned()),
             more: says.more.clone(),
@@ -324,7 +332,7 @@ impl Maker<'_> {
             .map(|mut new| {
                 new.priority = self.delivery.priority;
                 new.order_key.clone_from(&self.delivery.order_key);
-                new.trace.clone_from(&self.delivery.trace);
+                new.trace.clone_from(&self.trace);
                 new
             })
             .collect()

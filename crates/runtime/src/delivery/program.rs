@@ -295,7 +295,7 @@ impl Attempt {
             // What it says is followed as it says it.
             all.push(("PYTHONUNBUFFERED".into(), "1".into()));
         }
-        if let Some(trace) = &self.delivery.trace {
+        if let Some(trace) = self.traceparent() {
             all.push(("TRACEPARENT".into(), trace.into()));
         }
         all

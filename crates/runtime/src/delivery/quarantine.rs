@@ -156,7 +156,7 @@ pub(crate) async fn refuse_manifest(
     path: &Path,
     why: &Error,
 ) -> Result<()> {
-    let maker = Maker { ctx, by, delivery, right: Right::BornEnded };
+    let maker = Maker { ctx, by, delivery, trace: delivery.trace.clone(), right: Right::BornEnded };
     let bad = Bad {
         path: path.to_owned(),
         type_name: TypeName::new("manifest")?,

@@ -38,7 +38,8 @@ impl Attempt {
             }
             None => Vec::new(),
         };
-        let next = self.ctx.next_records(&self.app.name, &self.delivery, &made);
+        let next =
+            self.ctx.next_records(&self.app.name, &self.delivery, self.traceparent().as_deref(), &made);
         let summary = self.record_summary(made, next.is_empty(), summary);
         Ok(Finished { summary, next, ..Finished::default() })
     }

@@ -57,10 +57,16 @@ impl Context {
         }
     }
 
-    /// The records that follow from what an app made of a record; none at the end of a flow.
-    pub(crate) fn next_records(&self, app: &AppName, record: &Delivery, made: &[Value]) -> Vec<NewDelivery> {
+    /// The records that follow from what an app made of a record, in this trace; none at the end of a flow.
+    pub(crate) fn next_records(
+        &self,
+        app: &AppName,
+        record: &Delivery,
+        trace: Option<&str>,
+        made: &[Value],
+    ) -> Vec<NewDelivery> {
         let hops = self.routes.next(app, &self.flows_of(app, record));
-        self.records_along(&hops, app, record, made)
+        self.records_along(&hops, app, record, trace, made)
     }
 
     /// The same along these links.
@@ -69,6 +75,7 @@ impl Context {
         hops: &[Hop],
         app: &AppName,
         record: &Delivery,
+        trace: Option<&str>,
         made: &[Value],
     ) -> Vec<NewDelivery> {
         let to = |data: &Value| {
@@ -78,7 +85,7 @@ impl Context {
                 priority: record.priority,
                 max_attempts: self.attempts(&hop.to),
                 order_key: record.order_key.clone(),
-                trace: record.trace.clone(),
+                trace: trace.map(str::to_owned),
                 ..NewDelivery::new(Kind::Record, app.to_string(), Some(hop.to.to_string()), data.clone())
             })
         };

@@ -92,7 +92,8 @@ impl Attempt {
                 .because(e)
                 .hint("let it answer one JSON value, or one a line; or hand files over to it")
         })?;
-        let next = self.ctx.next_records(&self.app.name, &self.delivery, &made);
+        let next =
+            self.ctx.next_records(&self.app.name, &self.delivery, self.traceparent().as_deref(), &made);
         let summary = self.record_summary(made, next.is_empty(), Summary::default());
         Ok(Finished { summary, next, ..Finished::default() })
     }
@@ -161,7 +162,7 @@ impl Attempt {
                 HeaderName::from_static("x-handover-sequence"),
                 name.map(|name| format!("{:03}", name.sequence)),
             ),
-            (HeaderName::from_static("traceparent"), self.delivery.trace.clone()),
+            (HeaderName::from_static("traceparent"), self.traceparent()),
         ];
         let mut headers = HeaderMap::with_capacity(said.len());
         for (header, value) in said {

@@ -4,6 +4,7 @@ use super::{Attempt, Failed, Finished, Summary, import};
 use crate::config::{BuiltIn, Runs};
 use crate::engine::events::Event;
 use crate::meter::{self, Ended, Volume};
+use crate::traces::{self, SpanKind};
 use handover_core::{Error, ErrorKind, Kind, Result, Status};
 use handover_ledger::{Completion, Failure, Verdict};
 use std::time::Duration;
@@ -75,7 +76,7 @@ impl Attempt {
         };
         self.lease.settling();
         self.ctx.project.ledger.complete(completion).await?;
-        self.count(Ended::Completed, &finished.summary);
+        self.ended(Ended::Completed, &finished.summary, None);
         finished.summary.notes.iter().for_each(|note| self.say(note));
         if let Some(afterwards) = finished.afterwards {
             import::see_to_original(&self.app.name, afterwards).await;
@@ -120,6 +121,37 @@ impl Attempt {
 
     fn latency(&self) -> Duration {
         meter::age(&self.delivery, self.ctx.project.clock.now())
+    }
+
+    /// The ledger knows how this attempt ended: it is counted, and its span is sent.
+    pub(crate) fn ended(&self, ended: Ended, summary: &Summary, error: Option<&str>) {
+        self.count(ended, summary);
+        self.end_span(ended, summary, error);
+    }
+
+    /// Sends its span, and, at the end of a delivery with which a trace began, that of its whole life.
+    fn end_span(&self, ended: Ended, summary: &Summary, error: Option<&str>) {
+        let Some(span) = self.span.as_ref().filter(|span| span.context.sampled) else { return };
+        let (tracer, now) = (&self.ctx.project.tracer, self.ctx.project.clock.now());
+        let mut said = traces::about(&self.delivery);
+        let numbers = [
+            ("handover.rows_in", summary.rows_in),
+            ("handover.rows_out", summary.rows_out),
+            ("handover.rows_rejected", summary.rows_rejected),
+            ("handover.bytes_out", summary.bytes_out),
+        ];
+        said.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.into()))));
+        said.push(("handover.bytes", meter::bytes_of(&self.delivery).into()));
+        said.push(("handover.outcome", ended.as_str().into()));
+        said.extend(summary.code.map(|code| ("error.type", code.into())));
+        let kind = if self.app.is_service() { SpanKind::Client } else { SpanKind::Internal };
+        let error = error.map(str::to_owned);
+        tracer.end(span.ended(self.app.name.to_string(), kind, now, said, error.clone()));
+        if ended != Ended::Retried
+            && let Some(whole) = span.whole(&self.delivery, now, error)
+        {
+            tracer.end(whole);
+        }
     }
 
     /// Counts how this attempt ended. The rows of one that is made again are counted with the last.
@@ -183,7 +215,7 @@ impl Attempt {
         };
         self.lease.settling();
         let came_to = self.ctx.project.ledger.fail(failure).await?;
-        self.count(Ended::after(came_to.status), &failed.summary);
+        self.ended(Ended::after(came_to.status), &failed.summary, Some(&text));
         tell_failure(self, failed.error.kind(), text, came_to.status, came_to.run_at);
         Ok(())
     }

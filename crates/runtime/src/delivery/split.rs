@@ -128,7 +128,7 @@ impl Attempt {
             max_attempts: self.app.max_attempts(),
             order_key: self.delivery.order_key.clone(),
             parent_id: Some(self.delivery.id),
-            trace: self.delivery.trace.clone(),
+            trace: self.traceparent(),
             ..NewDelivery::new(
                 Kind::Record,
                 self.delivery.source_app.clone(),

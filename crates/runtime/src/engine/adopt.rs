@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::delivery::outputs::hand_over;
 use crate::delivery::quarantine::refuse_manifest;
 use crate::delivery::said;
+use handover_core::trace::TraceContext;
 use handover_core::{
     AppName, Delivery, DeliveryId, Error, ErrorKind, FileName, Kind, Manifest, NewDelivery, Result, path_text,
 };
@@ -293,7 +294,12 @@ impl Adopting {
             |app: &AppName| self.ctx.config().app(app.as_str()).map_or(1, |app| app.max_attempts());
         let hops = self.hops(&found.manifest);
         let mut deliveries = hand_over(&found.manifest, &relative, file_id, &hops, attempts);
-        deliveries.iter_mut().for_each(|new| new.dedup_key = Some(put_key(file_id)));
+        // The trace goes on here, if what the manifest says is one.
+        let trace = found.manifest.traceparent.clone().filter(|text| TraceContext::parse(text).is_some());
+        deliveries.iter_mut().for_each(|new| {
+            new.dedup_key = Some(put_key(file_id));
+            new.trace.clone_from(&trace);
+        });
         info!(app = %found.name.app, delivery = file_id.0, "{relative} was put here by another program: adopted as delivery {file_id}");
         deliveries
     }

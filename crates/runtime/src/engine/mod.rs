@@ -55,6 +55,9 @@ use tracing::{info, warn};
 
 pub use once::{AppSummary, Summary as OnceSummary, WaitingApp};
 
+/// So long the last spans may take at the end.
+const LAST_SPANS: Duration = Duration::from_secs(3);
+
 /// What a run is to do.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -104,6 +107,7 @@ impl Engine {
             notify::listen(&process),
             ending.clone(),
         ));
+        project.tracer.start();
         records::tell_claims(&project, "run", None).await?;
         let generation = Generation::start(project.clone(), process.clone(), &options)?;
         let duties = duties::begin(&project, &process, &ending);
@@ -196,7 +200,9 @@ impl Engine {
         for duty in self.duties {
             duty.abort();
         }
-        self.generation.project().add_counts().await;
+        let project = self.generation.project();
+        project.add_counts().await;
+        project.tracer.flush(LAST_SPANS).await;
     }
 
     /// Until nothing is held and nothing goes on: a delivery that is being settled is not held any more, and yet its

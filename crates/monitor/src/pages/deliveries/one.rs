@@ -124,7 +124,15 @@ fn made(
         family: Family::of(&shown.lineage, visitor),
         history,
         history_left_out: left_out,
-        attempts: why.tried.iter().rev().take(HISTORY_MAX).map(|tried| shown::line(tried)).collect(),
+        // What is told of something that came of it is told there.
+        attempts: why
+            .tried
+            .iter()
+            .filter(|_| why.delivery == Some(delivery.id))
+            .rev()
+            .take(HISTORY_MAX)
+            .map(|tried| shown::line(tried))
+            .collect(),
         facts: Fact::all(delivery, zone, now),
         said: said
             .lines

@@ -23,6 +23,8 @@ pub(super) struct Reason {
     pub(super) todo: Vec<String>,
     /// Whether the whole error can be seen elsewhere.
     pub(super) more: bool,
+    /// The delivery that it is about, where that came of this one.
+    pub(super) of: Option<DeliveryId>,
 }
 
 /// So many sentences are shown.
@@ -44,6 +46,7 @@ impl Reason {
             tone,
             more: delivery.last_error.is_some() && sentences.iter().any(|sentence| sentence.more),
             sentences,
+            of: why.delivery.filter(|of| *of != delivery.id),
             since: why.since.map(|since| shown::moment(since, zone, now)),
             release: why.release.as_ref().map(cut),
             todo: why.todo.clone(),
@@ -54,7 +57,9 @@ impl Reason {
 /// A line of its history.
 #[derive(Debug, Clone)]
 pub(super) struct Event {
-    pub(super) at: Moment,
+    pub(super) iso: String,
+    /// To the millisecond: much happens within one second.
+    pub(super) at: String,
     pub(super) what: String,
     pub(super) actor: Cut,
     pub(super) note: Option<Cut>,
@@ -71,8 +76,11 @@ impl Event {
             (Some(Status::Failed), Status::Pending) => "retried".to_owned(),
             (Some(_), to) => to.to_string(),
         };
+        let (then, today) = (entry.at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+        let form = if then.date() == today.date() { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
         Self {
-            at: shown::moment(entry.at, zone, now),
+            iso: entry.at.to_string(),
+            at: then.strftime(form).to_string(),
             what,
             actor: shown::cut(&entry.actor, 80),
             note: entry.note.as_deref().map(|note| shown::cut(note, 400)),

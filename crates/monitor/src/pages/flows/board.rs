@@ -3,7 +3,7 @@
 use super::super::glance;
 use super::super::monitor::Monitor;
 use super::drawing::Drawing;
-use super::needs::Needs;
+use super::needs::{Looker, Needs};
 use super::numbers::Numbers;
 use crate::visitor;
 use askama::Template;
@@ -34,8 +34,12 @@ impl Part {
 #[template(path = "flows/empty.html")]
 struct Empty;
 
-/// All parts, for who sees these apps; none is all.
-pub(in super::super) async fn parts(monitor: &Monitor, apps: Option<&[String]>) -> Result<Vec<Part>> {
+/// All parts, for who sees these apps, and may act on them or not; none is all.
+pub(in super::super) async fn parts(
+    monitor: &Monitor,
+    apps: Option<&[String]>,
+    acts: bool,
+) -> Result<Vec<Part>> {
     let project = monitor.project();
     let (glance, past) = (monitor.glances().of(&project).await?, monitor.glances().past(&project).await?);
     let failed = glance::failed(&project, apps).await?;
@@ -57,7 +61,7 @@ pub(in super::super) async fn parts(monitor: &Monitor, apps: Option<&[String]>) 
     } else if flows.is_empty() {
         parts.push(Part::new("flow-none".into(), "card", "Flows".into(), &Empty)?);
     }
-    let needs = Needs::new(&failed, &glance, &project.config.timezone, now, &sees);
+    let needs = Needs::new(&failed, &glance, &Looker { zone: &project.config.timezone, now, apps, acts });
     parts.push(Part::new("needs".into(), "card", "Needs a person".into(), &needs)?);
     Ok(parts)
 }

@@ -27,6 +27,6 @@ pub(super) struct FlowsPage {
 /// Answers with it.
 pub(super) async fn page(State(monitor): State<Monitor>, visitor: Visitor) -> Result<Page<FlowsPage>, Wrong> {
     let frame = monitor.frame(&visitor, Here::Flows, "Flows").await?;
-    let parts = board::parts(&monitor, visitor.apps.as_deref()).await?;
+    let parts = board::parts(&monitor, visitor.apps.as_deref(), visitor.must_operate().is_ok()).await?;
     Ok(Page(FlowsPage { frame, parts }))
 }

@@ -1,9 +1,12 @@
-//! What needs a person: failed deliveries that nobody has seen to, and apps that are paused.
+//! What needs a person: failed deliveries that nobody has seen to, what is stuck, late, or wrong by a check, and apps that are
+//! paused.
 
-use super::super::glance::Glance;
+use super::super::glance::{self, Glance};
 use super::super::shown::{self, Moment};
+use crate::visitor;
 use askama::Template;
 use handover_core::{Delivery, Status};
+use handover_ledger::{Alert, AlertKind, Pause};
 use handover_runtime::operations::facts::Facts;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -21,7 +24,7 @@ pub(super) struct Needs {
     more: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Need {
     name: String,
     about: String,
@@ -31,37 +34,43 @@ struct Need {
     others_href: String,
     since: Moment,
     href: String,
+    /// Where it is tried again.
+    retry: Option<String>,
+    /// The alert that can be muted.
+    mute: Option<String>,
+}
+
+/// For whom the list is.
+pub(super) struct Looker<'a> {
+    pub(super) zone: &'a TimeZone,
+    pub(super) now: Timestamp,
+    /// The apps that they see; none is all.
+    pub(super) apps: Option<&'a [String]>,
+    /// Whether they may act.
+    pub(super) acts: bool,
+}
+
+impl Looker<'_> {
+    fn since(&self, at: Timestamp) -> Moment {
+        shown::rough_moment(at, self.zone, self.now)
+    }
 }
 
 impl Needs {
-    /// Of these failed deliveries, and the paused apps that one sees.
-    pub(super) fn new(
-        failed: &[Delivery],
-        glance: &Glance,
-        zone: &TimeZone,
-        now: Timestamp,
-        sees: &impl Fn(&str) -> bool,
-    ) -> Self {
+    /// Of these failed deliveries, and of what else is wrong as far as one sees.
+    pub(super) fn new(failed: &[Delivery], glance: &Glance, looker: &Looker<'_>) -> Self {
         let alike = alike(failed);
         let mut needs: Vec<(Timestamp, Need)> =
-            alike.iter().map(|(one, more)| (one.updated_at, of_delivery(one, *more, zone, now))).collect();
-        let paused = glance.paused.iter().filter(|pause| sees(&pause.app));
-        needs.extend(paused.map(|pause| {
-            let need = Need {
-                name: pause.app.clone(),
-                about: format!("paused by {}", shown::cut(&pause.by, 60).text),
-                why: "Nothing of it is worked on, and what comes waits.".into(),
-                todo: format!("handover resume {}", pause.app),
-                others: String::new(),
-                others_href: String::new(),
-                since: shown::rough_moment(pause.since, zone, now),
-                href: shown::link("/deliveries", &[("app", &pause.app), ("status", "pending")]),
-            };
-            (pause.since, need)
-        }));
+            alike.iter().map(|(one, more)| (one.updated_at, of_delivery(one, *more, looker))).collect();
+        // What failed stands here one by one.
+        let told = glance.alerts.iter().filter(|alert| alert.kind != AlertKind::Failed);
+        let told = told.filter(|alert| glance::is_for(alert, looker.apps));
+        needs.extend(told.map(|alert| (alert.since, of_alert(alert, looker))));
+        let paused = glance.paused.iter().filter(|pause| visitor::sees(looker.apps, &pause.app));
+        needs.extend(paused.map(|pause| (pause.since, of_pause(pause, looker))));
         needs.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
-        let standing = glance.how_many(Status::Failed, sees);
         needs.truncate(ROWS_MAX);
+        let standing = glance.how_many(Status::Failed, |app| visitor::sees(looker.apps, app));
         let listed = failed.len() as u64;
         let more = if standing > listed {
             format!("{} failed in all", shown::number(standing))
@@ -69,6 +78,36 @@ impl Needs {
             String::new()
         };
         Self { needs: needs.into_iter().map(|(_, need)| need).collect(), more }
+    }
+}
+
+fn of_pause(pause: &Pause, looker: &Looker<'_>) -> Need {
+    Need {
+        name: pause.app.clone(),
+        about: format!("paused by {}", shown::cut(&pause.by, 60).text),
+        why: "Nothing of it is worked on, and what comes waits.".into(),
+        todo: format!("handover resume {}", pause.app),
+        since: looker.since(pause.since),
+        href: shown::link("/deliveries", &[("app", &pause.app), ("status", "pending")]),
+        ..Need::default()
+    }
+}
+
+fn of_alert(alert: &Alert, looker: &Looker<'_>) -> Need {
+    let about: Vec<&str> = alert.app.as_deref().into_iter().chain([alert.kind.as_str()]).collect();
+    Need {
+        name: shown::cut(&alert.key, 120).text,
+        about: about.join(" · "),
+        why: shown::cut(&alert.text, WHY_MAX_CHARS).text,
+        todo: shown::cut(&alert.todo, WHY_MAX_CHARS).text,
+        since: looker.since(alert.since),
+        href: match (alert.delivery_id, &alert.app) {
+            (Some(id), _) => format!("/deliveries/{id}"),
+            (None, Some(app)) => shown::link("/deliveries", &[("app", app)]),
+            (None, None) => "/checks".into(),
+        },
+        mute: looker.acts.then(|| alert.key.clone()),
+        ..Need::default()
     }
 }
 
@@ -87,23 +126,22 @@ fn alike(failed: &[Delivery]) -> Vec<(&Delivery, u64)> {
     found
 }
 
-fn of_delivery(delivery: &Delivery, more: u64, zone: &TimeZone, now: Timestamp) -> Need {
+fn of_delivery(delivery: &Delivery, more: u64, looker: &Looker<'_>) -> Need {
     let app = delivery.target_app.as_deref().unwrap_or(&delivery.source_app);
     let why = shown::cut(delivery.last_error.as_deref().unwrap_or("it failed without a word"), WHY_MAX_CHARS);
+    let attempts = format!("attempt {} of {}", delivery.attempts, delivery.max_attempts);
     Need {
         name: shown::cut(&Facts::of(delivery).name, 120).text,
-        about: format!(
-            "{app} · #{} · attempt {} of {}",
-            delivery.id, delivery.attempts, delivery.max_attempts
-        ),
+        about: format!("{app} · #{} · {attempts}", delivery.id),
         why: why.text,
-        todo: String::new(),
         others: match more {
             0 => String::new(),
             more => format!("and {} for the same reason", shown::count_of(more, "other", "others")),
         },
         others_href: shown::link("/deliveries", &[("app", app), ("status", "failed")]),
-        since: shown::rough_moment(delivery.updated_at, zone, now),
+        since: looker.since(delivery.updated_at),
         href: format!("/deliveries/{}", delivery.id),
+        retry: looker.acts.then(|| format!("/deliveries/{}/retry", delivery.id)),
+        ..Need::default()
     }
 }

@@ -66,7 +66,7 @@ fn waiting(glance: &Glance, now: Timestamp, sees: &impl Fn(&str) -> bool) -> Num
         name: "Waiting now",
         value: shown::about(count),
         about: oldest.map_or_else(
-            || "nobody waits to be worked on".into(),
+            || "nothing waits to be worked on".into(),
             |at| format!("oldest {}", shown::rough_age(at, now)),
         ),
         href: "/deliveries?status=pending".into(),
