@@ -59,8 +59,8 @@ const FILES: [&str; 16] = [
     "rake",
 ];
 /// Commands that print nothing, before one whose output counts.
-const SILENT: [&str; 12] =
-    ["cd", "export", "set", "umask", "ulimit", "sleep", ".", "source", "test", "[", "mkdir", ":"];
+const SILENT: [&str; 13] =
+    ["[[", "cd", "export", "set", "umask", "ulimit", "sleep", ".", "source", "test", "[", "mkdir", ":"];
 /// Commands at the end of a pipe that take what was printed to its place.
 const TAKERS: [&str; 8] = ["mail", "mailx", "sendmail", "mutt", "logger", "tee", "systemd-cat", "ts"];
 

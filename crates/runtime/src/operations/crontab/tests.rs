@@ -123,6 +123,12 @@ fn lines_of_real_life() {
             none,
         ),
         (
+            "0 9 * * * [[ -f /a ]] && echo yes > /out/seen-$(date +\\%s).txt",
+            "echo",
+            sh("[[ -f /a ]] && echo yes"),
+            Some(("seen", "txt")),
+        ),
+        (
             "0 9 * * * [ -x /usr/bin/x ] && /usr/bin/x # keeps x fresh",
             "x",
             sh("[ -x /usr/bin/x ] && /usr/bin/x"),
