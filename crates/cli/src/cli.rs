@@ -60,7 +60,7 @@ pub(crate) enum Command {
     List(commands::list::Args),
     /// Everything of one delivery: files, rows, attempts, history, lineage
     Show(commands::show::Args),
-    /// Why a file or a delivery stands where it stands, and what to do
+    /// Why a file, a delivery or an app stands where it stands, and what to do
     Why(commands::why::Args),
     /// Run deliveries of the past again
     Replay(commands::replay::Args),

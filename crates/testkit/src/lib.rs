@@ -1,5 +1,5 @@
 //! What tests share: a clock that a test turns by hand, folders that vanish with the test, a temporary PostgreSQL,
-//! a server that answers by HTTP, an authority that signs certificates.
+//! a server that answers by HTTP, an authority that signs certificates, a mail server.
 //!
 //! Nothing here is part of the product; everything may panic with a clear message, as tests do.
 
@@ -9,6 +9,7 @@ mod authority;
 mod clock;
 mod folder;
 mod http;
+mod mail;
 mod pooler;
 pub mod postgres;
 pub mod process;
@@ -19,6 +20,7 @@ pub use authority::Authority;
 pub use clock::FakeClock;
 pub use folder::Folder;
 pub use http::{Asked, HttpServer, Reply};
+pub use mail::{Mail, MailServer};
 pub use pooler::Pooler;
 pub use postgres::TemporaryPostgres;
 pub use process::Running;

@@ -5,12 +5,12 @@ use crate::auth::{Caller, Scope};
 use crate::body::{Id, Query};
 use crate::fault::Fault;
 use crate::model::{Cancelling, DeliveryPage, DeliveryView, ErrorEnvelope, Explained, ReplayedOne};
-use crate::state::Api;
+use crate::state::{Api, Current};
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use handover_core::{Delivery, DeliveryId, Kind, Status};
-use handover_ledger::Filter;
+use handover_ledger::{Filter, NewAction};
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -165,9 +165,36 @@ pub(crate) async fn replay(
 ) -> Result<Response, Fault> {
     crate::idempotency::refuse(&headers)?;
     may_change(&caller, &visible(&api, &caller, id).await?)?;
-    let new = api.current().ledger().replay(&caller.name, id).await?;
+    let new = replayed(&api, &caller, id, &format!("POST /api/{version}/deliveries/{id}/replay")).await?;
     let location = [(header::LOCATION, format!("/api/{version}/deliveries/{new}"))];
     Ok((StatusCode::ACCEPTED, location, Json(ReplayedOne { id: new, replay_of: id })).into_response())
+}
+
+/// Makes a new delivery of an old one, and notes who did.
+pub(crate) async fn replayed(
+    api: &Api,
+    caller: &Caller,
+    id: DeliveryId,
+    via: &str,
+) -> Result<DeliveryId, Fault> {
+    let current = api.current();
+    let new = current.ledger().replay(&caller.name, id).await?;
+    let note = Some(format!("as delivery {new}"));
+    noted(&current, caller, via, "replay", NewAction { delivery: Some(id), note, ..NewAction::default() })
+        .await?;
+    Ok(new)
+}
+
+/// Notes what a caller did that no move of a delivery says.
+pub(crate) async fn noted(
+    current: &Current,
+    caller: &Caller,
+    via: &str,
+    did: &str,
+    what: NewAction,
+) -> Result<(), Fault> {
+    let (actor, via, did) = (caller.name.clone(), via.to_owned(), did.to_owned());
+    Ok(current.ledger().note_action(NewAction { actor, via, did, ..what }).await?)
 }
 
 /// Ends a delivery: at once where nobody works on it, else when the work is seen to have stopped.

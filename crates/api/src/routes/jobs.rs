@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use handover_core::{Delivery, DeliveryId, Kind, Status};
-use handover_ledger::{Cancelled, Filter};
+use handover_ledger::{Cancelled, Filter, NewAction};
 use handover_runtime::operations::why;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
@@ -199,6 +199,12 @@ pub(crate) async fn cancel(
 
 pub(crate) async fn cancel_delivery(api: &Api, caller: &Caller, id: DeliveryId) -> Result<Response, Fault> {
     let done = api.current().ledger().ask_to_cancel(&caller.name, id).await?;
+    if done == Cancelled::Asked {
+        let note = Some("it ends when its work has stopped".to_owned());
+        let what = NewAction { delivery: Some(id), note, ..NewAction::default() };
+        super::deliveries::noted(&api.current(), caller, &format!("POST …/{id}/cancel"), "cancel", what)
+            .await?;
+    }
     let (code, status, cancelling) = match done {
         Cancelled::Ended => (StatusCode::OK, JobStatus::Failed, false),
         Cancelled::Asked => (StatusCode::ACCEPTED, JobStatus::Processing, true),
@@ -245,7 +251,8 @@ pub(crate) async fn replay(
     crate::idempotency::refuse(&headers)?;
     visible(&api, &caller, id).await?;
     caller.require(Scope::Operate)?;
-    let new = api.current().ledger().replay(&caller.name, id).await?;
+    let via = format!("POST /api/{version}/jobs/{id}/replay");
+    let new = super::deliveries::replayed(&api, &caller, id, &via).await?;
     let location = [(header::LOCATION, format!("/api/{version}/jobs/{new}"))];
     Ok((StatusCode::ACCEPTED, location, Json(ReplayedOne { id: new, replay_of: id })).into_response())
 }

@@ -7,10 +7,14 @@ use handover_core::units::format_size;
 use handover_core::{Error, Kind};
 use handover_runtime::Project;
 use handover_runtime::operations::account::account;
+use handover_runtime::operations::growth::Growth;
 use handover_runtime::operations::replay;
 use handover_runtime::operations::status::{self, AppStatus, Status};
 use handover_runtime::operations::times;
 use std::process::ExitCode;
+
+/// So many of what grows are shown.
+const GROWING_SHOWN: usize = 5;
 
 const HELP: &str = "\
 Examples:
@@ -145,6 +149,21 @@ fn remark(project: &Project, status: &Status, app: &AppStatus) -> String {
     if delayed { "delayed: tried again later".to_owned() } else { String::new() }
 }
 
+/// What grows most a day, the most first.
+fn grows(growth: &Growth) -> String {
+    let mut parts: Vec<_> = growth
+        .parts
+        .iter()
+        .filter_map(|part| Some((part, u64::try_from(part.a_day?).ok().filter(|bytes| *bytes > 0)?)))
+        .collect();
+    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let told = parts.iter().take(GROWING_SHOWN).map(|(part, bytes)| {
+        let name = part.what.split_once(':').map_or(part.what.as_str(), |(_, name)| name);
+        format!("{name} {}", format_size(*bytes))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn facts(printer: Printer, project: &Project, status: &Status) {
     let zone = &project.config.timezone;
     let ago = |time| times::at_and_ago(time, zone, status.at);
@@ -185,8 +204,13 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
         Some(free) => format!("{} free{low}", format_size(free)),
         None => "not there yet".to_owned(),
     };
+    let room = format!("{room}; {}", status.growth.sentence(status.at));
     fact("data directory", format!("{}, {room}", shown_here(project.data.root())));
     fact("ledger", shown_here(std::path::Path::new(&status.ledger)));
+    let grows = grows(&status.growth);
+    if !grows.is_empty() {
+        fact("grow a day", grows);
+    }
     for concern in &status.storage {
         fact("storage", concern.text.clone());
     }

@@ -1,4 +1,4 @@
-//! `handover why`: one explanation for any file and any delivery.
+//! `handover why`: one explanation for any file, any delivery and any app.
 
 use super::list::tone;
 use super::{Start, block_on, shown_here};
@@ -19,19 +19,20 @@ const INDENT: usize = 12;
 const HELP: &str = "\
 A file may be an original, wherever it was, a file of the data directory, an export, a report, rejected rows or a \
 quarantined file; by any path or its bare name. A file that waits is explained too: still being written, by whom; \
-paused; tried again later; passed over.
+paused; tried again later; passed over. Of an app it says what waits for it, and what is expected of it and is not so.
 
 Examples:
   handover why incoming/sales.csv
   handover why data/errors/2025-11-24/validator_sales-quarantined_2025-11-24_001.csv
-  handover why 17";
+  handover why 17
+  handover why file-importer";
 
 /// The arguments of `why`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// A file, or a delivery's number
-    #[arg(value_name = "FILE|ID")]
+    /// A file, a delivery's number, or an app
+    #[arg(value_name = "FILE|ID|APP")]
     what: OsString,
 }
 

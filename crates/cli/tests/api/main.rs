@@ -23,6 +23,7 @@ mod oauth;
 mod once;
 mod provider;
 mod results;
+mod same;
 mod service_documents;
 mod shared_limits;
 mod staging;

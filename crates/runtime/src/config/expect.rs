@@ -76,6 +76,21 @@ impl Due {
         }
         None
     }
+
+    /// The next time after `now` that something is due.
+    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let Self::By { time, zone, days } = self else { return None };
+        let mut date = now.to_zoned(zone.clone()).date().yesterday().ok()?;
+        for _ in 0..10 {
+            let wanted = days[usize::try_from(date.weekday().to_monday_zero_offset()).unwrap_or(0)];
+            let found = wanted.then(|| at(date, *time, zone)).flatten().filter(|at| *at > now);
+            if found.is_some() {
+                return found;
+            }
+            date = date.tomorrow().ok()?;
+        }
+        None
+    }
 }
 
 /// This time of this day, in this zone.
@@ -240,5 +255,8 @@ mod tests {
         let sundays = by("06:00", "UTC", [false, false, false, false, false, false, true]);
         assert_eq!(last(&sundays, "2025-11-23T05:00:00Z"), two("2025-11-16T06:00", "2025-11-09T06:00"));
         assert_eq!(Due::Every(DAY).last_two(Timestamp::UNIX_EPOCH), None);
+        let next = |due: &Due, now: &str| due.next(now.parse().unwrap()).unwrap().to_string();
+        assert_eq!(next(&weekdays, "2025-11-21T06:00:00Z"), "2025-11-24T06:00:00Z");
+        assert_eq!(next(&sundays, "2025-11-23T05:59:59Z"), "2025-11-23T06:00:00Z");
     }
 }

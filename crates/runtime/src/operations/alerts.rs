@@ -8,9 +8,14 @@ use handover_ledger::{AlertKind, NewAlert, Severity};
 use std::collections::BTreeMap;
 
 /// Checks of which each finding is an alert of its own.
-const TOLD_APART: [&str; 4] = ["failed", "stuck files", "records", "expected"];
+const TOLD_APART: [&str; 5] = ["failed", "stuck files", "records", "expected", "nodes"];
 /// Checks of what one node alone can see.
 const OF_A_NODE: [&str; 4] = ["disk", "clock", "workers", "services"];
+
+/// This machine's name.
+pub fn node() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
 
 /// The alerts that this look raises. `node` is whoever looks.
 pub fn alerts(health: &Health, node: &str) -> Vec<NewAlert> {

@@ -300,3 +300,116 @@ impl Judge<'_> {
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    fn config(expect: &str) -> Config {
+        let text = format!(
+            "apps:\n  in: {{ uses: file-importer, with: {{ from: ./in, type: t }}, expect: {{ {expect} }} }}\n  \
+             out: {{ run: cat }}\nflows: {{ f: in -> out }}"
+        );
+        Config::from_text(&text, Path::new("/p/handover.yaml"), &|_| None).unwrap()
+    }
+
+    fn time(text: &str) -> Timestamp {
+        format!("{text}:00Z").parse().unwrap()
+    }
+
+    fn came(at: &str, id: i64, rows: u64, content: &str) -> Came {
+        Came { at: time(at), id: DeliveryId(id), rows: Some(rows), content: Some(content.to_owned()) }
+    }
+
+    /// What is found, seen to since `begun` and looked at now; newest first comes what came.
+    fn judged(expect: &str, begun: &str, now: &str, came: &[Came]) -> Vec<(AlertKind, String)> {
+        let config = config(expect);
+        let app = config.app("in").unwrap();
+        let expect = app.expect.as_ref().unwrap();
+        let (begun, now) = (time(begun), time(now));
+        let judge = Judge { app, expect, imports: true, begun, now, zone: &config.timezone };
+        judge.all(came).into_iter().map(|found| (found.kind, found.text)).collect()
+    }
+
+    const DAILY: &str = "every: 1 day, by: \"06:00 Europe/Brussels\", changes: false";
+
+    #[test]
+    fn what_comes_in_time_is_fine_and_what_does_not_is_missing_until_it_comes_late() {
+        let long_ago = "2025-11-01T00:00";
+        let in_time = [came("2025-11-24T04:30", 2, 1, "b"), came("2025-11-23T04:30", 1, 1, "a")];
+        assert_eq!(judged(DAILY, long_ago, "2025-11-24T05:10", &in_time), []);
+        // 06:00 in Brussels is 05:00 in UTC.
+        assert_eq!(judged(DAILY, long_ago, "2025-11-24T04:59", &in_time[1..]), [], "there is time still");
+        let missing = judged(DAILY, long_ago, "2025-11-24T06:30", &in_time[1..]);
+        let text = "nothing came to in by 06:00 Europe/Brussels on 2025-11-24: it is 1h 30m late";
+        assert_eq!(missing, [(AlertKind::Missing, text.to_owned())]);
+        let late = [came("2025-11-24T07:15", 2, 1, "b"), in_time[1].clone()];
+        let text = "what came to in was 2h 15m late: it was expected by 06:00 Europe/Brussels on 2025-11-24";
+        assert_eq!(judged(DAILY, long_ago, "2025-11-24T09:00", &late), [(AlertKind::Late, text.to_owned())]);
+        // The day after, that is over.
+        let next = [came("2025-11-25T04:00", 3, 1, "c"), late[0].clone()];
+        assert_eq!(judged(DAILY, long_ago, "2025-11-25T05:00", &next), []);
+    }
+
+    #[test]
+    fn a_fresh_one_is_not_late_until_it_was_due_once() {
+        assert_eq!(judged(DAILY, "2025-11-24T08:00", "2025-11-24T09:00", &[]), []);
+        assert_eq!(judged(DAILY, "2025-11-24T08:00", "2025-11-25T04:59", &[]), []);
+        let found = judged(DAILY, "2025-11-24T08:00", "2025-11-25T05:30", &[]);
+        assert_eq!(found.len(), 1);
+        for expect in ["every: 2h", "max_age: 2h"] {
+            assert_eq!(judged(expect, "2025-11-24T08:00", "2025-11-24T10:00", &[]), [], "{expect}");
+            assert_eq!(judged(expect, "2025-11-24T08:00", "2025-11-24T10:01", &[]).len(), 1, "{expect}");
+        }
+    }
+
+    #[test]
+    fn both_days_on_which_the_clock_changes_have_their_hour() {
+        // On 2025-03-30 summer begins in Brussels: 06:00 is 04:00 in UTC from then on. On 2025-10-26 it ends.
+        let long_ago = "2025-01-01T00:00";
+        let before = [came("2025-03-29T04:00", 1, 1, "a")];
+        assert_eq!(judged(DAILY, long_ago, "2025-03-30T03:59", &before), []);
+        assert_eq!(judged(DAILY, long_ago, "2025-03-30T04:01", &before).len(), 1);
+        let before = [came("2025-10-25T03:00", 1, 1, "a")];
+        assert_eq!(judged(DAILY, long_ago, "2025-10-26T04:59", &before), []);
+        assert_eq!(judged(DAILY, long_ago, "2025-10-26T05:01", &before).len(), 1);
+        // What comes in the hour that comes twice comes in time.
+        let twice = [came("2025-10-26T00:30", 2, 1, "b"), came("2025-10-25T00:20", 1, 1, "a")];
+        let by_three = "by: \"03:00 Europe/Brussels\", changes: false";
+        assert_eq!(judged(by_three, long_ago, "2025-10-26T12:00", &twice), []);
+    }
+
+    #[test]
+    fn days_that_are_not_named_are_free() {
+        let weekdays = "by: \"06:00\", days: mon-fri";
+        let friday = [came("2025-11-21T05:00", 1, 1, "a")];
+        assert_eq!(judged(weekdays, "2025-11-01T00:00", "2025-11-23T12:00", &friday), []);
+        assert_eq!(judged(weekdays, "2025-11-01T00:00", "2025-11-24T06:01", &friday).len(), 1);
+    }
+
+    #[test]
+    fn too_small_too_old_and_the_same_are_told_apart() {
+        let two = [came("2025-11-24T05:00", 2, 10, "a"), came("2025-11-23T05:00", 1, 10, "a")];
+        let kinds = |expect: &str, now: &str| {
+            let found = judged(expect, "2025-11-01T00:00", now, &two);
+            found.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("min_rows: 11", "2025-11-24T06:00"), [AlertKind::Small, AlertKind::Same]);
+        assert_eq!(kinds("min_rows: 10, changes: false", "2025-11-24T06:00"), []);
+        assert_eq!(kinds("max_age: 26h, changes: false", "2025-11-25T07:01"), [AlertKind::Old]);
+        assert_eq!(kinds("max_age: 26h, changes: false", "2025-11-25T07:00"), []);
+        // What is missing is not told of as old too.
+        let both = "by: \"06:00\", max_age: 26h, changes: false";
+        assert_eq!(kinds(both, "2025-11-25T08:00"), [AlertKind::Missing]);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_makes_nothing_late() {
+        let ahead = [came("2025-11-24T05:00", 1, 1, "a")];
+        for expect in ["every: 1h", "max_age: 1h", DAILY] {
+            assert_eq!(judged(expect, "2025-11-24T00:00", "2025-11-23T12:00", &ahead), [], "{expect}");
+        }
+    }
+}

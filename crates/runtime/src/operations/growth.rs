@@ -46,6 +46,8 @@ pub struct Growth {
     pub disk_a_day: Option<i64>,
     /// When the disk is full, where it grows.
     pub fills_at: Option<Timestamp>,
+    /// How many records stand in their table, and how many more they are a day, where that was measured.
+    pub staging: Option<(u64, Option<i64>)>,
 }
 
 impl Growth {
@@ -76,7 +78,7 @@ pub async fn growth(project: &Project, now: Timestamp) -> Result<Growth> {
 /// The same of these sizes, which stand by name and then by time.
 fn of(sizes: &[Size], now: Timestamp) -> Growth {
     let mut parts = Vec::new();
-    let (mut disk_a_day, mut fills_at) = (None, None);
+    let (mut disk_a_day, mut fills_at, mut staging) = (None, None, None);
     for series in sizes.chunk_by(|one, next| one.what == next.what) {
         let Some(last) = series.last() else { continue };
         let slope = slope(series);
@@ -85,6 +87,7 @@ fn of(sizes: &[Size], now: Timestamp) -> Growth {
                 disk_a_day = slope.map(|slope| -whole(slope));
                 fills_at = slope.filter(|slope| *slope < 0.0).and_then(|slope| full(last, -slope, now));
             }
+            "staging" => staging = Some((last.entries.unwrap_or(0), slope.map(whole))),
             "disk:total" | "inodes:free" => {}
             what => parts.push(Grows {
                 what: what.to_owned(),
@@ -94,7 +97,7 @@ fn of(sizes: &[Size], now: Timestamp) -> Growth {
             }),
         }
     }
-    Growth { parts, disk_a_day, fills_at }
+    Growth { parts, disk_a_day, fills_at, staging }
 }
 
 #[allow(
@@ -113,7 +116,12 @@ fn full(last: &Size, a_day: f64, now: Timestamp) -> Option<Timestamp> {
     last.at.checked_add(left).ok().map(|at| at.max(now))
 }
 
-/// Bytes a day, by Theil and Sen.
+/// What of it grows: its bytes, but of the records in their table their number.
+fn amount(size: &Size) -> u64 {
+    if size.what == "staging" { size.entries.unwrap_or(0) } else { size.bytes }
+}
+
+/// How much more a day, by Theil and Sen.
 #[allow(clippy::cast_precision_loss, reason = "a forecast is no more exact than this")]
 fn slope(series: &[Size]) -> Option<f64> {
     let (first, last) = (series.first()?, series.last()?);
@@ -124,7 +132,7 @@ fn slope(series: &[Size]) -> Option<f64> {
     let points: Vec<(f64, f64)> = series
         .iter()
         .step_by(step)
-        .map(|one| (one.at.duration_since(first.at).as_secs_f64() / DAY_SECONDS, one.bytes as f64))
+        .map(|one| (one.at.duration_since(first.at).as_secs_f64() / DAY_SECONDS, amount(one) as f64))
         .collect();
     let mut slopes = Vec::new();
     for (nth, (at, bytes)) in points.iter().enumerate() {

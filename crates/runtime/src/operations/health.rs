@@ -4,6 +4,7 @@
 //! looked. What waits longer than a time is *stuck*; retained checkpoints are not, because nobody waits for them.
 
 mod expected;
+mod nodes;
 mod room;
 mod services;
 mod strays;
@@ -160,7 +161,7 @@ async fn look_for(project: &Project, older: Option<Duration>) -> Health {
         let looked = looking.stuck_files().await;
         looking.or_failed("stuck files", looked);
         let looked = looking.strays().await;
-        looking.or_failed("unknown files", looked);
+        looking.or_failed("unknown", looked);
         let looked = looking.waiting_records(&counts).await;
         looking.or_failed("records", looked);
         let looked = looking.failed(&counts).await;
@@ -171,6 +172,8 @@ async fn look_for(project: &Project, older: Option<Duration>) -> Health {
         looking.or_failed("paused", looked);
         let looked = looking.notices().await;
         looking.or_failed("notices", looked);
+        let looked = looking.nodes().await;
+        looking.or_failed("nodes", looked);
         let looked = looking.leases().await;
         looking.or_failed("leases", looked);
         let looked = looking.storage().await;

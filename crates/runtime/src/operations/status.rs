@@ -1,6 +1,7 @@
 //! How things stand: one look at the ledger's counts, the locks and the disk. Cheap however long the past.
 
 use super::balance::{RecordCount, balance};
+use super::growth::{Growth, growth};
 use super::running::{Running, running};
 use super::storage::{Concern, concerns};
 use crate::config::LedgerAddress;
@@ -93,6 +94,8 @@ pub struct Status {
     pub ledger: String,
     /// What is wrong with its storage, and what to do.
     pub storage: Vec<Concern>,
+    /// How folders, tables and the disk grow, and when the disk is full.
+    pub growth: Growth,
 }
 
 /// Looks how everything stands.
@@ -146,6 +149,7 @@ pub async fn status(project: &Project) -> Result<Status> {
             _ => ledger.location(),
         },
         storage: concerns(&ledger.health().await?),
+        growth: growth(project, project.clock.now()).await?,
     })
 }
 

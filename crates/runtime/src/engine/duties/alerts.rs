@@ -7,7 +7,7 @@
 use crate::context::Process;
 use crate::engine::events::Event;
 use crate::notices;
-use crate::operations::alerts;
+use crate::operations::alerts::{self, node};
 use crate::operations::expect;
 use crate::operations::health::{self, Health};
 use crate::project::Project;
@@ -108,11 +108,6 @@ async fn only_failures(project: &Project) -> Result<()> {
     }
     let look = Look { by: node(), seen, whole: false, patience: Duration::ZERO };
     project.ledger.look(look).await.map(|_| ())
-}
-
-/// This machine's name.
-fn node() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn targets(project: &Project) -> Vec<Target> {

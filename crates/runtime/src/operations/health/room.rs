@@ -1,7 +1,7 @@
 //! Room on the disk: what there is, and when it fills up as it grew of late.
 
 use super::{Looking, Verdict, age};
-use crate::operations::growth::growth;
+use crate::operations::growth::{Growth, growth};
 use crate::operations::times::number;
 use handover_core::units::format_size;
 use handover_file::disk;
@@ -10,9 +10,28 @@ use std::path::Path;
 /// With less than one part in so many free, a disk fills up soon.
 const FREE_ONE_IN: u64 = 10;
 
+/// Fewer records than this are no backlog, however fast they grow.
+const STAGING_MIN: u64 = 100_000;
+/// One more for each so many of them a day is growth.
+const STAGING_GROWS_ONE_IN: u64 = 5;
+
 impl Looking<'_> {
+    /// Whether records heap up in their table.
+    fn staging(&mut self, growth: &Growth) {
+        let Some((records, a_day)) = growth.staging.filter(|(records, _)| *records > 0) else { return };
+        let more = a_day.and_then(|a_day| u64::try_from(a_day).ok()).unwrap_or(0);
+        let text = format!("{} records stand in their table, {} more a day", number(records), number(more));
+        let grows = records >= STAGING_MIN && more >= records / STAGING_GROWS_ONE_IN;
+        let todo = grows.then(|| "handover status: whose records wait, or are kept".to_owned());
+        self.add("staging", if grows { Verdict::Warn } else { Verdict::Pass }, text, todo);
+    }
+
     /// Room on the data directory's disk, and files left to make.
     pub(super) async fn room(&mut self) {
+        let forecast = growth(self.project, self.now).await.ok();
+        if let Some(found) = &forecast {
+            self.staging(found);
+        }
         // Of a project that never ran, the folder that it will be in.
         let root =
             self.project.data.root().ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
@@ -29,7 +48,6 @@ impl Looking<'_> {
                     .inodes_free
                     .map(|free| format!(", {} files can be made", number(free)))
                     .unwrap_or_default();
-                let forecast = growth(self.project, self.now).await.ok();
                 let grows = forecast.as_ref().map(|found| format!("; {}", found.sentence(self.now)));
                 let text = format!("{text}{inodes}{}", grows.unwrap_or_default());
                 let fills_soon = forecast
@@ -47,7 +65,7 @@ impl Looking<'_> {
                         "disk",
                         Verdict::Warn,
                         text,
-                        Some("make room, or `handover archive --older 30d`".to_owned()),
+                        Some("make room, or `handover archive --older-than 30d`".to_owned()),
                     );
                 } else {
                     self.add("disk", Verdict::Pass, text, None);

@@ -34,7 +34,7 @@ impl Looking<'_> {
         let part = if whole { "" } else { ", of the files that were looked at: there are more" };
         if found.is_empty() {
             self.add(
-                "unknown files",
+                "unknown",
                 Verdict::Pass,
                 format!("every file in the data directory has its manifest{part}"),
                 None,
@@ -52,7 +52,7 @@ impl Looking<'_> {
             many(found.len(), "file lies", "files lie"),
             first.unwrap_or_default()
         );
-        self.add("unknown files", Verdict::Warn, text, Some("handover health --stuck".to_owned()));
+        self.add("unknown", Verdict::Warn, text, Some("handover health --stuck".to_owned()));
         Ok(())
     }
 

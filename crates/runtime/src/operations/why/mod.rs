@@ -1,9 +1,10 @@
-//! `why`: one explanation for any delivery and any file. What it waits for or what became of it, since when, what
+//! `why`: one explanation for any delivery, any file and any app. What it waits for or what became of it, since when, what
 //! was tried, what would release it, and what to do.
 //!
 //! It only looks. [`why`] finds out what is meant and asks the module that knows: `delivery` (a row of the ledger; `busy`,
-//! why it is not begun), `inside` (a file of the data directory), `outside` (an original, an export, a file in a watched folder).
+//! why it is not begun), `app` (what waits for it and what is expected), `inside` (a file of the data directory), `outside` (an original, an export, a file in a watched folder).
 
+mod app;
 mod busy;
 mod delivery;
 mod inside;
@@ -63,6 +64,10 @@ pub enum State {
     Folder,
     /// It is Handover's own.
     Internal,
+    /// It is an app, and what is expected of it is not as expected.
+    Late,
+    /// It is an app that has nothing to do.
+    Idle,
     /// Nothing is known of it.
     Unknown,
 }
@@ -88,6 +93,8 @@ impl State {
             Self::Unfinished => "unfinished",
             Self::Folder => "a folder",
             Self::Internal => "Handover's own",
+            Self::Late => "not as expected",
+            Self::Idle => "has nothing to do",
             Self::Unknown => "not known",
         }
     }
@@ -188,7 +195,7 @@ impl Explanation {
     }
 }
 
-/// Explains what `asked` names: a delivery's number, or a file by any path or its bare name. `from` is the folder
+/// Explains what `asked` names: a delivery's number, an app, or a file by any path or its bare name. `from` is the folder
 /// that relative paths begin in, and that paths in the answer are relative to.
 ///
 /// # Errors
@@ -203,6 +210,10 @@ pub async fn why(project: &Project, asked: &OsStr, from: &Path) -> Result<Explan
             None => Err(Error::not_found(format!("there is no delivery {id}"))
                 .hint("`handover list` shows the newest; a file is explained by its path")),
         };
+    }
+    let named = asked.to_str().and_then(|name| project.config.app(name));
+    if let Some(app) = named.filter(|_| !from.join(asked).is_file()) {
+        return asking.app(app).await;
     }
     asking.place(&Place::new(project, asked, from)).await
 }
