@@ -28,7 +28,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 
 fn flow(site: Site) {
     for n in 0..3 {
-        site.project.arrive(&format!("incoming/{n}.csv"), &format!("id,name\n{n},a\n{n},b\n"));
+        site.project.arrive(format!("incoming/{n}.csv"), format!("id,name\n{n},a\n{n},b\n"));
     }
     let reader = site.key(&["--scope", "read", "--scope", "submit"]);
     let server = site.serve();
