@@ -1,6 +1,6 @@
 //! What every page passes: a bound on how long it takes, and the headers that tell a browser what a page may do.
 
-use super::{PATIENCE, Wrong};
+use super::{ACT_PATIENCE, PATIENCE, Wrong};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -14,9 +14,10 @@ const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-poli
 
 /// The way of a request for a page.
 pub(super) async fn pass(request: Request, next: Next) -> Response {
-    let made = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    let patience = if request.method().is_safe() { PATIENCE } else { ACT_PATIENCE };
+    let made = tokio::time::timeout(patience, next.run(request)).await;
     let mut response = made.unwrap_or_else(|_| {
-        let seconds = PATIENCE.as_secs();
+        let seconds = patience.as_secs();
         Wrong::unavailable(format!("the ledger does not answer within {seconds} s: try again"))
             .into_response()
     });

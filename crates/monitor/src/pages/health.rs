@@ -8,7 +8,12 @@ use askama::Template;
 use axum::extract::State;
 use handover_runtime::operations::health::{Check, Health, Stuck, Verdict};
 use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::timeout;
 
+/// So long the look may take, and what stands above the page.
+const LOOKED: Duration = Duration::from_secs(3);
+const FRAMED: Duration = Duration::from_secs(1);
 /// So many stuck files are listed.
 const STUCK_MAX: usize = 200;
 
@@ -64,14 +69,39 @@ pub(super) async fn page(
     visitor: Visitor,
 ) -> Result<Page<HealthPage>, Wrong> {
     visitor.must_see_all()?;
-    let (seen, frame) = (monitor.health().await?, monitor.frame(&visitor, Here::Health, "Health").await);
     // The page that says what is wrong must be there when the ledger is not.
-    let frame = frame.unwrap_or_else(|_| {
+    let framed = timeout(FRAMED, monitor.frame(&visitor, Here::Health, "Health")).await;
+    let frame = framed.ok().and_then(Result::ok).unwrap_or_else(|| {
         let bare = Frame::bare("Health");
         Frame { here: Here::Health, visitor: Some(visitor), ..bare }
     });
     let project = monitor.project();
-    Ok(Page(made(frame, &seen, shown::moment(seen.at, &project.config.timezone, project.clock.now()))))
+    let (zone, now) = (&project.config.timezone, project.clock.now());
+    match timeout(LOOKED, monitor.health()).await {
+        Ok(seen) => {
+            let seen = seen?;
+            Ok(Page(made(frame, &seen, shown::moment(seen.at, zone, now))))
+        }
+        Err(_) => Ok(Page(unseen(frame, shown::moment(now, zone, now)))),
+    }
+}
+
+/// Where the look itself does not end: the ledger, or a folder on another machine, does not answer.
+fn unseen(frame: Frame, at: Moment) -> HealthPage {
+    let text = format!(
+        "nobody could look at everything within {} s: the ledger or a folder does not answer",
+        LOOKED.as_secs()
+    );
+    let todo = Some("look into the log; it is tried again with every look".to_owned());
+    let check = CheckRow { name: "ledger", verdict: Verdict::Fail.into(), text, todo };
+    HealthPage {
+        frame,
+        at,
+        verdict: Verdict::Fail.into(),
+        checks: vec![check],
+        stuck: Vec::new(),
+        stuck_more: 0,
+    }
 }
 
 fn made(frame: Frame, seen: &Health, at: Moment) -> HealthPage {

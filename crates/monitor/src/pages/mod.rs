@@ -50,7 +50,9 @@ use axum::routing::{get, post};
 use std::time::Duration;
 
 /// So long a page may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So long what a form asks for may take.
+const ACT_PATIENCE: Duration = Duration::from_secs(60);
 /// Where pages hear what has changed: an answer that goes on.
 pub const EVENTS: &str = "/pages/events";
 /// So large a form may be.

@@ -34,7 +34,7 @@ impl Numbers {
             href: "/deliveries?since=24h".into(),
             ..Number::default()
         };
-        let took = |share: f64| day.latency.quantile(share).map(|took| shown::took(took));
+        let took = |share: f64| day.latency.quantile(share).map(shown::took);
         let latency = Number {
             name: "Latency, p50 / p99",
             value: took(0.5).unwrap_or_else(|| "–".into()),
