@@ -127,7 +127,7 @@ fn of_two_processes_on_one_server_one_tells() {
         project.arrive(format!("in/{n}.csv"), format!("a\nbad {n}\n"));
     }
     wait_for(BOUND, "a message", || (!heard(&server).is_empty()).then_some(()));
-    let count = |seen: &Value| Some(seen["alerts"].as_array()?.first()?["count"].as_u64()?);
+    let count = |seen: &Value| seen["alerts"].as_array()?.first()?["count"].as_u64();
     until(&project, &["alerts", "--json"], "all have failed", |seen| (count(seen)? == 6).then_some(()));
     for id in failed_ids(&project) {
         run(&project, &["archive", &id]);

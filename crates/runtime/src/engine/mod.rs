@@ -44,6 +44,7 @@ use handover_core::limits::SHUTDOWN_GRACE_MS;
 use handover_core::{Error, HolderId, Result};
 use handover_file::lock::{self, HolderLock};
 use handover_file::publish::Publisher;
+use handover_ledger::NewAction;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -171,9 +172,24 @@ impl Engine {
                 self.duties.drain(..).for_each(|duty| duty.abort());
                 self.duties = duties::begin(self.generation.project(), &self.process, &self.end.subscribe());
                 info!("the configuration was loaded anew");
+                self.note_reload().await;
                 self.process.observer.tell(Event::Notice("the configuration was loaded anew".into()));
             }
             Err(e) => warn!("the new configuration cannot be run: {e}; the old one stays in force"),
+        }
+    }
+
+    /// Notes in the ledger that somebody had the configuration loaded anew: who it was, a signal does not say.
+    async fn note_reload(&self) {
+        let action = NewAction {
+            actor: "signal".to_owned(),
+            via: "SIGHUP".to_owned(),
+            did: "reload".to_owned(),
+            thing: Some(format!("the configuration of {}", self.process.holder)),
+            ..NewAction::default()
+        };
+        if let Err(e) = self.generation.project().ledger.note_action(action).await {
+            warn!("cannot note the reload in the audit: {e}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Telling by mail: one SMTP conversation (RFC 5321), by TLS where the server can (RFC 3207, 8314), with AUTH PLAIN or LOGIN
 //! (RFC 4954). A message is plain text in UTF-8, as base64, so that no line is too long and none begins with a dot.
 //!
+//! It is our own, because that is all that is needed: a mail library brings some thirty crates, the tables of Unicode among them.
+//!
 //! Invariant: a password goes over TLS alone, or to this very machine.
 
 use base64::Engine as _;

@@ -13,6 +13,10 @@ use tracing::{debug, info, warn};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(600);
+/// A notice that is older was for a target that nobody has any more: what can be tried is given up sooner.
+const NOTICES_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// So many notices are looked at.
+const NOTICES_MAX: usize = 1_000;
 /// So long after it ended an alert is forgotten.
 const ALERTS_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
@@ -47,6 +51,12 @@ async fn forget_watched(project: &Project) -> Result<()> {
     let before = |length: Duration| now.checked_sub(length).unwrap_or(jiff::Timestamp::MIN);
     project.ledger.forget_alerts(before(ALERTS_KEPT)).await?;
     project.ledger.thin_sizes().await?;
+    for notice in project.ledger.notices(NOTICES_MAX).await? {
+        if notice.made_at < before(NOTICES_KEPT) {
+            warn!("gave up a notice to {}, which no configuration names any more", notice.target);
+            project.ledger.notice_failed(notice.id, "nobody tells this target", None).await?;
+        }
+    }
     if let Some(keep) = project.config.archive.keep {
         project.ledger.forget_actions(before(keep)).await?;
     }
