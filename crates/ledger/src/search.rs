@@ -27,10 +27,25 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Whether all that it asks for is usually few, and stands in an index by its status.
+    /// Whether all that it asks for is usually few, and stands in an index by its status. What is archived leaves the tables within
+    /// a minute.
     pub(crate) fn is_few(&self) -> bool {
         self.table != Table::Archive
-            && matches!(self.filter.status, Some(Status::Pending | Status::Processing | Status::Failed))
+            && matches!(
+                self.filter.status,
+                Some(Status::Pending | Status::Processing | Status::Failed | Status::Archived)
+            )
+    }
+
+    /// Whether every row fits, so that no more are looked at than are found.
+    pub(crate) fn is_all(&self) -> bool {
+        let filter = &self.filter;
+        let texts = [&filter.app, &filter.source, &filter.by, &filter.flow, &filter.text, &filter.path];
+        let times = [filter.since, filter.until, filter.ended_before];
+        texts.iter().all(|text| text.is_none())
+            && times.iter().all(Option::is_none)
+            && (filter.parent, filter.replay_of, filter.kind, filter.status) == (None, None, None, None)
+            && filter.seen_by.is_none()
     }
 }
 
@@ -108,6 +123,25 @@ mod tests {
     fn a_text_is_found_as_it_stands() {
         assert_eq!(patterns("50%_a"), ["%50\\%\\_a%", "%50\\%\\_a%"]);
         assert_eq!(patterns("a\"b\\")[1], r#"%a\\"b\\\\%"#);
+    }
+
+    #[test]
+    fn only_where_every_row_fits_no_floor_is_needed() {
+        let is_all = |filter: Filter| parts(&filter).iter().all(Part::is_all);
+        let before = Some(DeliveryId(9));
+        assert!(is_all(Filter { before, after: before, archived: true, limit: 5, ..Filter::default() }));
+        for filter in [
+            Filter { status: Some(Status::Completed), ..Filter::default() },
+            Filter { statuses: vec![Status::Completed], ..Filter::default() },
+            Filter { kind: Some(Kind::File), ..Filter::default() },
+            Filter { app: Some("a".into()), ..Filter::default() },
+            Filter { text: Some("a".into()), ..Filter::default() },
+            Filter { seen_by: Some(vec![]), ..Filter::default() },
+            Filter { until: Some(jiff::Timestamp::UNIX_EPOCH), ..Filter::default() },
+            Filter { parent: before, ..Filter::default() },
+        ] {
+            assert!(!is_all(filter.clone()), "{filter:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(super) async fn search(ledger: &PostgresLedger, filter: &Filter, look: usize
     for part in parts(filter) {
         for table in tables(part.table) {
             let few = part.is_few() && is_no_more(ledger, table, &part.filter, look).await?;
-            let floor = if few { None } else { floor(ledger, table, &part.filter, look).await? };
+            let floor =
+                if few || part.is_all() { None } else { floor(ledger, table, &part.filter, look).await? };
             found.extend(rows(ledger, table, &part.filter, few, floor).await?);
             floors.extend(floor);
         }

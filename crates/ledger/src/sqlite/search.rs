@@ -18,7 +18,8 @@ pub(super) fn search(connection: &Connection, filter: &Filter, look: usize) -> R
             _ => None,
         };
         let way = few.map_or_else(|| newest_first(&part), |few| few.way);
-        let floor = if way.ends { None } else { floor(connection, &way, &part.filter, look)? };
+        let floor =
+            if way.ends || part.is_all() { None } else { floor(connection, &way, &part.filter, look)? };
         found.extend(rows(connection, &way, &part.filter, floor)?);
         floors.extend(floor);
     }
@@ -53,7 +54,11 @@ pub(super) fn few(part: &Part) -> Option<Few> {
     }
     let status = part.filter.status?;
     let queue = queue(part.table)?;
-    let index = if status == Status::Processing { "leases" } else { "status_created" };
+    let index = match status {
+        Status::Processing => "leases",
+        Status::Archived => "archived",
+        _ => "status_created",
+    };
     let from = format!("{} INDEXED BY {}{index}", queue.table(), queue.index());
     let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE status = '{status}' LIMIT ?1)");
     Some(Few { way: Way { from, by: None, ends: true }, count })

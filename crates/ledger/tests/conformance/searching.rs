@@ -137,3 +137,14 @@ pub(crate) async fn what_failed_long_ago_is_found_at_once<B: Backend>() {
         assert!(page.below.is_some());
     }
 }
+
+/// What is archived is found at once too, however much stands in the tables.
+pub(crate) async fn the_archive_is_found_below_what_is_live<B: Backend>() {
+    let w = World::<B>::new().await;
+    let archived = w.in_status(Kind::File, "a", Status::Archived).await;
+    for _ in 0..20 {
+        w.push(new(Kind::File, "b")).await;
+    }
+    let page = search(&w, Filter { statuses: vec![Status::Archived], ..Filter::default() }, 3).await;
+    assert_eq!((ids(&page.deliveries), page.below), (vec![archived], None));
+}

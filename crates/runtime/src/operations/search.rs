@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 /// So many deliveries of each table are looked at for one page.
 const LOOK_MAX: usize = 50_000;
 /// So many, where a text is looked for in each.
-const LOOK_AT_TEXT_MAX: usize = 10_000;
+const LOOK_AT_TEXT_MAX: usize = 20_000;
 /// So many are read at a time: they may be large.
 const AT_ONCE: usize = 25;
 /// A page ends early where its deliveries come to so many bytes, about.
