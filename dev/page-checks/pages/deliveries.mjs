@@ -46,7 +46,7 @@ export default {
       await tabTo(page, 'Retry…');
       await page.keyboard.press('Enter');
       await page.waitForURL(/\/retry$/);
-      check((await page.locator('main').textContent()).includes('with all its 1 attempt'), 'the effect is said before');
+      check((await page.locator('main').textContent()).includes('with its one attempt'), 'the effect is said before');
       await tabTo(page, 'Retry');
       await page.keyboard.press('Enter');
       await page.waitForURL(/done=retry/);

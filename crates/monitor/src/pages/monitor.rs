@@ -1,5 +1,6 @@
 //! What every page has at hand.
 
+use super::Wrong;
 use super::glance::Glances;
 use super::live::Rooms;
 use crate::health::Seen;
@@ -10,10 +11,13 @@ use handover_runtime::operations::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// So long a machine is told of a look at health before the next is made.
 const HEALTH_KEPT: Duration = Duration::from_secs(30);
+
+/// So many files are read for pages at the same time, downloads and checksums: each takes a thread.
+const READS_MAX: usize = 32;
 
 /// What the one who mounts the pages gives.
 pub struct Setup {
@@ -36,6 +40,7 @@ struct Inner {
     health: Seen,
     glances: Glances,
     rooms: Rooms,
+    reads: Arc<Semaphore>,
     /// Whether a look at health is on its way that nobody waits for.
     looking: AtomicBool,
 }
@@ -48,6 +53,7 @@ impl Monitor {
             health: Seen::default(),
             glances: Glances::default(),
             rooms: Rooms::default(),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             looking: AtomicBool::new(false),
         }))
     }
@@ -83,6 +89,15 @@ impl Monitor {
     /// Whose temporary files those are that an action makes.
     pub(super) fn holder(&self) -> &HolderId {
         &self.0.setup.holder
+    }
+
+    /// A place for who reads a whole file; it is given back when this is dropped.
+    ///
+    /// # Errors
+    /// 503 where too many do already.
+    pub(super) fn reading(&self) -> Result<OwnedSemaphorePermit, Wrong> {
+        let full = |_| Wrong::unavailable("too many files are read at the same time: try again in a moment");
+        self.0.reads.clone().try_acquire_owned().map_err(full)
     }
 
     /// The counts, as they were a moment ago.

@@ -8,7 +8,7 @@ pub mod many;
 
 use super::archive;
 use super::facts::{Facts, Role};
-use super::times::{count, number};
+use super::times::number;
 use crate::config::{BuiltIn, Runs};
 use crate::project::Project;
 use downstream::downstream;
@@ -135,11 +135,11 @@ pub async fn effect(project: &Project, act: Act, delivery: &Delivery) -> Result<
 
 async fn retry(project: &Project, delivery: &Delivery, effect: &mut Effect) -> Result<()> {
     let app = app_of(delivery);
-    let attempts = count(u64::from(delivery.max_attempts), "attempt");
-    effect.does.push(format!(
-        "{app} works on {} again, with all its {attempts}. It keeps its number.",
-        name_of(delivery)
-    ));
+    let attempts = match delivery.max_attempts {
+        1 => "with its one attempt".to_owned(),
+        many => format!("with all its {many} attempts"),
+    };
+    effect.does.push(format!("{app} works on {} again, {attempts}. It keeps its number.", name_of(delivery)));
     if delivery.kind != Kind::Record {
         effect.does.push("Its outputs have the names that are reserved for them: what an earlier attempt left under these names is replaced.".into());
     }

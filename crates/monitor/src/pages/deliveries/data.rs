@@ -13,6 +13,7 @@ use handover_runtime::operations::preview::{
 use handover_runtime::operations::show::Shown;
 use serde_json::Value;
 use std::io::Read as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The largest report that is read.
 const REPORT_MAX_BYTES: u64 = 1024 * 1024;
@@ -78,15 +79,16 @@ pub(super) struct Gathered {
     pub(super) has_file: bool,
 }
 
-/// Reads it; `checksum` computes it, and `sees_work` says whether the visitor may see what the app made.
+/// Reads it; with a place for reading whole files the checksum is computed, and `sees_work` says whether the visitor may see what
+/// the app made.
 pub(super) async fn gather(
     project: &Project,
     shown: &Shown,
-    checksum: bool,
+    place: Option<OwnedSemaphorePermit>,
     sees_work: bool,
 ) -> Result<Gathered, Wrong> {
     let (project, shown) = (project.clone(), shown.clone());
-    let read = tokio::task::spawn_blocking(move || gathered(&project, &shown, checksum, sees_work));
+    let read = tokio::task::spawn_blocking(move || gathered(&project, &shown, place.is_some(), sees_work));
     Ok(read.await.map_err(|e| Error::internal("reading a delivery broke off").because(e))?)
 }
 

@@ -16,7 +16,7 @@ use handover_runtime::operations::facts::{Facts, Role};
 use handover_runtime::operations::preview::Stored;
 use http::{HeaderName, HeaderValue, header};
 use std::io::{self, Read};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// So much is read at once.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -58,8 +58,8 @@ pub(super) async fn file(
         }
         Err(e) => return Err(e.into()),
     };
-    let (name, size) = (stored.name(), stored.size());
-    let mut response = Response::new(stream(stored));
+    let (name, size, place) = (stored.name(), stored.size(), monitor.reading()?);
+    let mut response = Response::new(stream(stored, place));
     set(&mut response, header::CONTENT_TYPE, "application/octet-stream");
     set(&mut response, header::CONTENT_LENGTH, &size.to_string());
     let plain: String = name.chars().filter(|c| c.is_ascii_graphic() && !"\"\\;".contains(*c)).collect();
@@ -74,9 +74,10 @@ fn set(response: &mut Response, name: HeaderName, text: &str) {
 }
 
 /// A body that is read as the client takes it, on a thread of its own.
-fn stream(stored: Stored) -> Body {
+fn stream(stored: Stored, place: OwnedSemaphorePermit) -> Body {
     let (blocks, receiver) = mpsc::channel::<io::Result<Bytes>>(BLOCKS_AHEAD);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         if let Err(e) = send(&stored, &blocks) {
             // The client sees that the body is short: its length was said.
             tracing::warn!("cannot send a file: {e}");

@@ -79,7 +79,8 @@ pub(super) async fn page(
     let why = why::of(&project, id).await?;
     // What an app made is seen by who sees the app.
     let sees_work = visitor.sees(shown.delivery.target_app.as_deref().unwrap_or(&shown.delivery.source_app));
-    let gathered = gather(&project, &shown, !wanted.check.is_empty(), sees_work).await?;
+    let place = if wanted.check.is_empty() { None } else { Some(monitor.reading()?) };
+    let gathered = gather(&project, &shown, place, sees_work).await?;
     let title = title(&shown.delivery);
     let here = if shown.delivery.kind == Kind::Job { Here::Jobs } else { Here::Deliveries };
     let frame = monitor.frame(&visitor, here, format!("{} · delivery {id}", title.text)).await?;
