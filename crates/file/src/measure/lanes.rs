@@ -104,7 +104,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        drop(self.leave());
+        let _ = self.leave();
     }
 }
 
