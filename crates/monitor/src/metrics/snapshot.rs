@@ -11,8 +11,9 @@ use tokio::sync::Mutex;
 
 /// So old at most is what a scrape says of the ledger.
 const FRESH: Duration = Duration::from_secs(1);
-/// How large the ledger's tables are, is asked less often: a server looks at its files for that.
-const SIZES_FRESH: Duration = Duration::from_secs(15);
+/// How large the ledger's tables are, and how old what a paused app has, is asked less often: a server looks at its files for
+/// the one, and the other may be found behind all that older apps have.
+const SLOW_FRESH: Duration = Duration::from_secs(15);
 /// So long the ledger may take; then it counts as down, and is asked again by the next scrape after [`FRESH`].
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -41,7 +42,15 @@ pub(super) struct Sizes {
 struct Known {
     /// None where the ledger did not answer.
     snapshot: Option<(Instant, Option<Arc<Snapshot>>)>,
+    slow: Slow,
+}
+
+/// What is asked less often.
+#[derive(Default)]
+struct Slow {
     sizes: Option<(Instant, Sizes)>,
+    /// Of paused apps.
+    oldest: BTreeMap<String, (Instant, Option<Timestamp>)>,
 }
 
 /// The latest snapshot.
@@ -55,7 +64,7 @@ impl Snapshots {
         if let Some((_, snapshot)) = known.snapshot.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
             return snapshot.clone();
         }
-        let asked = tokio::time::timeout(PATIENCE, ask(project, &mut known.sizes)).await;
+        let asked = tokio::time::timeout(PATIENCE, ask(project, &mut known.slow)).await;
         let snapshot = match asked {
             Ok(Ok(snapshot)) => Some(Arc::new(snapshot)),
             Ok(Err(e)) => {
@@ -74,7 +83,7 @@ impl Snapshots {
     }
 }
 
-async fn ask(project: &Project, sizes: &mut Option<(Instant, Sizes)>) -> Result<Snapshot> {
+async fn ask(project: &Project, slow: &mut Slow) -> Result<Snapshot> {
     let ledger = &project.ledger;
     let counts = ledger.counts().await?;
     let totals = ledger.activity_totals().await?;
@@ -84,16 +93,33 @@ async fn ask(project: &Project, sizes: &mut Option<(Instant, Sizes)>) -> Result<
     for count in counts.iter().filter(waits).filter(|count| project.config.app(&count.app).is_some()) {
         let at = match paused.contains(&count.app) {
             // Nothing of it can be claimed; it waits nevertheless.
-            true => ledger.oldest_pending(&count.app).await?,
+            true => slow.oldest(project, &count.app).await?,
             false => ledger.waiting(Queue::from(count.kind), &count.app, 1).await?.oldest,
         };
         oldest.extend(at.map(|at| ((count.app.clone(), count.kind.as_str()), at)));
     }
-    if sizes.as_ref().is_none_or(|(at, _)| at.elapsed() >= SIZES_FRESH) {
-        *sizes = Some((Instant::now(), measure(project).await?));
-    }
-    let sizes = sizes.as_ref().map(|(_, sizes)| *sizes).unwrap_or_default();
+    let sizes = slow.sizes(project).await?;
     Ok(Snapshot { counts, totals, oldest, paused, sizes, at: project.clock.now() })
+}
+
+impl Slow {
+    async fn oldest(&mut self, project: &Project, app: &str) -> Result<Option<Timestamp>> {
+        if let Some((_, oldest)) = self.oldest.get(app).filter(|(at, _)| at.elapsed() < SLOW_FRESH) {
+            return Ok(*oldest);
+        }
+        let oldest = project.ledger.oldest_pending(app).await?;
+        self.oldest.insert(app.to_owned(), (Instant::now(), oldest));
+        Ok(oldest)
+    }
+
+    async fn sizes(&mut self, project: &Project) -> Result<Sizes> {
+        if let Some((_, sizes)) = self.sizes.as_ref().filter(|(at, _)| at.elapsed() < SLOW_FRESH) {
+            return Ok(*sizes);
+        }
+        let sizes = measure(project).await?;
+        self.sizes = Some((Instant::now(), sizes));
+        Ok(sizes)
+    }
 }
 
 async fn measure(project: &Project) -> Result<Sizes> {
