@@ -693,6 +693,9 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// Deliveries, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Delivery>>;
 
+    /// Files and jobs that wait, handed over at this time or before, oldest first, without deleted ones; cheap however many wait.
+    async fn waiting_since(&self, before: Timestamp, at_most: usize) -> Result<Vec<Delivery>>;
+
     /// Deliveries, newest first, with bounded work whatever is asked for: of each table at most so many rows are looked at, `look`, so
     /// that there may be fewer than the limit, or none, and still more below. What is pending, being worked on or failed is
     /// found by its index where all of it is not more than that.

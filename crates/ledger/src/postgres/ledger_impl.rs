@@ -283,6 +283,10 @@ impl Ledger for PostgresLedger {
         query::list(self, &filter).await
     }
 
+    async fn waiting_since(&self, before: Timestamp, at_most: usize) -> Result<Vec<Delivery>> {
+        query::waiting_since(self, before, at_most).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         search::search(self, &filter, look).await
     }

@@ -56,6 +56,23 @@ pub(super) async fn list(ledger: &PostgresLedger, filter: &Filter) -> Result<Vec
     each(&ledger.read("list deliveries", &query, &values_of(&values)).await?, delivery)
 }
 
+/// The oldest files and jobs that wait.
+pub(super) async fn waiting_since(
+    ledger: &PostgresLedger,
+    before: Timestamp,
+    at_most: usize,
+) -> Result<Vec<Delivery>> {
+    let (table, seen) = PARTS[0];
+    let query = format!(
+        "SELECT {COLUMNS} FROM integration.{table} WHERE status = 'pending' AND created_at <= $1 AND {seen} \
+         AND deleted_at IS NULL ORDER BY created_at, id LIMIT $2"
+    );
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let before = Some(before);
+    let rows = ledger.read("list what waits longest", &query, &[time(&before), number(&at_most)]).await?;
+    each(&rows, delivery)
+}
+
 /// A value that a query keeps until it is asked.
 pub(super) struct Owned(Box<dyn ToSql + Sync + Send>, Type);
 

@@ -301,6 +301,10 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| query::list(c, &filter)).await
     }
 
+    async fn waiting_since(&self, before: Timestamp, at_most: usize) -> Result<Vec<Delivery>> {
+        self.readers.run(move |c| query::waiting_since(c, before, at_most)).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         self.readers.run(move |c| search::search(c, &filter, look)).await
     }

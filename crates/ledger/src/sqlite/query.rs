@@ -11,7 +11,7 @@ use handover_core::limits::SEARCHED_DATA_MAX_BYTES;
 use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 pub(super) fn get(connection: &Connection, id: DeliveryId) -> Result<Option<Delivery>> {
     let text = ["deliveries", "data_staging", "data_archive"]
@@ -29,6 +29,26 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> Result<Vec<Deliv
         .prepare_cached(&text)
         .and_then(|mut statement| statement.query_map(params_from_iter(values), delivery)?.collect())
         .map_err(sql("list deliveries"))
+}
+
+/// The oldest that wait; the index gives them in this order.
+pub(super) const WAITING_SINCE: &str = concat!(
+    "SELECT id FROM deliveries INDEXED BY idx_deliveries_status_created ",
+    "WHERE status = 'pending' AND created_at <= ?1 AND deleted_at IS NULL ORDER BY created_at LIMIT ?2"
+);
+
+pub(super) fn waiting_since(
+    connection: &Connection,
+    before: Timestamp,
+    at_most: usize,
+) -> Result<Vec<Delivery>> {
+    let text =
+        format!("SELECT {COLUMNS} FROM deliveries WHERE id IN ({WAITING_SINCE}) ORDER BY created_at, id");
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.query_map(params![rfc3339(before), at_most], delivery)?.collect())
+        .map_err(sql("list what waits longest"))
 }
 
 /// The query of a list and its values. What has status `archived` is in the archive, asked for or not.

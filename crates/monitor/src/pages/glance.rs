@@ -22,6 +22,9 @@ const RATE_MINUTES: i64 = 10;
 /// So many of the newest failed deliveries are told.
 const FAILED_MAX: usize = 60;
 
+/// Where many have failed, those among so many of the newest are told.
+const LOOKED_THROUGH: usize = 20_000;
+
 /// How everything stands.
 #[derive(Debug)]
 pub(super) struct Glance {
@@ -130,10 +133,10 @@ pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result
     };
     let mut found = Vec::new();
     match apps {
-        None => found = project.ledger.list(filter(None)).await?,
+        None => found = project.ledger.search(filter(None), LOOKED_THROUGH).await?.deliveries,
         Some(apps) => {
             for app in apps {
-                found.extend(project.ledger.list(filter(Some(app))).await?);
+                found.extend(project.ledger.search(filter(Some(app)), LOOKED_THROUGH).await?.deliveries);
             }
         }
     }

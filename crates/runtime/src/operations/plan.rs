@@ -140,18 +140,29 @@ pub struct Due {
 /// # Errors
 /// Where the built-in apps cannot be made, or the ledger cannot be read.
 pub async fn plan(config: &Config, project: Option<&Project>, now: Timestamp) -> Result<Plan> {
-    let mut plan = Plan::default();
-    let built = Built::new(config)?;
+    let mut plan = in_front(config, project, now).await?;
     for app in &config.apps {
-        if let Some(sources) = built.importers.get(&app.name) {
-            plan.sources(app, sources, project, now).await?;
-        }
         plan.schedule(app, project, now).await?;
     }
     if let Some(project) = project {
         plan.adoptions(project, now).await?;
         plan.pending(project, now).await?;
         plan.records(project).await?;
+    }
+    Ok(plan)
+}
+
+/// Looks into the watched folders alone.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn in_front(config: &Config, project: Option<&Project>, now: Timestamp) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let built = Built::new(config)?;
+    for app in &config.apps {
+        if let Some(sources) = built.importers.get(&app.name) {
+            plan.sources(app, sources, project, now).await?;
+        }
     }
     Ok(plan)
 }

@@ -71,7 +71,7 @@ pub(super) fn suggest(line: &CommandLine) -> (String, Vec<String>) {
 fn of_line(line: &CommandLine, depth: usize) -> (String, Vec<String>) {
     let works = |words: &&[Word]| words.first().is_some_and(|word| !BEFORE.contains(&word.text.as_str()));
     let all = || line.commands.iter().map(|one| one.words.as_slice());
-    let words = all().find(works).or_else(|| all().last()).unwrap_or_default();
+    let words = all().find(works).or_else(|| all().next_back()).unwrap_or_default();
     let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     of_words(&texts, depth)
 }

@@ -1,6 +1,6 @@
 //! Files that wait for an app, or in front of an importer, for too long: each with the reason, as `why` says it.
 
-use super::super::plan::{Fate, plan};
+use super::super::plan::{Fate, in_front};
 use super::super::why;
 use super::{LOOKED_AT, Looking, Stuck, Verdict, many, whole};
 use crate::delivery::payload::FilePayload;
@@ -19,25 +19,33 @@ impl Looking<'_> {
         self.limit(own.unwrap_or(self.project.config.health.stuck))
     }
 
+    /// The latest of all apps' limits.
+    fn soonest_limit(&self) -> Timestamp {
+        let apps = self.project.config.apps.iter().map(|app| self.stuck_limit(app.name.as_str()));
+        apps.chain([self.stuck_limit("")]).max().unwrap_or(self.now)
+    }
+
     /// Files that wait for an app, or in front of an importer, for too long.
     pub(super) async fn stuck_files(&mut self) -> Result<()> {
-        let mut found: Vec<(Delivery, Timestamp)> = Vec::new();
-        for status in [Status::Pending, Status::Processing] {
-            let filter = Filter {
-                kind: Some(Kind::File),
-                status: Some(status),
-                limit: LOOKED_AT,
-                ..Filter::default()
-            };
-            let waiting = self.project.ledger.list(filter).await?;
-            // What is being worked on is measured from its claim: a long run is not a stuck file before its timeout.
-            let since =
-                |one: &Delivery| if status == Status::Pending { one.created_at } else { one.updated_at };
-            found.extend(waiting.into_iter().map(|one| (since(&one), one)).map(|(at, one)| (one, at)));
-        }
+        let ledger = &self.project.ledger;
+        let busy = Filter {
+            kind: Some(Kind::File),
+            status: Some(Status::Processing),
+            limit: LOOKED_AT,
+            ..Filter::default()
+        };
+        let waiting = ledger.waiting_since(self.soonest_limit(), LOOKED_AT).await?;
+        let waiting = waiting.into_iter().map(|one| (one.created_at, one));
+        // What is being worked on is measured from its claim: a long run is not a stuck file before its timeout.
+        let busy = ledger.list(busy).await?.into_iter().map(|one| (one.updated_at, one));
+        let mut found: Vec<(Delivery, Timestamp)> =
+            waiting.chain(busy).map(|(since, one)| (one, since)).collect();
         found.retain(|(one, since)| {
             let app = one.target_app.as_deref().unwrap_or_default();
-            *since <= self.stuck_limit(app) && one.deleted_at.is_none() && !self.runs_long(one)
+            one.kind == Kind::File
+                && *since <= self.stuck_limit(app)
+                && one.deleted_at.is_none()
+                && !self.runs_long(one)
         });
         found.sort_by_key(|(_, since)| *since);
         for (nth, (delivery, since)) in found.iter().enumerate() {
@@ -93,7 +101,7 @@ impl Looking<'_> {
     }
 
     async fn in_front_of_importers(&mut self) -> Result<()> {
-        let looked = plan(&self.project.config, Some(self.project), self.now).await?;
+        let looked = in_front(&self.project.config, Some(self.project), self.now).await?;
         for found in looked.arrivals.into_iter().filter(|found| found.fate != Fate::Refused) {
             let path = self.project.config.base.join(&found.path);
             let written = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
