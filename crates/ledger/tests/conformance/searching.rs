@@ -59,14 +59,14 @@ pub(crate) async fn what_waits_longest_comes_first<B: Backend>() {
     let w = World::<B>::new().await;
     let start = w.now();
     let first = w.push(new(Kind::File, "a")).await;
-    w.in_status(Kind::File, "a", Status::Failed).await;
+    w.in_status(Kind::File, "c", Status::Failed).await;
     w.push(new(Kind::Record, "a")).await;
     w.advance(10);
     let second = w.push(new(Kind::Job, "b")).await;
     w.advance(10);
     let third = w.push(new(Kind::File, "a")).await;
     let waiting =
-        async |before: Timestamp, at_most| ids(&w.ledger.waiting_since(before, at_most).await.unwrap());
+        async |before: jiff::Timestamp, at_most| ids(&w.ledger.waiting_since(before, at_most).await.unwrap());
     assert_eq!(waiting(w.now(), 9).await, [first, second, third]);
     assert_eq!(waiting(w.now(), 2).await, [first, second], "the newest are left out");
     assert_eq!(waiting(start + Duration::from_secs(10), 9).await, [first, second]);
