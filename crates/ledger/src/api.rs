@@ -696,6 +696,9 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// Files and jobs that wait, handed over at this time or before, oldest first, without deleted ones; cheap however many wait.
     async fn waiting_since(&self, before: Timestamp, at_most: usize) -> Result<Vec<Delivery>>;
 
+    /// What has failed and stands so, handed over last first, without deleted ones; cheap however many have failed.
+    async fn failed_lately(&self, at_most: usize) -> Result<Vec<Delivery>>;
+
     /// Deliveries, newest first, with bounded work whatever is asked for: of each table at most so many rows are looked at, `look`, so
     /// that there may be fewer than the limit, or none, and still more below. What is pending, being worked on or failed is
     /// found by its index where all of it is not more than that.

@@ -125,7 +125,8 @@ fn rules() -> Vec<String> {
 /// A project in which something of each kind has ended, failed and waits.
 fn scrape() -> String {
     let site = Site::new(
-        "apps:
+        "traces: { endpoint: \"http://127.0.0.1:9\" }
+apps:
   good: { run: cat }
   bad: { run: \"sh -c 'exit 65'\" }
   service: { url: \"http://127.0.0.1:9\", retries: 0 }
@@ -186,7 +187,8 @@ fn every_number_that_is_shown_or_alerted_on_is_there() {
         |name: &str| [format!("`{name}`"), format!("`{name}{{")].iter().any(|one| REFERENCE.contains(one));
     wrong
         .extend(families.iter().filter(|name| !told(name)).map(|name| format!("the reference lacks {name}")));
-    let named = REFERENCE.split(|c| !is_word(c)).filter(|word| word.starts_with("handover_"));
+    let named =
+        REFERENCE.split(|c| !is_word(c)).filter(|word| word.starts_with("handover_") && !word.ends_with('_'));
     wrong.extend(
         named.filter(|word| !families.contains(word)).map(|word| format!("the reference names {word}")),
     );

@@ -287,6 +287,10 @@ impl Ledger for PostgresLedger {
         query::waiting_since(self, before, at_most).await
     }
 
+    async fn failed_lately(&self, at_most: usize) -> Result<Vec<Delivery>> {
+        query::failed_lately(self, at_most).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         search::search(self, &filter, look).await
     }

@@ -73,6 +73,20 @@ pub(super) async fn waiting_since(
     each(&rows, delivery)
 }
 
+/// What failed, the latest first.
+pub(super) async fn failed_lately(ledger: &PostgresLedger, at_most: usize) -> Result<Vec<Delivery>> {
+    let tables = [PARTS[0], PARTS[1]].map(|(table, seen)| {
+        format!(
+            "(SELECT {COLUMNS} FROM integration.{table} WHERE status = 'failed' AND {seen} AND deleted_at IS NULL \
+             ORDER BY created_at DESC LIMIT $1)"
+        )
+    });
+    let query = format!("{} ORDER BY created_at DESC, id DESC LIMIT $1", tables.join(" UNION ALL "));
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let rows = ledger.read("list what failed lately", &query, &[number(&at_most)]).await?;
+    each(&rows, delivery)
+}
+
 /// A value that a query keeps until it is asked.
 pub(super) struct Owned(Box<dyn ToSql + Sync + Send>, Type);
 

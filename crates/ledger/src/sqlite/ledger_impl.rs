@@ -305,6 +305,10 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| query::waiting_since(c, before, at_most)).await
     }
 
+    async fn failed_lately(&self, at_most: usize) -> Result<Vec<Delivery>> {
+        self.readers.run(move |c| query::failed_lately(c, at_most)).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         self.readers.run(move |c| search::search(c, &filter, look)).await
     }

@@ -114,6 +114,11 @@ fn times_and_counts_read_the_present_only() {
         query::OLDEST_PENDING,
         &["idx_deliveries_status_created", "idx_status_created"],
     );
+    for (queue, index) in
+        [(Queue::Deliveries, "idx_deliveries_status_created"), (Queue::Records, "idx_status_created")]
+    {
+        assert_in_order(&connection, &query::lately_query(queue), &[index]);
+    }
     assert_in_order(&connection, query::WAITING_SINCE, &["idx_deliveries_status_created"]);
     let counts = plan(&connection, query::COUNTS);
     assert_eq!(counts, ["SCAN tally"], "a few rows, in the order of their key");

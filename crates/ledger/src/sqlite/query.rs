@@ -51,6 +51,28 @@ pub(super) fn waiting_since(
         .map_err(sql("list what waits longest"))
 }
 
+/// The latest that failed, of one table; the index gives them in this order.
+pub(super) fn lately_query(queue: Queue) -> String {
+    format!(
+        "SELECT id FROM {} INDEXED BY {}status_created WHERE status = 'failed' AND deleted_at IS NULL \
+         ORDER BY created_at DESC LIMIT ?1",
+        queue.table(),
+        queue.index()
+    )
+}
+
+pub(super) fn failed_lately(connection: &Connection, at_most: usize) -> Result<Vec<Delivery>> {
+    let tables = [Queue::Deliveries, Queue::Records].map(|queue| {
+        format!("SELECT {COLUMNS} FROM {} WHERE id IN ({})", queue.table(), lately_query(queue))
+    });
+    let text = format!("{} ORDER BY created_at DESC, id DESC LIMIT ?1", tables.join(" UNION ALL "));
+    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(&text)
+        .and_then(|mut statement| statement.query_map([at_most], delivery)?.collect())
+        .map_err(sql("list what failed lately"))
+}
+
 /// The query of a list and its values. What has status `archived` is in the archive, asked for or not.
 pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     let (conditions, mut values) = conditions(filter);

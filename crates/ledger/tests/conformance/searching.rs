@@ -73,6 +73,21 @@ pub(crate) async fn what_waits_longest_comes_first<B: Backend>() {
     assert_eq!(waiting(start - Duration::from_secs(1), 9).await, [] as [DeliveryId; 0]);
 }
 
+pub(crate) async fn what_failed_last_comes_first<B: Backend>() {
+    let w = World::<B>::new().await;
+    let first = w.in_status(Kind::File, "a", Status::Failed).await;
+    w.advance(10);
+    let second = w.in_status(Kind::Record, "b", Status::Failed).await;
+    w.in_status(Kind::File, "c", Status::Completed).await;
+    w.advance(10);
+    let third = w.in_status(Kind::Job, "d", Status::Failed).await;
+    let failed = async |at_most| ids(&w.ledger.failed_lately(at_most).await.unwrap());
+    assert_eq!(failed(9).await, [third, second, first]);
+    assert_eq!(failed(2).await, [third, second]);
+    w.ledger.retry("cli:x", second).await.unwrap();
+    assert_eq!(failed(9).await, [third, first]);
+}
+
 pub(crate) async fn a_text_is_found_wherever_it_stands<B: Backend>() {
     let w = World::<B>::new().await;
     let by_data =

@@ -125,18 +125,18 @@ impl Glances {
 
 /// The newest failed deliveries of these apps; none is all.
 pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Vec<Delivery>> {
-    let filter = |app: Option<&String>| Filter {
-        app: app.cloned(),
+    let filter = |app: &String| Filter {
+        app: Some(app.clone()),
         status: Some(Status::Failed),
         limit: FAILED_MAX,
         ..Filter::default()
     };
     let mut found = Vec::new();
     match apps {
-        None => found = project.ledger.search(filter(None), LOOKED_THROUGH).await?.deliveries,
+        None => found = project.ledger.failed_lately(FAILED_MAX).await?,
         Some(apps) => {
             for app in apps {
-                found.extend(project.ledger.search(filter(Some(app)), LOOKED_THROUGH).await?.deliveries);
+                found.extend(project.ledger.search(filter(app), LOOKED_THROUGH).await?.deliveries);
             }
         }
     }

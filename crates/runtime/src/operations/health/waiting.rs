@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 
 /// Of so many failed deliveries it is looked whether they were replayed; of more there is no end to see to soon.
 const REPLAYS_LOOKED_AT: usize = 200;
-/// The failed among so many of the newest are found, where many more have failed.
-const FAILED_LOOKED_THROUGH: usize = 20_000;
 /// So many notices are told of.
 const NOTICES_MAX: usize = 100;
 
@@ -85,8 +83,7 @@ impl Looking<'_> {
         if all == 0 {
             return Ok(Vec::new());
         }
-        let filter = Filter { status: Some(Status::Failed), limit: LOOKED_AT, ..Filter::default() };
-        let failed = self.project.ledger.search(filter, FAILED_LOOKED_THROUGH).await?.deliveries;
+        let failed = self.project.ledger.failed_lately(LOOKED_AT).await?;
         let mut found: BTreeMap<(String, bool), Failures> = BTreeMap::new();
         for (nth, one) in failed.iter().enumerate() {
             if nth < REPLAYS_LOOKED_AT && self.was_replayed(one).await? {
