@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_context_is_taken_as_the_standard_says() {
+    fn one_header_gives_a_context_and_two_give_none() {
         let fine = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let given = |values: &[&str]| {
             let mut headers = HeaderMap::new();
@@ -49,17 +49,8 @@ mod tests {
         assert_eq!(id(fine), "4bf92f3577b34da6a3ce929d0e0e4736");
         let later = format!("01{}-more", &fine[2..]);
         assert_eq!(given(&[&later]).as_deref(), Some(&later[..]));
-        for wrong in [
-            &fine.to_uppercase(),
-            &format!("{fine}-more"),
-            &fine[1..],
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            &format!("ff{}", &fine[2..]),
-            "",
-        ] {
-            assert_eq!(given(&[wrong]), None, "{wrong}");
-        }
+        // What a context is, `core::trace` knows.
+        assert_eq!(given(&[&fine[1..]]), None);
         assert_eq!(given(&[fine, fine]), None);
         assert!(is_context(&new([0; 24])) && is_context(&new([0xff; 24])));
     }
