@@ -13,14 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use handover_core::Checksum;
 use handover_core::id::hex;
+use handover_monitor::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use std::io::{self, Read};
-use tokio::sync::mpsc;
+use std::io::Read;
 
-/// So much is read at once.
-const BLOCK_BYTES: usize = 64 * 1024;
-/// So many blocks at most wait for the client.
-const BLOCKS_AHEAD: usize = 4;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// What is sent.
@@ -68,7 +64,7 @@ pub(crate) fn send(headers: &HeaderMap, content: Content, place: Option<Place>) 
             let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
             Body::from(bytes.slice(at(first)..at(first + length)))
         }
-        Source::Reader(open) => stream(open, first, length, place),
+        Source::Reader(open) => stream::body(open, first, length, place),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -137,51 +133,6 @@ fn wanted_part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
         (Ok(None), Ok(Some(count))) => Part::From(size.saturating_sub(count), size - 1),
         _ => Part::Whole,
     }
-}
-
-/// A body that is read as the client takes it.
-fn stream(
-    open: Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>,
-    first: u64,
-    length: u64,
-    place: Option<Place>,
-) -> Body {
-    let (blocks, receiver) = mpsc::channel::<io::Result<Bytes>>(BLOCKS_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        let _place = place;
-        if let Err(e) = read_part(open, first, length, &blocks) {
-            // The client sees that the body is short: its length was said.
-            tracing::warn!("cannot send a file: {e}");
-            let _ = blocks.blocking_send(Err(e));
-        }
-    });
-    Body::from_stream(futures_util::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|block| (block, receiver))
-    }))
-}
-
-fn read_part(
-    open: Box<dyn FnOnce() -> handover_core::Result<Box<dyn Read + Send>> + Send>,
-    first: u64,
-    length: u64,
-    blocks: &mpsc::Sender<io::Result<Bytes>>,
-) -> io::Result<()> {
-    let mut reader = open().map_err(|e| io::Error::other(e.to_string()))?;
-    io::copy(&mut reader.by_ref().take(first), &mut io::sink())?;
-    let mut left = length;
-    while left > 0 {
-        let mut block = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK_BYTES)];
-        let count = reader.read(&mut block)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        block.truncate(count);
-        left -= count as u64;
-        if blocks.blocking_send(Ok(block.into())).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! - [`pages`]: the dashboard, HTML that is made here and works without script. **Start with [`pages::router`].**
 //! - [`metrics`]: what /metrics answers.
 //! - [`visitor`]: who looks, and what they may. The door that listens knows keys; this crate does not.
+//! - [`stream`]: a file on its way out, as the API and pages send it.
 //! - [`keyring`]: who makes keys, where a page asks for one.
 //! - [`health`]: one look at health for all who ask at the same time. [`fresh`]: the same of anything.
 //!
@@ -18,6 +19,7 @@ mod health;
 pub mod keyring;
 pub mod metrics;
 pub mod pages;
+pub mod stream;
 pub mod visitor;
 
 pub use visitor::{Guest, Stay, Visitor};
