@@ -35,15 +35,24 @@ find_handover() {
     [ -x "$handover" ] || { echo "$handover is not a program" >&2 && exit 2; }
 }
 
-# seconds COMMAND...: runs it and sets `took`, in seconds of wall clock. Its output goes to this run's log.
+# The processor time of all that this script has waited for, in seconds.
+children() {
+    awk -v ticks="$(getconf CLK_TCK)" '{ sub(/^.*\) /, ""); print ($14 + $15) / ticks }' "/proc/$$/stat"
+}
+
+# seconds COMMAND...: runs it and sets `took`, in seconds of wall clock, and `used`, in seconds of processor time of it and of
+# what it waited for. Its output goes to this run's log.
 seconds() {
-    local start=${EPOCHREALTIME/[.,]/}
+    local start=${EPOCHREALTIME/[.,]/} before
+    before=$(children)
     "$@" >>"$work/log" 2>&1 || {
         tail -n 20 "$work/log" >&2
         echo "failed: $*" >&2
         exit 1
     }
-    # shellcheck disable=SC2034 # the scripts that source this read it
+    # shellcheck disable=SC2034 # the scripts that source this read them
+    used=$(awk -v before="$before" -v after="$(children)" 'BEGIN { printf "%.2f", after - before }')
+    # shellcheck disable=SC2034
     took=$(awk -v us=$((${EPOCHREALTIME/[.,]/} - start)) 'BEGIN { printf "%.3f", us / 1e6 }')
 }
 
