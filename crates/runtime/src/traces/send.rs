@@ -73,14 +73,26 @@ struct Sender {
 impl Sender {
     /// Sends a batch, or gives it up.
     async fn send(&mut self, spans: &[Span]) {
-        let body = otlp::body(&self.inner.settings.service_name, spans);
-        let mut wrong = String::new();
-        for nth in 1..=TRIES {
-            let (why, again) = match self.post(body.clone()).await {
-                Ok(status) if status.is_success() => {
+        let wrong = match otlp::body(&self.inner.settings.service_name, spans) {
+            Ok(body) => match self.posted(body).await {
+                Ok(()) => {
                     self.inner.counts.sent.fetch_add(spans.len() as u64, Ordering::Relaxed);
                     return self.fine();
                 }
+                Err(wrong) => wrong,
+            },
+            Err(error) => format!("they cannot be written: {error}"),
+        };
+        self.inner.counts.failed.fetch_add(spans.len() as u64, Ordering::Relaxed);
+        self.trouble(&wrong);
+    }
+
+    /// Posts a body, again where that may help; else what was wrong.
+    async fn posted(&mut self, body: String) -> std::result::Result<(), String> {
+        let mut wrong = String::new();
+        for nth in 1..=TRIES {
+            let (why, again) = match self.post(body.clone()).await {
+                Ok(status) if status.is_success() => return Ok(()),
                 Ok(status) => {
                     let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                     (format!("the answer was {status}"), later)
@@ -93,8 +105,7 @@ impl Sender {
             }
             tokio::time::sleep(PAUSE * nth).await;
         }
-        self.inner.counts.failed.fetch_add(spans.len() as u64, Ordering::Relaxed);
-        self.trouble(&wrong);
+        Err(wrong)
     }
 
     async fn post(&mut self, body: String) -> Result<StatusCode> {
