@@ -10,6 +10,7 @@
 //! - Dropping a writer ends its threads.
 
 use super::Compression;
+use super::deflate::Deflater;
 use crate::error::{carried, write_error};
 use handover_core::{Error, ErrorKind, Result};
 use std::collections::VecDeque;
@@ -289,6 +290,7 @@ impl Checker {
 
 /// One worker's compressor.
 enum Engine {
+    Tables(Deflater),
     Gzip(libdeflater::Compressor),
     Zstd(zstd::bulk::Compressor<'static>),
 }
@@ -302,32 +304,41 @@ impl Engine {
             zstd.include_checksum(true).map_err(|error| broken(error.to_string()))?;
             return Ok(Engine::Zstd(zstd));
         }
+        if packer.level == Compression::Gzip.usual_level() {
+            return Ok(Engine::Tables(Deflater::new()));
+        }
         let level =
             libdeflater::CompressionLvl::new(packer.level).map_err(|error| broken(format!("{error:?}")))?;
         Ok(Engine::Gzip(libdeflater::Compressor::new(level)))
     }
 
     fn pack(&mut self, block: &mut Block) -> Result<()> {
-        let room = match self {
-            Engine::Gzip(gzip) => gzip.gzip_compress_bound(block.plain.len()),
-            Engine::Zstd(_) => zstd::zstd_safe::compress_bound(block.plain.len()),
-        };
-        if block.packed.len() < room {
-            block.packed.resize(room, 0);
-        } else {
-            block.packed.truncate(room);
-        }
         let failed = |what: String| Error::internal(format!("cannot compress: {what}"));
-        let length = match self {
-            Engine::Gzip(gzip) => gzip
-                .gzip_compress(&block.plain, &mut block.packed)
-                .map_err(|error| failed(format!("{error:?}")))?,
-            Engine::Zstd(zstd) => zstd
-                .compress_to_buffer(&block.plain, &mut block.packed[..])
-                .map_err(|error| failed(error.to_string()))?,
-        };
-        block.packed.truncate(length);
+        let Block { plain, packed } = block;
+        match self {
+            Engine::Tables(tables) => tables.gzip(plain, packed),
+            Engine::Gzip(gzip) => {
+                make_room(packed, gzip.gzip_compress_bound(plain.len()));
+                let length =
+                    gzip.gzip_compress(plain, packed).map_err(|error| failed(format!("{error:?}")))?;
+                packed.truncate(length);
+            }
+            Engine::Zstd(zstd) => {
+                make_room(packed, zstd::zstd_safe::compress_bound(plain.len()));
+                let length = zstd
+                    .compress_to_buffer(plain, &mut packed[..])
+                    .map_err(|error| failed(error.to_string()))?;
+                packed.truncate(length);
+            }
+        }
         Ok(())
+    }
+}
+
+/// Makes a buffer so long; what it holds is written over.
+fn make_room(buffer: &mut Vec<u8>, room: usize) {
+    if buffer.len() < room {
+        buffer.resize(room, 0);
     }
 }
 
