@@ -31,6 +31,8 @@ pub(super) struct Growing {
     /// When the last of them was measured.
     pub(super) measured: Option<Moment>,
     pub(super) rows: Vec<Row>,
+    /// Whether any of them says what it holds.
+    pub(super) holds: bool,
     /// How many more there are.
     pub(super) more: usize,
     pub(super) disk: Option<Disk>,
@@ -118,13 +120,16 @@ impl<'a> Teller<'a> {
     }
 
     fn growing(&self, of: &'static str, found: Vec<(&str, Series<'_>)>, disk: Option<Disk>) -> Growing {
+        let rows: Vec<Row> =
+            found.iter().take(ROWS_MAX).filter_map(|(name, series)| self.row(name, series)).collect();
         let measured = found.iter().filter_map(|(_, series)| series.last()).map(|one| one.at).max();
         Growing {
             of,
             window: window(),
             measured: measured.map(|at| shown::moment(at, self.zone, self.now)),
             more: found.len().saturating_sub(ROWS_MAX),
-            rows: found.iter().take(ROWS_MAX).filter_map(|(name, series)| self.row(name, series)).collect(),
+            holds: rows.iter().any(|row| !row.entries.is_empty()),
+            rows,
             disk,
         }
     }
@@ -305,7 +310,7 @@ mod tests {
             ]
         );
         assert!(found.rows[3].line.is_empty(), "one measure is no line");
-        assert!(found.disk.is_none());
+        assert!(found.disk.is_none() && found.holds, "tables hold rows");
     }
 
     #[test]
