@@ -121,6 +121,8 @@ impl Bound {
             tokio::spawn(webhook::serve(api.clone())),
         ];
         tasks.extend(tls.clone().map(|tls| tokio::spawn(tls.follow())));
+        // Health is looked at now, so that the first scrape has what the checks found.
+        let _ = api.monitor.health_seen();
         Ok(Server { api, tls, addresses, draining, accepting, tasks })
     }
 }

@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Run deliveries of the past again
     Replay(commands::replay::Args),
     /// Try failed deliveries again
-    Retry(commands::by_hand::RetryArgs),
+    Retry(commands::retry::Args),
     /// End deliveries that have not ended
     Cancel(commands::by_hand::CancelArgs),
     /// Bring deleted deliveries back

@@ -27,14 +27,16 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Whether all that it asks for is usually few, and stands in an index by its status. What is archived leaves the tables within
-    /// a minute.
+    /// Whether all that it asks for is usually few, and stands in an index by its status that does not give it newest first.
     pub(crate) fn is_few(&self) -> bool {
         self.table != Table::Archive
-            && matches!(
-                self.filter.status,
-                Some(Status::Pending | Status::Processing | Status::Failed | Status::Archived)
-            )
+            && matches!(self.filter.status, Some(Status::Pending | Status::Processing))
+    }
+
+    /// The status that it asks for, where an index of that status alone gives its rows newest first.
+    pub(crate) fn set_aside(&self) -> Option<Status> {
+        let status = self.filter.status.filter(|_| self.table != Table::Archive)?;
+        matches!(status, Status::Failed | Status::Archived).then_some(status)
     }
 
     /// Whether every row fits, so that no more are looked at than are found.

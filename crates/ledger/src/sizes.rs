@@ -12,7 +12,7 @@ use std::time::Duration;
 /// How large something was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Size {
-    /// What: `folder:imports`, `table:deliveries`, `archive`, `ledger`, `disk:total`, `disk:free`, `inodes:free`.
+    /// What: `folder:imports`, `table:deliveries_live`, `ledger`, `staging`, `archived`, `disk:total`, `disk:free`, `inodes:free`.
     pub what: String,
     /// When it was measured.
     pub at: Timestamp,

@@ -15,7 +15,7 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(crate) struct Seen(Fresh<Health>);
 
 impl Seen {
-    /// What was seen last, however long ago; none before the first look, and while one is made.
+    /// What was seen last, however long ago; none before the first look.
     pub(crate) fn last(&self) -> Option<(Instant, Arc<Health>)> {
         self.0.last()
     }

@@ -50,6 +50,18 @@ export default {
     kit.browser.calm(page);
   },
 
+  async 'growth is told of the ledger, the folders and the disk'(kit) {
+    const page = await kit.browser.login(kit, 'read');
+    for (const [path, row] of [['/database', 'the whole ledger'], ['/files', '.handover']]) {
+      await page.goto(`${kit.url}${path}`);
+      const growth = page.getByRole('region', { name: 'Growth' });
+      check(await growth.getByRole('rowheader', { name: row, exact: true }).isVisible(), `${row} stands there`);
+    }
+    const disk = await page.locator('#growth .disk').textContent();
+    check(disk.includes('are free') && disk.includes('too little history to tell when it fills up'), disk);
+    kit.browser.calm(page);
+  },
+
   async 'their pages hold what every page must'(kit) {
     const page = await kit.browser.login(kit, 'operate');
     await kit.browser.sound(page, '/jobs');

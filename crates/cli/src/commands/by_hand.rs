@@ -1,4 +1,4 @@
-//! What a person does to deliveries and apps: retry, cancel, restore, pause, resume.
+//! What a person does to deliveries and apps: cancel, restore, pause, resume; and what `retry` shares with them.
 //!
 //! Each is one transaction. Of several deliveries each is done by itself: what cannot be done is said, the rest is
 //! done, and the exit code is 1.
@@ -12,13 +12,6 @@ use handover_runtime::operations::running::running;
 use handover_runtime::operations::times;
 use serde_json::json;
 use std::process::ExitCode;
-
-const RETRY: &str = "\
-A failed delivery waits again, with all its attempts, and keeps its number. For one whose cause has been mended: the \
-program, the schema, the disk. To run a delivery again that did not fail, see `handover replay`.
-
-Example:
-  handover retry 17 18";
 
 const CANCEL: &str = "\
 A delivery that waits is never begun; one that runs is stopped, and ends when all that its program started is gone. It \
@@ -45,15 +38,6 @@ The work of a paused app goes on, with what has waited first.
 
 Example:
   handover resume file-exporter";
-
-/// The arguments of `retry`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = RETRY)]
-pub(crate) struct RetryArgs {
-    /// The failed deliveries' numbers
-    #[arg(required = true, value_name = "ID", value_parser = parsed::<DeliveryId>)]
-    ids: Vec<DeliveryId>,
-}
 
 /// The arguments of `cancel`.
 #[derive(Debug, clap::Args)]
@@ -101,10 +85,10 @@ pub(crate) fn whoever_runs(project: &Project) -> String {
 }
 
 /// What was done to one delivery: a sentence, and whether it waits for somebody now.
-type Done = (String, bool);
+pub(super) type Done = (String, bool);
 
 /// Does the same to each delivery and says what came of it.
-fn each<F>(start: &Start, ids: &[DeliveryId], act: impl Fn(Project, Delivery) -> F) -> Outcome
+pub(super) fn each<F>(start: &Start, ids: &[DeliveryId], act: impl Fn(Project, Delivery) -> F) -> Outcome
 where
     F: Future<Output = Result<Done>>,
 {
@@ -147,7 +131,7 @@ where
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn app_of(delivery: &Delivery) -> &str {
+pub(super) fn app_of(delivery: &Delivery) -> &str {
     delivery.target_app.as_deref().unwrap_or("nobody")
 }
 
@@ -159,15 +143,6 @@ fn to(delivery: &Delivery) -> NewAction {
 /// Something done to an app.
 fn to_app(app: &str) -> NewAction {
     NewAction { app: Some(app.to_owned()), ..NewAction::default() }
-}
-
-/// `handover retry`.
-pub(crate) fn retry(start: &Start, args: &RetryArgs) -> Outcome {
-    each(start, &args.ids, |project, delivery| async move {
-        project.ledger.retry(&actor(), delivery.id).await?;
-        let attempts = times::count(u64::from(delivery.max_attempts), "attempt");
-        Ok((format!("delivery {} waits for {} again, with {attempts}", delivery.id, app_of(&delivery)), true))
-    })
 }
 
 /// `handover cancel`.

@@ -96,18 +96,7 @@ impl Args {
 fn filter(project: &Project, args: &Args, now: Timestamp) -> Result<Filter> {
     let since =
         args.since.as_deref().map(|text| times::since(text, &project.config.timezone, now)).transpose()?;
-    if let Some(app) = &args.app {
-        // A word that is no app of the past either is most likely mistyped; the ledger may know one that was removed.
-        if project.config.app(app).is_none() && !known_to_the_ledger(project, app)? {
-            project.config.require_app(app)?;
-        }
-    }
-    if let Some(flow) = &args.flow
-        && project.config.flow(flow).is_none()
-        && !flow_known_to_the_ledger(project, flow)?
-    {
-        replay::require_flow(&project.config, flow)?;
-    }
+    require_known(project, args.app.as_deref(), args.flow.as_deref())?;
     Ok(Filter {
         app: args.app.clone(),
         status: args.status,
@@ -118,6 +107,23 @@ fn filter(project: &Project, args: &Args, now: Timestamp) -> Result<Filter> {
         archived: args.archived,
         ..Filter::default()
     })
+}
+
+/// Refuses an app and a flow that neither the configuration nor the ledger knows.
+pub(super) fn require_known(project: &Project, app: Option<&str>, flow: Option<&str>) -> Result<()> {
+    if let Some(app) = app {
+        // A word that is no app of the past either is most likely mistyped; the ledger may know one that was removed.
+        if project.config.app(app).is_none() && !known_to_the_ledger(project, app)? {
+            project.config.require_app(app)?;
+        }
+    }
+    if let Some(flow) = flow
+        && project.config.flow(flow).is_none()
+        && !flow_known_to_the_ledger(project, flow)?
+    {
+        replay::require_flow(&project.config, flow)?;
+    }
+    Ok(())
 }
 
 /// A flow of the past need not be in the configuration; one of no delivery either is most likely mistyped.

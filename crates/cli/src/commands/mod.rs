@@ -26,6 +26,7 @@ pub(crate) mod push;
 pub(crate) mod put;
 pub(crate) mod reference;
 pub(crate) mod replay;
+pub(crate) mod retry;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod service;
@@ -70,7 +71,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Outcome {
         Command::Show(args) => show::run(&start, args),
         Command::Why(args) => why::run(&start, args),
         Command::Replay(args) => replay::run(&start, &args),
-        Command::Retry(args) => by_hand::retry(&start, &args),
+        Command::Retry(args) => retry::run(&start, &args),
         Command::Cancel(args) => by_hand::cancel(&start, &args),
         Command::Restore(args) => by_hand::restore(&start, &args),
         Command::Pause(args) => by_hand::pause(&start, &args),

@@ -44,6 +44,35 @@ fn a_failed_delivery_is_said_and_can_be_tried_again() {
 }
 
 #[test]
+fn all_that_failed_and_fit_are_tried_again() {
+    let place = Place::with(PROGRAMS);
+    let ids = [put(&place, "bad"), put(&place, "bad")];
+    assert_eq!(place.run(&["run", "--once"]).code, 1);
+    let looked = place.run(&["retry", "--app", "bad", "--since", "1h", "--dry-run"]);
+    assert_eq!(looked.code, 0, "{}", looked.err);
+    assert!(
+        looked.out.contains("bad") && looked.err.contains("2 would be tried again"),
+        "{}{}",
+        looked.out,
+        looked.err
+    );
+    let status = |id: &str| place.json(&["show", id])["status"].clone();
+    assert!(ids.iter().all(|id| status(id) == "failed"), "a dry run does nothing");
+    assert!(place.ok(&["retry", "--app", "upper"]).contains("nothing has failed that fits"));
+    assert!(
+        place
+            .ok(&["retry", "--app", "bad", "--until", "2001-01-01"])
+            .contains("nothing has failed that fits")
+    );
+    let done = place.json(&["retry", "--app", "bad", "--since", "1h"]);
+    assert_eq!((&done["retried"], &done["left"], &done["apps"]["bad"]), (&2.into(), &0.into(), &2.into()));
+    assert!(ids.iter().all(|id| status(id) == "pending"));
+    for wrong in [&["retry"][..], &["retry", "1", "--app", "bad"], &["retry", "--app", "baad"]] {
+        assert_ne!(place.run(wrong).code, 0, "{wrong:?}");
+    }
+}
+
+#[test]
 fn what_is_cancelled_is_not_begun_and_comes_back_by_retry() {
     let place = Place::with(PROGRAMS);
     let id = put(&place, "upper");

@@ -3,6 +3,7 @@
 use crate::kit::{LONG, OPEN, Site};
 use handover_core::Status;
 use handover_testkit::process::wait_for;
+use handover_testkit::{HttpServer, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -220,6 +221,22 @@ fn lacks(there: &BTreeMap<String, BTreeSet<String>>, label: &str, value: &str) -
         _ => true,
     };
     (!value.split('|').all(one_of)).then(|| format!("is never {label}={value}"))
+}
+
+/// Whoever serves looks at health when it begins: an upstream is asked by its watch, by the look for alerts, and by the one that
+/// scrapes tell of, before anybody has scraped.
+#[test]
+fn health_is_looked_at_before_the_first_scrape() {
+    let upstream = HttpServer::start(|_| Reply::new(200, ""));
+    let service = format!("{{ url: '{}', health: {{ path: /well, every: 1h }} }}", upstream.url());
+    let site = Site::new(&format!("apps: {{ service: {service} }}\nhealth: {{ every: 1h }}"), OPEN);
+    let server = site.serve();
+    wait_for(LONG, "all three", || (upstream.asked().len() == 3).then_some(()));
+    let scrape = wait_for(LONG, "what it found", || {
+        let text = server.anyone().get("/metrics").text();
+        text.contains("handover_health_check{").then_some(text)
+    });
+    assert!(scrape.contains("handover_health_check{check=\"services\"} 0"), "{scrape}");
 }
 
 #[test]

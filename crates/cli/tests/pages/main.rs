@@ -15,6 +15,7 @@ mod http;
 mod kit;
 
 mod deliveries;
+mod growth;
 mod keys;
 mod live;
 mod login;

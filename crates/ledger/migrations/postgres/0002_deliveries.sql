@@ -87,6 +87,12 @@ CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS
 CREATE INDEX {index}replay ON integration.{table} (replay_of) WHERE replay_of IS NOT NULL;
 -- What is deleted, for the count of each source.
 CREATE INDEX {index}deleted ON integration.{table} (source_app, kind) WHERE deleted_at IS NOT NULL;
+-- What failed, newest first, of all apps and of one. `id + 0`: the first does not give that order, or an app's would be looked for
+-- among all that failed; `id`, so that how far a search looks is read from the index alone.
+CREATE INDEX {index}failed ON integration.{table} (id) WHERE status = 'failed';
+CREATE INDEX {index}failed_app ON integration.{table} (target_app, (id + 0)) INCLUDE (id) WHERE status = 'failed';
+-- What plain SQL has archived, until it is moved.
+CREATE INDEX {index}archived ON integration.{table} (id) WHERE status = 'archived';
 -- Unique, so on the part: an index of the whole would have to hold the id.
 CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_app, ''), dedup_key)
     WHERE dedup_key IS NOT NULL;

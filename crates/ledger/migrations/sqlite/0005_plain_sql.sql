@@ -81,7 +81,10 @@ UPDATE {table} SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour'
     WHERE status = 'processing' AND lease_until IS NULL;
 
 -- What plain SQL has archived, until it is moved.
-CREATE INDEX {index}archived ON {table} (id) WHERE status = 'archived';
+CREATE INDEX {index}archived ON {table} (status) WHERE status = 'archived';
+-- What failed, newest first, of all apps and of one.
+CREATE INDEX {index}failed ON {table} (status) WHERE status = 'failed';
+CREATE INDEX {index}failed_app ON {table} (target_app) WHERE status = 'failed';
 -- What is deleted, for the count of each source.
 CREATE INDEX {index}deleted ON {table} (source_app, kind) WHERE deleted_at IS NOT NULL;
 

@@ -130,9 +130,13 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
     (format!("SELECT * FROM ({all}) AS listed ORDER BY id DESC LIMIT {limit}"), values)
 }
 
-/// The number as a list is ordered by it: in the form of the index of one caller's jobs, or as it is.
-fn number_of(filter: &Filter) -> &'static str {
-    if filter.by.is_some() && filter.kind == Some(Kind::Job) { "id + 0" } else { "id" }
+/// The number as rows are ordered by it: in the form of the indexes of what failed of one app and of one caller's jobs, or as it is.
+pub(super) fn number_of(filter: &Filter) -> &'static str {
+    let by_own = match filter.status {
+        Some(Status::Failed) => filter.app.is_some(),
+        _ => filter.by.is_some() && filter.kind == Some(Kind::Job),
+    };
+    if by_own { "id + 0" } else { "id" }
 }
 
 /// The filter as further conditions of SQL, with numbered parameters, which all tables of a union share.
@@ -140,6 +144,10 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
     let words = |text: &Option<String>| Some(Owned::of(text.clone()?, Type::TEXT));
     let at = |time: Option<Timestamp>| Some(Owned::of(time?, Type::TIMESTAMPTZ));
     let id = |id: Option<DeliveryId>| Some(Owned::number(id?.0));
+    let [below, above] = match number_of(filter) {
+        "id" => ["id < ", "id > "],
+        _ => ["id + 0 < ", "id + 0 > "],
+    };
     let wanted: [(&str, Option<Owned>); 12] = [
         ("target_app = ", words(&filter.app)),
         ("source_app = ", words(&filter.source)),
@@ -148,8 +156,8 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
         ("created_at >= ", at(filter.since)),
         ("created_at < ", at(filter.until)),
         ("processed_at < ", at(filter.ended_before)),
-        (if number_of(filter) == "id" { "id < " } else { "id + 0 < " }, id(filter.before)),
-        ("id > ", id(filter.after)),
+        (below, id(filter.before)),
+        (above, id(filter.after)),
         ("parent_id = ", id(filter.parent)),
         ("replay_of = ", id(filter.replay_of)),
         ("kind = 'file' AND integration._path(data) = ", words(&filter.path)),

@@ -1,12 +1,12 @@
 //! Searching with bounded work: each part of [`crate::search`] newest first and no further than its floor. It writes nothing.
 
 use super::PostgresLedger;
-use super::query::{ARCHIVE, Owned, PARTS, conditions, each, values_of};
+use super::query::{ARCHIVE, Owned, PARTS, conditions, each, number_of, values_of};
 use super::row::{COLUMNS, delivery, get};
 use super::tx::number;
 use crate::api::{Filter, Searched};
-use crate::search::{Table, joined, parts};
-use handover_core::{Delivery, DeliveryId, Result};
+use crate::search::{Part, Table, joined, parts};
+use handover_core::{Delivery, DeliveryId, Result, Status};
 
 pub(super) async fn search(ledger: &PostgresLedger, filter: &Filter, look: usize) -> Result<Searched> {
     let look = i64::try_from(look).unwrap_or(i64::MAX);
@@ -14,8 +14,7 @@ pub(super) async fn search(ledger: &PostgresLedger, filter: &Filter, look: usize
     for part in parts(filter) {
         for table in tables(part.table) {
             let few = part.is_few() && is_no_more(ledger, table, &part.filter, look).await?;
-            let floor =
-                if few || part.is_all() { None } else { floor(ledger, table, &part.filter, look).await? };
+            let floor = if few || part.is_all() { None } else { floor(ledger, table, &part, look).await? };
             found.extend(rows(ledger, table, &part.filter, few, floor).await?);
             floors.extend(floor);
         }
@@ -49,12 +48,20 @@ async fn is_no_more(
 }
 
 /// The conditions whose index gives the newest first: those alone say how far is looked.
-fn by_index(filter: &Filter) -> Filter {
+fn by_index(part: &Part) -> Filter {
+    let filter = &part.filter;
     let narrow = filter.path.is_some() || filter.replay_of.is_some() || filter.parent.is_some();
+    let aside = part.set_aside().filter(|_| !narrow);
+    // Of what was archived there is no index by app, nor is there of all records.
+    let by_app = match aside {
+        Some(status) => status == Status::Failed,
+        None => !narrow && part.table != Table::Records,
+    };
     Filter {
-        app: filter.app.clone().filter(|_| !narrow),
-        kind: filter.kind,
-        by: filter.by.clone(),
+        status: aside,
+        app: filter.app.clone().filter(|_| by_app),
+        kind: filter.kind.filter(|_| aside.is_none()),
+        by: filter.by.clone().filter(|_| aside.is_none()),
         parent: filter.parent,
         replay_of: filter.replay_of,
         path: filter.path.clone(),
@@ -66,14 +73,15 @@ fn by_index(filter: &Filter) -> Filter {
 async fn floor(
     ledger: &PostgresLedger,
     (table, seen): &(&str, &str),
-    filter: &Filter,
+    part: &Part,
     look: i64,
 ) -> Result<Option<DeliveryId>> {
-    let (conditions, mut values) = conditions(&by_index(filter));
+    let by_index = by_index(part);
+    let (conditions, mut values) = conditions(&by_index);
     values.push(Owned::number(look.saturating_sub(1).max(0)));
-    let at = values.len();
+    let (at, number) = (values.len(), number_of(&by_index));
     let query = format!(
-        "SELECT id FROM integration.{table} WHERE {seen}{conditions} ORDER BY id DESC OFFSET ${at} LIMIT 1"
+        "SELECT id FROM integration.{table} WHERE {seen}{conditions} ORDER BY {number} DESC OFFSET ${at} LIMIT 1"
     );
     let found = ledger.read("see how far a search may look", &query, &values_of(&values)).await?;
     Ok(each(&found, |row| get::<i64>(row, 0))?.pop().map(DeliveryId))
@@ -90,7 +98,7 @@ async fn rows(
     let (conditions, mut values) = conditions(&Filter { after, ..filter.clone() });
     values.push(Owned::number(i64::try_from(filter.limit).unwrap_or(i64::MAX)));
     // Few are sorted: by the primary key all others would be read that are newer.
-    let order = if few { "id + 0" } else { "id" };
+    let order = if few { "id + 0" } else { number_of(filter) };
     let limit = values.len();
     let query = format!(
         "SELECT {COLUMNS} FROM integration.{table} WHERE {seen}{conditions} ORDER BY {order} DESC LIMIT ${limit}"

@@ -54,11 +54,7 @@ pub(super) fn few(part: &Part) -> Option<Few> {
     }
     let status = part.filter.status?;
     let queue = queue(part.table)?;
-    let index = match status {
-        Status::Processing => "leases",
-        Status::Archived => "archived",
-        _ => "status_created",
-    };
+    let index = if status == Status::Processing { "leases" } else { "status_created" };
     let from = format!("{} INDEXED BY {}{index}", queue.table(), queue.index());
     let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE status = '{status}' LIMIT ?1)");
     Some(Few { way: Way { from, by: None, ends: true }, count })
@@ -90,10 +86,20 @@ pub(super) fn newest_first(part: &Part) -> Way {
     let text = |text: &Option<String>| text.clone().map(Value::Text);
     let number = |id: Option<DeliveryId>| id.map(|id| Value::Integer(id.0));
     let jobs = filter.kind == Some(Kind::Job);
+    let aside = |wanted| part.set_aside().filter(|status| *status == wanted);
+    let (failed, archived) = (aside(Status::Failed), aside(Status::Archived));
+    let status = |status: Option<Status>| status.map(|status| Value::Text(status.to_string()));
     let choices = [
         ("path", "kind = 'file' AND json_extract(data, '$.path') = ?1", text(&filter.path)),
         ("replay", "replay_of = ?1", number(filter.replay_of)),
         ("parent", "parent_id = ?1", number(filter.parent)),
+        (
+            "failed_app",
+            "status = 'failed' AND target_app = ?1",
+            text(&filter.app).filter(|_| failed.is_some()),
+        ),
+        ("failed", "status = 'failed' AND status = ?1", status(failed)),
+        ("archived", "status = 'archived' AND status = ?1", status(archived)),
         ("by", "kind = 'job' AND created_by = ?1", text(&filter.by).filter(|_| jobs)),
         ("app", "target_app = ?1", text(&filter.app)),
         ("jobs", "kind = 'job' AND kind = ?1", jobs.then(|| Value::Text(Kind::Job.to_string()))),

@@ -161,14 +161,61 @@ pub(crate) async fn what_failed_long_ago_is_found_at_once<B: Backend>() {
         let filter = || Filter { statuses: vec![Status::Failed], kind: Some(kind), ..Filter::default() };
         let page = search(&w, filter(), 3).await;
         assert_eq!((ids(&page.deliveries), page.below), (vec![failed], None));
-        // Where even those are too many, it looks from the newest on.
-        for _ in 0..3 {
-            w.in_status(kind, "f", Status::Failed).await;
-        }
-        let page = search(&w, filter(), 3).await;
-        assert_eq!(page.deliveries.len(), 3);
-        assert!(page.below.is_some());
     }
+}
+
+/// Even where more failed than are looked at, the newest of them are found at once, and the next page goes on from there; those of
+/// one app too, whatever failed of others since.
+pub(crate) async fn however_many_failed_the_newest_are_found_at_once<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let (mut all, mut of_one) = (vec![], vec![]);
+        for n in 0..12 {
+            let app = if n < 5 { "f" } else { "g" };
+            let failed = w.in_status(kind, app, Status::Failed).await;
+            all.insert(0, failed);
+            if app == "f" {
+                of_one.insert(0, failed);
+            }
+        }
+        for _ in 0..20 {
+            w.in_status(kind, "f", Status::Completed).await;
+        }
+        let failed = || Filter { status: Some(Status::Failed), kind: Some(kind), ..Filter::default() };
+        let one = || Filter { app: Some("f".into()), ..failed() };
+        for (filter, wanted) in [(failed(), all), (one(), of_one)] {
+            let (mut paged, mut before) = (vec![], None);
+            loop {
+                let page = search(&w, Filter { before, ..filter.clone() }, 3).await;
+                assert_eq!(
+                    page.deliveries.len(),
+                    3.min(wanted.len() - paged.len()),
+                    "{filter:?} before {before:?}"
+                );
+                paged.extend(ids(&page.deliveries));
+                before = page.below;
+                if before.is_none() || paged.len() == wanted.len() {
+                    break;
+                }
+            }
+            assert_eq!(paged, wanted, "{filter:?}");
+        }
+    }
+}
+
+/// What plain SQL has archived, and is not moved yet, is found below whatever came since.
+pub(crate) async fn what_plain_sql_archived_is_found_at_once<B: Backend>() {
+    let w = World::<B>::new().await;
+    let mut archived = vec![];
+    for _ in 0..5 {
+        archived.insert(0, w.in_status(Kind::Record, "f", Status::Failed).await);
+    }
+    w.backend.sql("UPDATE data_staging SET status = 'archived' WHERE status = 'failed'").await.unwrap();
+    for _ in 0..20 {
+        w.push(new(Kind::Record, "f")).await;
+    }
+    let page = search(&w, Filter { status: Some(Status::Archived), ..Filter::default() }, 3).await;
+    assert_eq!(ids(&page.deliveries), archived[..3]);
 }
 
 /// What is archived is found at once too, however much stands in the tables.

@@ -2,7 +2,7 @@
 //! another hour.
 
 use crate::conformance::ask;
-use handover_core::{Kind, NewDelivery};
+use handover_core::{Kind, NewDelivery, Status};
 use handover_ledger::postgres::PostgresLedger;
 use handover_ledger::{Answer, Answers, Filter, Jobs as _, Ledger, Outcome};
 use handover_testkit::TemporaryPostgres;
@@ -122,6 +122,61 @@ async fn a_page_of_jobs_reads_the_page() {
     let (by_index, scanned): (i64, i64) = (row.get(0), row.get(1));
     // 16 rounds of four pages of 50, and the counts of up to 16 jobs.
     assert!(by_index < 16 * 4 * 50 * 2, "{by_index} entries of indexes were read");
+    assert_eq!(scanned, 0, "rows were read without an index");
+}
+
+/// What failed is looked for among what failed alone, of all apps and of one, however much came since; whether or not the server has
+/// looked at the tables since.
+#[tokio::test]
+async fn what_failed_is_searched_by_its_own_index() {
+    const LOOK: usize = 500;
+    const PAGE: usize = 50;
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let fill = async |status: &str, app: &str| {
+        for table in ["deliveries_live", "data_staging_live"] {
+            let rows = format!(
+                "INSERT INTO integration.{table} (source_app, target_app, data, status, processed_at) \
+                 SELECT 's', '{app}', '{{}}', '{status}', now() FROM generate_series(1, 5000) AS n"
+            );
+            client.batch_execute(&rows).await.unwrap();
+        }
+    };
+    let analyze = "VACUUM ANALYZE integration.deliveries_live, integration.data_staging_live";
+    fill("failed", "old").await;
+    fill("failed", "new").await;
+    let mut searches = 0;
+    for analyzed in [analyze, "", analyze, ""] {
+        fill("completed", "old").await;
+        client.batch_execute(analyzed).await.unwrap();
+        let failed = || Filter { statuses: vec![Status::Failed], limit: PAGE, ..Filter::default() };
+        // More often than the server plans a statement for its values.
+        for _ in 0..8 {
+            for filter in [failed(), Filter { app: Some("old".into()), ..failed() }] {
+                let page = ledger.search(filter.clone(), LOOK).await.unwrap();
+                let next = Filter { before: page.below, ..filter };
+                let next = ledger.search(next, LOOK).await.unwrap();
+                assert_eq!((page.deliveries.len(), next.deliveries.len()), (PAGE, PAGE));
+                searches += 2;
+            }
+        }
+    }
+    // A connection's figures are there for others when it is gone.
+    drop(ledger);
+    let figure = "SELECT coalesce(sum(idx_tup_read), 0)::bigint FROM pg_stat_all_indexes WHERE schemaname = 'integration' \
+                  AND relname IN ('deliveries_live', 'data_staging_live')";
+    let by_index = settled(0, async || client.query_one(figure, &[]).await.unwrap().get(0)).await;
+    let scanned = "SELECT sum(seq_tup_read)::bigint FROM pg_stat_all_tables WHERE schemaname = 'integration' \
+                   AND relname IN ('deliveries_live', 'data_staging_live')";
+    let scanned: i64 = client.query_one(scanned, &[]).await.unwrap().get(0);
+    // Of each table as many as may be looked at, and a page.
+    let most = searches * 2 * (LOOK + 4 * PAGE);
+    assert!(
+        by_index <= i64::try_from(most).unwrap(),
+        "{by_index} entries of indexes for {searches} searches"
+    );
     assert_eq!(scanned, 0, "rows were read without an index");
 }
 

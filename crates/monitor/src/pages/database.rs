@@ -2,6 +2,7 @@
 //! storage keeps up.
 
 use super::frame::{Frame, Here};
+use super::growth::Growing;
 use super::shown::{self, Cut};
 use super::{Monitor, Page, Wrong};
 use crate::Visitor;
@@ -32,6 +33,7 @@ pub(super) struct DatabasePage {
     concerns: Vec<String>,
     ledger: String,
     lost: bool,
+    growth: Option<Growing>,
 }
 
 /// The records of an app.
@@ -110,6 +112,7 @@ pub(super) async fn page(
         },
         file: health.file.map(|file| (shown::size(file.bytes), shown::size(file.log_bytes))),
         tables: health.tables.iter().map(table).collect(),
+        growth: if visitor.sees_all() { Some(Growing::of_the_ledger(&monitor).await?) } else { None },
         ledger: if visitor.sees_all() { project.ledger.location() } else { String::new() },
     }))
 }

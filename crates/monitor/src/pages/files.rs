@@ -3,6 +3,7 @@
 //! Invariant: a visitor whose key is for some apps sees the files that these made or get.
 
 use super::frame::{Frame, Here};
+use super::growth::Growing;
 use super::shown::{self, Cut, Moment};
 use super::{Monitor, Page, Wrong};
 use crate::Visitor;
@@ -23,6 +24,7 @@ pub(super) struct FilesPage {
     frame: Frame,
     folders: Vec<FolderRow>,
     listing: Option<Shelf>,
+    growth: Option<Growing>,
 }
 
 /// A folder.
@@ -77,11 +79,20 @@ pub(super) async fn page(
 ) -> Result<Page<FilesPage>, Wrong> {
     let project = monitor.project();
     let frame = monitor.frame(&visitor, Here::Files, "Files").await?;
-    let read = tokio::task::spawn_blocking(move || made(&project, &visitor, frame, &wanted));
+    // Folders are called after apps, and the disk is everybody's.
+    let overview = wanted.at.is_empty() && visitor.sees_all();
+    let growth = if overview { Some(Growing::of_the_files(&monitor).await?) } else { None };
+    let read = tokio::task::spawn_blocking(move || made(&project, &visitor, frame, growth, &wanted));
     read.await.map_err(|e| Error::internal("listing files broke off").because(e))?.map(Page)
 }
 
-fn made(project: &Project, visitor: &Visitor, frame: Frame, wanted: &Wanted) -> Result<FilesPage, Wrong> {
+fn made(
+    project: &Project,
+    visitor: &Visitor,
+    frame: Frame,
+    growth: Option<Growing>,
+    wanted: &Wanted,
+) -> Result<FilesPage, Wrong> {
     let folders = files::folders(project)?;
     let rows = folders.into_iter().map(|folder| FolderRow {
         open: wanted.at.strip_prefix(&folder.path).is_some_and(|rest| rest.starts_with('/')),
@@ -97,7 +108,7 @@ fn made(project: &Project, visitor: &Visitor, frame: Frame, wanted: &Wanted) -> 
         path: folder.path,
     });
     let listing = if wanted.at.is_empty() { None } else { Some(shelf(project, visitor, wanted)?) };
-    Ok(FilesPage { frame, folders: rows.collect(), listing })
+    Ok(FilesPage { frame, folders: rows.collect(), listing, growth })
 }
 
 fn shelf(project: &Project, visitor: &Visitor, wanted: &Wanted) -> Result<Shelf, Wrong> {

@@ -5,6 +5,7 @@
 //! - [`escape`]: what every text goes through. [`shown`]: times, ages, sizes, numbers and long texts for people.
 //! - [`act`]: **what every form that changes something is taken by.** [`wrong`]: the pages' errors.
 //! - [`deliveries`]: **search, one delivery, every action on it.** [`jobs`], [`database`], [`files`]: the pages of these.
+//! - [`growth`]: how things grow, on the pages of the database and the files. [`spark`]: a small line.
 //! - [`assets`]: the style, the script and the icon; [`guard`]: the headers of every page.
 //!
 //! How to add a page: a module with a handler `async fn page(State(monitor), visitor: Visitor, …) -> Result<Page<T>, Wrong>`,
@@ -24,6 +25,7 @@ mod files;
 mod flows;
 pub mod frame;
 mod glance;
+mod growth;
 mod guard;
 mod health;
 mod jobs;
@@ -34,6 +36,7 @@ mod monitor;
 mod mute;
 mod page;
 pub mod shown;
+mod spark;
 mod wrong;
 
 pub use assets::is_asset;

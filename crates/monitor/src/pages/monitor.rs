@@ -3,10 +3,13 @@
 use super::Wrong;
 use super::glance::Glances;
 use super::live::Rooms;
+use crate::fresh::Fresh;
 use crate::health::Seen;
 use crate::keyring::Keyring;
 use handover_core::{HolderId, Result};
+use handover_ledger::Size;
 use handover_runtime::Project;
+use handover_runtime::operations::growth::{self, Growth};
 use handover_runtime::operations::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// So long a machine is told of a look at health before the next is made.
 const HEALTH_KEPT: Duration = Duration::from_secs(30);
+
+/// So long what is told of growth is kept: it is measured every hour.
+const GROWTH_KEPT: Duration = Duration::from_secs(60);
 
 /// So many files are read for pages at the same time, downloads and checksums: each takes a thread.
 const READS_MAX: usize = 32;
@@ -39,6 +45,7 @@ struct Inner {
     setup: Setup,
     health: Seen,
     glances: Glances,
+    growth: Fresh<(Growth, Vec<Size>)>,
     rooms: Rooms,
     reads: Arc<Semaphore>,
     /// Whether a look at health is on its way that nobody waits for.
@@ -52,6 +59,7 @@ impl Monitor {
             setup,
             health: Seen::default(),
             glances: Glances::default(),
+            growth: Fresh::default(),
             rooms: Rooms::default(),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             looking: AtomicBool::new(false),
@@ -103,6 +111,12 @@ impl Monitor {
     /// The counts, as they were a moment ago.
     pub(super) fn glances(&self) -> &Glances {
         &self.0.glances
+    }
+
+    /// How folders, tables and the disk grew of late, with the sizes that it is told from, as they were a moment ago.
+    pub(super) async fn growth(&self) -> Result<Arc<(Growth, Vec<Size>)>> {
+        let project = self.project();
+        self.0.growth.of(GROWTH_KEPT, async || growth::with_sizes(&project, project.clock.now()).await).await
     }
 
     /// Who makes keys.

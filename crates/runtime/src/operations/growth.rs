@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// So much of the past counts.
-const WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub const WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// With less of it nothing is said.
 const SPAN_MIN: Duration = Duration::from_secs(24 * 3600);
 /// Nor with fewer measures.
@@ -48,6 +48,8 @@ pub struct Growth {
     pub fills_at: Option<Timestamp>,
     /// How many records stand in their table, and how many more they are a day, where that was measured.
     pub staging: Option<(u64, Option<i64>)>,
+    /// The same of what is archived.
+    pub archived: Option<(u64, Option<i64>)>,
 }
 
 impl Growth {
@@ -70,15 +72,23 @@ impl Growth {
 /// # Errors
 /// Where the ledger cannot be read.
 pub async fn growth(project: &Project, now: Timestamp) -> Result<Growth> {
+    with_sizes(project, now).await.map(|(growth, _)| growth)
+}
+
+/// The same, with the sizes that it is told from: of the last [`WINDOW`], by name and then by time.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub async fn with_sizes(project: &Project, now: Timestamp) -> Result<(Growth, Vec<Size>)> {
     let since = now.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
     let sizes = project.ledger.sizes("", since).await?;
-    Ok(of(&sizes, now))
+    Ok((of(&sizes, now), sizes))
 }
 
 /// The same of these sizes, which stand by name and then by time.
 fn of(sizes: &[Size], now: Timestamp) -> Growth {
     let mut parts = Vec::new();
-    let (mut disk_a_day, mut fills_at, mut staging) = (None, None, None);
+    let (mut disk_a_day, mut fills_at, mut staging, mut archived) = (None, None, None, None);
     for series in sizes.chunk_by(|one, next| one.what == next.what) {
         let Some(last) = series.last() else { continue };
         let slope = slope(series);
@@ -87,7 +97,8 @@ fn of(sizes: &[Size], now: Timestamp) -> Growth {
                 disk_a_day = slope.map(|slope| -whole(slope));
                 fills_at = slope.filter(|slope| *slope < 0.0).and_then(|slope| full(last, -slope, now));
             }
-            "staging" => staging = Some((last.entries.unwrap_or(0), slope.map(whole))),
+            "staging" => staging = Some((amount(last), slope.map(whole))),
+            "archived" => archived = Some((amount(last), slope.map(whole))),
             "disk:total" | "inodes:free" => {}
             what => parts.push(Grows {
                 what: what.to_owned(),
@@ -97,7 +108,7 @@ fn of(sizes: &[Size], now: Timestamp) -> Growth {
             }),
         }
     }
-    Growth { parts, disk_a_day, fills_at, staging }
+    Growth { parts, disk_a_day, fills_at, staging, archived }
 }
 
 #[allow(
@@ -116,9 +127,14 @@ fn full(last: &Size, a_day: f64, now: Timestamp) -> Option<Timestamp> {
     last.at.checked_add(left).ok().map(|at| at.max(now))
 }
 
-/// What of it grows: its bytes, but of the records in their table their number.
-fn amount(size: &Size) -> u64 {
-    if size.what == "staging" { size.entries.unwrap_or(0) } else { size.bytes }
+/// What of it grows: its bytes, but of the records in their table and of what is archived their number.
+pub fn amount(size: &Size) -> u64 {
+    if is_counted(&size.what) { size.entries.unwrap_or(0) } else { size.bytes }
+}
+
+/// Whether it has a number that grows, and no size of its own.
+pub fn is_counted(what: &str) -> bool {
+    matches!(what, "staging" | "archived")
 }
 
 /// How much more a day, by Theil and Sen.

@@ -5,6 +5,7 @@
 use crate::project::Project;
 use handover_core::{Error, Kind, Result, Status};
 use handover_file::disk;
+use handover_ledger::AppCount;
 use std::path::{Path, PathBuf};
 
 /// So many files are counted in all.
@@ -35,10 +36,11 @@ pub async fn measure(project: &Project) -> Result<Vec<Measured>> {
         ledger += file.bytes + file.log_bytes;
     }
     found.push(("ledger".to_owned(), ledger, None));
-    let records = project.ledger.counts().await?.into_iter();
-    let live =
-        records.filter(|c| c.kind == Kind::Record && c.status != Status::Archived).map(|c| c.count).sum();
+    let counts = project.ledger.counts().await?;
+    let all = |which: fn(&&AppCount) -> bool| counts.iter().filter(which).map(|one| one.count).sum();
+    let live = all(|one| one.kind == Kind::Record && one.status != Status::Archived);
     found.push(("staging".to_owned(), 0, Some(live)));
+    found.push(("archived".to_owned(), 0, Some(all(|one| one.status == Status::Archived))));
     Ok(found)
 }
 

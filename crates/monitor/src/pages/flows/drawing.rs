@@ -1,7 +1,7 @@
 //! A flow as its template has it: columns of steps, and between them what waits on each link.
 
 use super::super::glance::{Glance, Past, STEP};
-use super::super::shown;
+use super::super::{shown, spark};
 use super::layers::{Layer, Place, layers};
 use askama::Template;
 use handover_core::limits::STUCK_AFTER_MS;
@@ -279,13 +279,10 @@ impl Known<'_> {
         if most == 0 {
             return (String::new(), String::new());
         }
-        let place = |(nth, count): (usize, &u64)| {
-            let across = nth as f64 * 120.0 / (POINTS - 1) as f64;
-            let down = 24.0 - *count as f64 * 22.0 / most as f64;
-            format!("{}{across:.1} {down:.1}", if nth == 0 { 'M' } else { 'L' })
-        };
+        let place =
+            |(nth, count): (usize, &u64)| (nth as f64 / (POINTS - 1) as f64, spark::part(*count, most));
         let says = format!("completed in the last 24 hours, at most {} in half an hour", shown::number(most));
-        (points.iter().enumerate().map(place).collect(), says)
+        (spark::line(points.iter().enumerate().map(place)), says)
     }
 
     /// How fast a flow goes: what its heads read lately, and how long its apps took.
