@@ -141,7 +141,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     };
     let lease = settings::lease(report, raw.lease);
     let traces = traces::read(report);
-    let (notify, targets) = watch::notify(report, raw.notify.as_ref());
+    let (notify, targets) = watch::notify(report, raw.notify.as_ref(), &base);
     let health = watch::health(report);
     let archive = raw.archive.as_ref().map_or_else(Archive::default, Archive::read);
     let unknown_apps = raw.unknown_apps.unwrap_or_default();

@@ -2,15 +2,18 @@
 
 use super::decode::decode;
 use super::report::Report;
+use super::service::{RawTls, tls_files};
 use super::settings::Secret;
 use super::yaml::Body;
 use handover_core::{limits, units};
 use handover_ledger::AlertKind;
+use handover_service::TlsFiles;
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 /// From when on a health check finds fault, and how often they are made.
@@ -113,6 +116,8 @@ pub struct NotifyTarget {
     pub throttle: Duration,
     /// Where a person looks further, such as the address of the dashboard.
     pub link: Option<String>,
+    /// What its connection is encrypted with; mail is then told by TLS alone.
+    pub tls: Option<TlsFiles>,
 }
 
 /// How a target is told.
@@ -135,7 +140,7 @@ pub enum NotifyTo {
     Teams(Secret),
     /// A mail.
     Smtp {
-        /// The server: smtp:// (with STARTTLS where it can), or smtps://.
+        /// The server: smtp:// (with STARTTLS where it can, or must), or smtps://.
         server: Secret,
         /// Who it is from.
         from: String,
@@ -157,7 +162,8 @@ pub(crate) struct RawTarget {
     slack: Option<String>,
     /// A webhook of a Teams workflow, which takes an Adaptive Card.
     teams: Option<String>,
-    /// A mail server: smtp://user:password@host:587 (with STARTTLS where the server can), or smtps://…
+    /// A mail server: smtp://user:password@host:587 (with STARTTLS, which a server elsewhere must offer where there is a password),
+    /// or smtps://…
     smtp: Option<String>,
     /// Of a mail: who it is from.
     from: Option<String>,
@@ -167,6 +173,9 @@ pub(crate) struct RawTarget {
     headers: Option<BTreeMap<String, String>>,
     /// Of a webhook: a secret by which it is signed (Standard Webhooks: whsec_ and base64).
     secret: Option<String>,
+    /// What the connection is encrypted with, where that is more than the system's certificates, for all but a command. With it a
+    /// mail server must offer TLS.
+    tls: Option<RawTls>,
     /// Its name, where there are several of a kind.
     name: Option<String>,
     /// What it is told of: failed, quarantined, stuck, late, health, recovered; by default all.
@@ -229,11 +238,15 @@ pub(crate) enum AnyNotify {
 }
 
 /// Reads `notify:` as it is written: a command, or targets.
-pub(crate) fn notify(report: &mut Report<'_>, given: Option<&Value>) -> (Option<String>, Vec<NotifyTarget>) {
+pub(crate) fn notify(
+    report: &mut Report<'_>,
+    given: Option<&Value>,
+    base: &Path,
+) -> (Option<String>, Vec<NotifyTarget>) {
     match given {
         None => (None, Vec::new()),
         Some(Value::String(command)) => (command_at(report, &["notify"], command), Vec::new()),
-        Some(_) => (None, targets(report)),
+        Some(_) => (None, targets(report, base)),
     }
 }
 
@@ -247,7 +260,7 @@ fn command_at(report: &mut Report<'_>, path: &[&str], text: &str) -> Option<Stri
     Some(text.to_owned())
 }
 
-fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
+fn targets(report: &mut Report<'_>, base: &Path) -> Vec<NotifyTarget> {
     let Some(node) = report.document.node(&["notify"]) else { return Vec::new() };
     let Body::List(items) = &node.body else {
         report
@@ -258,7 +271,7 @@ fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
     let mut targets: Vec<NotifyTarget> = Vec::new();
     for nth in 0..items.len() {
         let nth = nth.to_string();
-        let Some(mut target) = target(report, &["notify", &nth]) else { continue };
+        let Some(mut target) = target(report, &["notify", &nth], base) else { continue };
         let base = target.name.clone();
         let mut number = 1;
         while targets.iter().any(|other| other.name == target.name) {
@@ -272,7 +285,7 @@ fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
 
 const KINDS: [&str; 5] = ["command", "webhook", "slack", "teams", "smtp"];
 
-fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
+fn target(report: &mut Report<'_>, path: &[&str], base: &Path) -> Option<NotifyTarget> {
     let at = |key: &'static str| [path, &[key]].concat();
     let raw: RawTarget = decode(report, path)?;
     let given = [&raw.command, &raw.webhook, &raw.slack, &raw.teams, &raw.smtp];
@@ -285,6 +298,14 @@ fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
         return None;
     };
     only_with(report, path, kind, &raw);
+    let tls = raw.tls.as_ref().map(|tls| {
+        if place.starts_with("http://") {
+            report
+                .key(&at("tls"), format!("`tls` goes with an https:// address, and `{kind}` has another"))
+                .help("write https://, or remove it");
+        }
+        tls_files(report, &at("tls"), tls, base)
+    });
     let to = match kind {
         "command" => NotifyTo::Command(command_at(report, &at("command"), place)?),
         "webhook" => NotifyTo::Webhook {
@@ -315,11 +336,17 @@ fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
         group: raw.group.unwrap_or(Duration::from_secs(60)),
         throttle: raw.throttle.unwrap_or(Duration::from_secs(3600)),
         link: raw.link,
+        tls,
     })
 }
 
 /// Keys that go with one kind of target alone.
 fn only_with(report: &mut Report<'_>, path: &[&str], kind: &str, raw: &RawTarget) {
+    if raw.tls.is_some() && kind == "command" {
+        report
+            .key(&[path, &["tls"]].concat(), "`tls` goes with an address")
+            .help("remove it: this is a `command`");
+    }
     let said = [
         ("from", "smtp", raw.from.is_some()),
         ("to", "smtp", raw.to.is_some()),
