@@ -42,8 +42,7 @@ pub fn connect() -> Result<Http> {
 /// # Errors
 /// Where one cannot be read, or does not hold what it should.
 pub fn connect_by(files: &TlsFiles) -> Result<Http> {
-    let mut connector =
-        HttpsConnectorBuilder::new().with_tls_config(files.client()?).https_or_http();
+    let mut connector = HttpsConnectorBuilder::new().with_tls_config(files.client()?).https_or_http();
     if let Some(name) = files.name()? {
         connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
     }

@@ -5,6 +5,8 @@
 
 mod audit;
 mod expecting;
+mod mailing;
+mod posting;
 mod telling;
 
 use handover_testkit::Project;
@@ -37,6 +39,30 @@ pub(crate) fn run(project: &Project, words: &[&str]) -> (i32, String) {
 pub(crate) fn json(project: &Project, words: &[&str]) -> Value {
     let (_, out) = run(project, words);
     serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: {e}: {out}"))
+}
+
+/// A check of `handover health`, and the exit code of the whole.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) code: i32,
+    pub(crate) verdict: String,
+    pub(crate) text: String,
+    pub(crate) todo: String,
+}
+
+/// What `handover health` says of this.
+pub(crate) fn row(project: &Project, name: &str) -> Row {
+    let (code, out) = run(project, &["health", "--json"]);
+    let seen: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+    let check = seen["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
+    let check = check.unwrap_or_else(|| panic!("no {name}: {out}"));
+    let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+    Row { code, verdict: text("verdict"), text: text("text"), todo: text("todo") }
+}
+
+pub(crate) fn failed_ids(project: &Project) -> Vec<String> {
+    let list = json(project, &["list", "--status", "failed", "--json"]);
+    list.as_array().unwrap().iter().map(|one| one["id"].to_string()).collect()
 }
 
 /// Waits until this command's JSON gives something.

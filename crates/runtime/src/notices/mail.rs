@@ -12,6 +12,7 @@ use handover_core::{Error, ErrorKind, Result};
 use handover_service::TlsFiles;
 use jiff::Timestamp;
 use std::fmt::Write as _;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 use std::sync::Arc;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -105,7 +106,14 @@ pub(super) async fn send(server: &SmtpServer, tls: Option<&TlsFiles>, mail: &Mai
 
 fn io(doing: &str) -> impl Fn(std::io::Error) -> Error {
     let doing = doing.to_owned();
-    move |e| Error::new(ErrorKind::Io, format!("the mail server does not answer ({doing}): {e}"))
+    move |e| match e.kind() {
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => broke_off(&doing),
+        _ => Error::new(ErrorKind::Io, format!("the mail server does not answer ({doing}): {e}")),
+    }
+}
+
+fn broke_off(doing: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("the mail server broke off at {doing}"))
 }
 
 async fn talk(server: &SmtpServer, tls: Option<&TlsFiles>, mail: &Mail<'_>) -> Result<()> {
@@ -279,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             let text = text.trim_end();
             let code: Option<u16> = text.get(..3).and_then(|code| code.parse().ok());
             let Some(code) = code.filter(|_| lines.len() < LINES_MAX) else {
-                return Err(Error::new(ErrorKind::Io, format!("the mail server broke off at {to}")));
+                return Err(broke_off(to));
             };
             lines.push(text.get(4..).unwrap_or_default().to_owned());
             if text.as_bytes().get(3) == Some(&b'-') {
