@@ -30,8 +30,9 @@ const DUE: [&str; 5] = ["run_at", "lease_until", "expires_at", "due_at", "muted_
 /// Something of each kind has happened: handed on, failed, waiting, held by somebody, told of as an alert, measured.
 fn site() -> Site {
     let site = Site::new(APPS, OPEN);
-    site.project.arrive("incoming/a.csv", "a\n1\n");
+    site.command(&["run", "--once"]);
     site.command(&["pause", "held"]);
+    site.project.arrive("incoming/a.csv", "a\n1\n");
     assert_eq!(site.project.start(&["run", "--once"]).end_within(LONG).code(), Some(1));
     std::fs::write(site.project.join("rows.ndjson"), "{\"a\":1}\n{\"a\":2}\n").unwrap();
     site.command(&["push", "--from", "x", "--to", "pulled", "--accept-unknown", "rows.ndjson"]);
