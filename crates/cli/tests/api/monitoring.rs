@@ -1,13 +1,20 @@
-//! The dashboard, the alerts and the guide against a real scrape: each number that they name is there, with its labels.
+//! The dashboard, the alerts and the guide against a real scrape: each number that they name is there, with its labels; and what
+//! Prometheus reads is what it can read, whether its own tool is installed or not.
 
+use crate::exposition::families;
+use crate::http::Ask;
 use crate::kit::{LONG, OPEN, Site};
+use crate::promql;
 use handover_core::Status;
 use handover_testkit::process::wait_for;
+use saphyr_parser::{Event, Parser};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 const DASHBOARD: &str = include_str!("../../../../examples/monitoring/grafana-dashboard.json");
 const RULES: &str = include_str!("../../../../examples/monitoring/prometheus-rules.yaml");
+const SAMPLE: &str = include_str!("../../../../examples/monitoring/prometheus.yml");
 const GUIDE: &str = include_str!("../../../../docs/guides/monitoring.md");
 const REFERENCE: &str = include_str!("../../../../docs/reference/metrics.md");
 
@@ -123,7 +130,7 @@ fn rules() -> Vec<String> {
 }
 
 /// A project in which something of each kind has ended, failed and waits.
-fn scrape() -> String {
+fn scrape(accept: &str) -> String {
     let site = Site::new(
         "traces: { endpoint: \"http://127.0.0.1:9\" }
 apps:
@@ -152,13 +159,14 @@ flows:
             "handover_oldest_pending_seconds{app=\"held\"",
             "handover_gateway_requests_total{app=\"service\"",
         ];
-        all.into_iter().all(there).then_some(text)
+        let whole = || client.ask(Ask::get("/metrics").header("accept", accept)).text();
+        all.into_iter().all(there).then(whole)
     })
 }
 
 #[test]
 fn every_number_that_is_shown_or_alerted_on_is_there() {
-    let known = known(&scrape());
+    let known = known(&scrape("text/plain"));
     let mut queries = rules();
     assert!(queries.len() > 15, "{queries:?}");
     texts(&serde_json::from_str(DASHBOARD).unwrap(), &["expr"], &mut queries);
@@ -257,6 +265,142 @@ fn every_alert_says_what_to_do() {
             "{key}"
         );
     }
+}
+
+/// YAML as JSON has it; every value is a text.
+fn yaml(text: &str) -> Value {
+    let mut parser = Parser::new_from_str(text);
+    let mut next = || parser.next_event().map_or(Event::StreamEnd, |event| event.unwrap().0);
+    fn read<'a>(event: Event<'a>, next: &mut impl FnMut() -> Event<'a>) -> Option<Value> {
+        match event {
+            Event::Scalar(text, ..) => Some(Value::String(text.into_owned())),
+            Event::SequenceStart(..) => {
+                let mut items = Vec::new();
+                while let Some(item) = read(next(), next) {
+                    items.push(item);
+                }
+                Some(Value::Array(items))
+            }
+            Event::MappingStart(..) => {
+                let mut map = Map::new();
+                while let Some(key) = read(next(), next) {
+                    let key = key.as_str().unwrap().to_owned();
+                    let value = read(next(), next).unwrap();
+                    assert!(map.insert(key.clone(), value).is_none(), "{key} stands twice");
+                }
+                Some(Value::Object(map))
+            }
+            _ => None,
+        }
+    }
+    loop {
+        let event = next();
+        assert!(!matches!(event, Event::StreamEnd), "there is nothing in it");
+        if let Some(value) = read(event, &mut next) {
+            return value;
+        }
+    }
+}
+
+/// A mapping that has these keys, and no others than these and those.
+fn mapping<'a>(value: &'a Value, must: &[&str], may: &[&str]) -> &'a Map<String, Value> {
+    let map = value.as_object().unwrap_or_else(|| panic!("no mapping: {value}"));
+    for key in map.keys() {
+        assert!(must.contains(&key.as_str()) || may.contains(&key.as_str()), "{key}: {value}");
+    }
+    must.iter().for_each(|key| assert!(map.contains_key(*key), "no {key}: {value}"));
+    map
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
+    value[key].as_array().unwrap_or_else(|| panic!("no list {key}: {value}"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("no text {key}: {value}"))
+}
+
+/// What an annotation puts in: a label or the value, shown by a function that Prometheus has.
+fn is_template(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("{{") {
+        let Some((inside, after)) = after.split_once("}}") else { return false };
+        let mut parts = inside.split('|').map(str::trim);
+        let first = parts.next().unwrap_or_default();
+        let label = first.strip_prefix("$labels.").is_some_and(|label| label.chars().all(is_word));
+        let shown = |word| ["humanize", "humanizeDuration", "humanizePercentage"].contains(&word);
+        if !(label || first == "$value") || !parts.all(shown) {
+            return false;
+        }
+        rest = after;
+    }
+    !rest.contains("}}")
+}
+
+#[test]
+fn prometheus_can_read_the_rules_and_the_sample_of_its_configuration() {
+    let rules = yaml(RULES);
+    mapping(&rules, &["groups"], &[]);
+    let mut names = BTreeSet::new();
+    for group in list(&rules, "groups") {
+        mapping(group, &["name", "rules"], &["interval"]);
+        for rule in list(group, "rules") {
+            mapping(rule, &["alert", "expr", "labels", "annotations"], &["for", "keep_firing_for"]);
+            let name = text(rule, "alert");
+            assert!(name.chars().all(is_word) && names.insert(name), "{name}");
+            promql::check(text(rule, "expr")).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let waits = ["for", "keep_firing_for"].into_iter().filter_map(|key| rule[key].as_str());
+            waits.for_each(|length| assert!(promql::is_length(length), "{name}: {length}"));
+            for (label, value) in mapping(&rule["labels"], &["severity"], &[]) {
+                assert!(["page", "ticket"].contains(&value.as_str().unwrap()), "{name}: {label}");
+            }
+            for (key, value) in mapping(&rule["annotations"], &["summary", "description", "runbook"], &[]) {
+                assert!(is_template(value.as_str().unwrap()), "{name}: {key}: {value}");
+            }
+        }
+    }
+    // The other way to read them finds the same.
+    assert_eq!(names.len(), self::rules().len());
+    let sample = yaml(SAMPLE);
+    mapping(&sample, &["global", "rule_files", "scrape_configs"], &[]);
+    assert_eq!(list(&sample, "rule_files"), &[Value::from("prometheus-rules.yaml")]);
+    for (key, length) in mapping(&sample["global"], &["scrape_interval"], &["evaluation_interval"]) {
+        assert!(promql::is_length(length.as_str().unwrap()), "{key}");
+    }
+    let [scrape] = &list(&sample, "scrape_configs")[..] else { panic!("{sample}") };
+    mapping(scrape, &["job_name", "metrics_path", "authorization", "static_configs"], &[]);
+    assert_eq!((text(scrape, "job_name"), text(scrape, "metrics_path")), ("handover", "/metrics"));
+    mapping(&scrape["authorization"], &["credentials_file"], &["type"]);
+    for targets in list(scrape, "static_configs") {
+        mapping(targets, &["targets", "labels"], &[]);
+        mapping(&targets["labels"], &["project"], &[]);
+    }
+}
+
+#[test]
+fn grafana_s_queries_can_be_read() {
+    let mut queries = Vec::new();
+    texts(&serde_json::from_str(DASHBOARD).unwrap(), &["expr"], &mut queries);
+    assert!(queries.len() > 30);
+    let wrong: Vec<String> = queries.iter().filter_map(|query| promql::check(query).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_scrape_is_what_its_specifications_have() {
+    let plain = families(&scrape("text/plain"), false).unwrap();
+    let open = families(&scrape("application/openmetrics-text; version=1.0.0"), true).unwrap();
+    assert!(plain.len() > 30, "{:?}", plain.keys());
+    let mut counters = 0;
+    for (name, family) in &plain {
+        let counter = family.kind == "counter";
+        counters += usize::from(counter);
+        let other = open.get(name.strip_suffix("_total").filter(|_| counter).unwrap_or(name));
+        let other = other.unwrap_or_else(|| panic!("OpenMetrics lacks {name}"));
+        assert_eq!((&family.kind, &family.help), (&other.kind, &other.help), "{name}");
+    }
+    assert_eq!(plain.len(), open.len());
+    assert!(counters > 5 && plain["handover_delivery_latency_seconds"].kind == "histogram");
 }
 
 /// Where Prometheus's own tool is there: it takes the rules, and they come when they should.

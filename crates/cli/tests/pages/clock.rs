@@ -30,6 +30,7 @@ const DUE: [&str; 5] = ["run_at", "lease_until", "expires_at", "due_at", "muted_
 /// Something of each kind has happened: handed on, failed, waiting, held by somebody, told of as an alert, measured.
 fn site() -> Site {
     let site = Site::new(APPS, OPEN);
+    std::fs::create_dir_all(site.project.join("incoming")).unwrap();
     site.command(&["run", "--once"]);
     site.command(&["pause", "held"]);
     site.project.arrive("incoming/a.csv", "a\n1\n");

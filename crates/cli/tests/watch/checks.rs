@@ -116,6 +116,7 @@ fn an_app_may_have_its_own_time_after_which_a_file_is_stuck() {
     let all = run(&project, &["health", "--stuck", "--older", "1ms"]);
     assert_eq!((all.0, all.1.lines().count()), (1, 2), "{all:?}");
     run(&project, &["resume", "urgent"]);
+    run(&project, &["resume", "calm"]);
     run(&project, &["run", "--once"]);
     row(&project, "stuck files").is(0, "pass", "no file waits for 1h or longer", "");
 }
@@ -145,6 +146,8 @@ fn everything_is_measured_when_it_is_time_and_its_growth_can_be_told() {
     let project = project("");
     project.arrive("in/a.csv", "a\n1\n");
     run(&project, &["run", "--once"]);
+    // That may have measured before there was anything.
+    ledger(&project).execute_batch("DELETE FROM sizes").unwrap();
     let times = "SELECT count(DISTINCT at) FROM sizes";
     let measured = |often: i64| {
         let _running = project.start(&["run"]);
