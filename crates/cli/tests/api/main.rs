@@ -25,6 +25,7 @@ mod once;
 mod promql;
 mod provider;
 mod results;
+mod rules;
 mod same;
 mod service_documents;
 mod shared_limits;

@@ -9,7 +9,7 @@ use super::error::{ConfigError, Problem, Severity};
 use super::flow::{self, ReadFlow};
 use super::report::{Document, Report};
 use super::settings::{self, Archive, RawConfig, UnknownApps};
-use super::{Config, api, check, decode, service, traces, watch, yaml};
+use super::{Config, api, check, decode, health, service, traces, watch, yaml};
 use handover_core::{limits::CONFIG_MAX_BYTES, path_text};
 use jiff::tz::TimeZone;
 use std::io::Read;
@@ -142,7 +142,7 @@ fn build(report: &mut Report<'_>, document: &Arc<Document>, file: &Path) -> Opti
     let lease = settings::lease(report, raw.lease);
     let traces = traces::read(report);
     let (notify, targets) = watch::notify(report, raw.notify.as_ref(), &base);
-    let health = watch::health(report);
+    let health = health::read(report);
     let archive = raw.archive.as_ref().map_or_else(Archive::default, Archive::read);
     let unknown_apps = raw.unknown_apps.unwrap_or_default();
     let declared = keys(report, "apps", "declare at least one app, such as `copy: { run: cat }`");
