@@ -14,6 +14,14 @@ pub(crate) struct Family {
     pub(crate) samples: Vec<(String, Labels, f64)>,
 }
 
+/// A histogram of some labels: bounds with their counts, and what stands beside them.
+#[derive(Debug, Default)]
+struct Series {
+    buckets: Vec<(f64, f64)>,
+    sum: Option<f64>,
+    count: Option<f64>,
+}
+
 /// Reads a scrape.
 pub(crate) fn families(text: &str, open: bool) -> Result<BTreeMap<String, Family>, String> {
     let mut found: BTreeMap<String, Family> = BTreeMap::new();
@@ -146,20 +154,20 @@ impl Family {
 
     /// Buckets go up, the last has no bound and is the count, and there is a sum.
     fn whole_histogram(&self) -> Result<(), String> {
-        let mut series: BTreeMap<Labels, (Vec<(f64, f64)>, Option<f64>, Option<f64>)> = BTreeMap::new();
+        let mut series: BTreeMap<Labels, Series> = BTreeMap::new();
         for (name, labels, value) in &self.samples {
             let mut of = labels.clone();
             let bound = of.remove("le");
             let known = series.entry(of).or_default();
             match (bound, name.ends_with("_sum")) {
                 (Some(bound), _) => {
-                    known.0.push((bound.replace('+', "").parse().unwrap_or(f64::NAN), *value))
+                    known.buckets.push((bound.parse().unwrap_or(f64::NAN), *value));
                 }
-                (None, true) => known.1 = Some(*value),
-                (None, false) => known.2 = Some(*value),
+                (None, true) => known.sum = Some(*value),
+                (None, false) => known.count = Some(*value),
             }
         }
-        for (labels, (buckets, sum, count)) in series {
+        for (labels, Series { buckets, sum, count }) in series {
             let up = buckets.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
             let last = buckets.last().copied().unwrap_or_default();
             if !up || last.0 != f64::INFINITY || sum.is_none() || count != Some(last.1) {

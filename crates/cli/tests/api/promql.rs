@@ -88,10 +88,9 @@ impl<'a> Reader<'a> {
         self.takes("bool");
         if self.takes("on") || self.takes("ignoring") {
             self.labels()?;
-            if self.takes("group_left") || self.takes("group_right") {
-                if self.peek().starts_with('(') {
-                    self.labels()?;
-                }
+            let grouped = self.takes("group_left") || self.takes("group_right");
+            if grouped && self.peek().starts_with('(') {
+                self.labels()?;
             }
         }
         match range || self.expression()? {
