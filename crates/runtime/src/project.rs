@@ -75,7 +75,7 @@ impl Project {
     /// Where the ledger cannot be opened, or another one wrote the data directory.
     pub fn look(config: Config) -> Result<Self> {
         let data = DataDir::look(&config.data)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut clock: Arc<dyn Clock> = Arc::new(SystemClock);
         if let LedgerAddress::Sqlite(file) = &config.ledger {
             not_lost(&data, file)?;
         }
@@ -91,7 +91,10 @@ impl Project {
                 (Arc::new(SqliteLedger::open(file, config.migrate, clock.clone())?), None)
             }
             LedgerAddress::Postgres(url) => {
-                (Arc::new(PostgresLedger::open(url.expose(), config.migrate)?), None)
+                let ledger = PostgresLedger::open(url.expose(), config.migrate)?;
+                // Times of the ledger are its server's.
+                clock = ledger.server_clock();
+                (Arc::new(ledger), None)
             }
         };
         if data.bound_to()?.is_some() {

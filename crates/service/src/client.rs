@@ -1,6 +1,7 @@
 //! What asks others that are no service apps: whoever is told by webhooks, the keys of who issues tokens, mail servers, collectors
 //! of traces. A message is signed as Standard Webhooks has it.
 
+use crate::settings::TlsFiles;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use handover_core::{Error, ErrorKind, Result};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -34,6 +35,18 @@ pub fn connect() -> Result<Http> {
         .enable_http1()
         .build();
     Ok(Client::builder(TokioExecutor::new()).build(connector))
+}
+
+/// A client that believes what these files say, too.
+///
+/// # Errors
+/// Where one cannot be read, or does not hold what it should.
+pub fn connect_by(files: &TlsFiles) -> Result<Http> {
+    let mut connector = HttpsConnectorBuilder::new().with_tls_config(files.client()?).https_or_http();
+    if let Some(name) = files.name()? {
+        connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    Ok(Client::builder(TokioExecutor::new()).build(connector.enable_http1().build()))
 }
 
 /// The signature of a message: `v1,` and base64 of HMAC-SHA256 over its id, its time and its body.

@@ -29,6 +29,6 @@ pub use post::{Answer, of_file, whole};
 pub use service::Service;
 pub use services::Services;
 pub use settings::{Group, HealthCheck, Settings, TlsFiles, UPSTREAMS_MAX};
-pub use tls::trusting_the_system;
+pub use tls::distrusted;
 pub use upstream::UpstreamState;
 pub use watch::{GroupState, Look};

@@ -1,4 +1,4 @@
-//! TLS to services: the system's certificates and the service's own `ca`, and the certificate that is shown to it.
+//! TLS to services, and to others that are asked: the system's certificates and an own `ca`, and the certificate that is shown.
 //!
 //! The files are read when the first connection is made, and again when they change: a certificate may be renewed without a
 //! restart. Files that have become bad are said in the log, and what was read before goes on being used.
@@ -75,7 +75,7 @@ impl Secured {
         }
         let Some(before) = self.current.load_full() else {
             let stamps = stamps(&self.files);
-            let config = Arc::new(client(&self.files)?);
+            let config = Arc::new(speaking_http(&self.files)?);
             self.keep(config.clone(), stamps);
             return Ok(config);
         };
@@ -85,7 +85,7 @@ impl Secured {
         if stamps == before.stamps {
             return Ok(before.config.clone());
         }
-        let config = match client(&self.files) {
+        let config = match speaking_http(&self.files) {
             Ok(config) => Arc::new(config),
             Err(e) => {
                 tracing::warn!("the files of `tls` changed and are not used: {e}");
@@ -101,8 +101,7 @@ impl Secured {
     /// # Errors
     /// Where it is none.
     pub(crate) fn server_name(&self) -> Result<Option<ServerName<'static>>> {
-        let name = self.files.server_name.as_ref();
-        name.map(|name| ServerName::try_from(name.clone()).map_err(|_| no_name(name))).transpose()
+        self.files.name()
     }
 }
 
@@ -125,8 +124,7 @@ impl TlsFiles {
     /// # Errors
     /// [`handover_core::ErrorKind::Config`] where it is none.
     pub fn check_name(&self) -> Result<()> {
-        let name = self.server_name.as_ref();
-        name.map_or(Ok(()), |name| ServerName::try_from(name.clone()).map(drop).map_err(|_| no_name(name)))
+        self.name().map(drop)
     }
 
     /// Whether the files are there and hold what they should.
@@ -134,7 +132,24 @@ impl TlsFiles {
     /// # Errors
     /// As [`TlsFiles::check`].
     pub fn check_files(&self) -> Result<()> {
-        client(self).map(drop)
+        self.client().map(drop)
+    }
+
+    /// TLS by these files, read now, to whoever speaks whatever: which version of HTTP is wished is not said.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::check_files`].
+    pub fn client(&self) -> Result<ClientConfig> {
+        client(self)
+    }
+
+    /// The name that the server's certificate must have, where that is not the address's host.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::check_name`].
+    pub fn name(&self) -> Result<Option<ServerName<'static>>> {
+        let name = self.server_name.as_ref();
+        name.map(|name| ServerName::try_from(name.clone()).map_err(|_| no_name(name))).transpose()
     }
 
     fn all(&self) -> [&Option<PathBuf>; 3] {
@@ -153,12 +168,26 @@ fn stamps(files: &TlsFiles) -> Stamps {
     files.all().into_iter().map(|path| path.as_ref().and_then(stamp)).collect()
 }
 
-/// TLS to whoever shows a certificate that the system trusts.
-///
-/// # Errors
-/// Where the system has no certificates to trust.
-pub fn trusting_the_system() -> Result<ClientConfig> {
-    client(&TlsFiles::default())
+/// Why a server's certificate is not believed, where that is why a connection was not made.
+pub fn distrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::CertificateError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // What an error of I/O was made of is not its source.
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let within = within.map(|within| within as &(dyn std::error::Error + 'static));
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+            return Some(why);
+        }
+        next = within.or_else(|| error.source());
+    }
+    None
+}
+
+/// TLS by which both sides agree on a version of HTTP.
+fn speaking_http(files: &TlsFiles) -> Result<ClientConfig> {
+    let mut config = client(files)?;
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+    Ok(config)
 }
 
 fn client(files: &TlsFiles) -> Result<ClientConfig> {
@@ -178,17 +207,15 @@ fn client(files: &TlsFiles) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::internal("TLS cannot be prepared").because(e))?
         .with_root_certificates(trusted);
-    let mut config = match (&files.cert, &files.key) {
+    match (&files.cert, &files.key) {
         (Some(cert), Some(key)) => {
             let read = PrivateKeyDer::from_pem_file(key).map_err(|e| bad(key, "holds no private key", &e))?;
             builder
                 .with_client_auth_cert(certificates(cert)?, read)
-                .map_err(|e| bad(key, "is not the key of the certificate", &e))?
+                .map_err(|e| bad(key, "is not the key of the certificate", &e))
         }
-        _ => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-    Ok(config)
+        _ => Ok(builder.with_no_client_auth()),
+    }
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {

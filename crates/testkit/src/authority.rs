@@ -1,9 +1,10 @@
 //! An authority that signs certificates for tests.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, ServerConfig};
+use std::sync::Arc;
 
 /// Who signs certificates.
 pub struct Authority {
@@ -34,6 +35,20 @@ impl Authority {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.issuer).expect("a signature");
         (certificate.pem(), key.serialize_pem())
+    }
+
+    /// TLS of a server of this name.
+    pub fn serves(&self, name: &str) -> ServerConfig {
+        let (cert, key) = self.signs(name);
+        let cert = CertificateDer::from_pem_slice(cert.as_bytes()).expect("its certificate");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("its key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert], key)
+            .expect("a certificate and its key")
     }
 
     /// What trusts this authority alone.

@@ -1,7 +1,9 @@
-//! A small HTTP/1.1 server for tests: it answers as a test says, remembers what it was asked, and can be ended at any moment, with
-//! all its connections.
+//! A small HTTP/1.1 server for tests, in the clear or by TLS: it answers as a test says, remembers what it was asked, and can be ended
+//! at any moment, with all its connections.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use crate::Authority;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +96,7 @@ struct Shared {
     asked: Mutex<Vec<Asked>>,
     connections: AtomicUsize,
     answering: Box<Answering>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl HttpServer {
@@ -102,12 +105,26 @@ impl HttpServer {
         Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), answering)
     }
 
+    /// The same by TLS, with a certificate of this authority for this name.
+    pub fn encrypted(
+        authority: &Authority,
+        name: &str,
+        answering: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let tls = Some(Arc::new(authority.serves(name)));
+        Self::open(SocketAddr::from(([127, 0, 0, 1], 0)), tls, Box::new(answering))
+    }
+
     /// A server at this address.
     ///
     /// # Panics
     /// Where the address cannot be had.
-    #[allow(clippy::expect_used)]
     pub fn at(address: SocketAddr, answering: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+        Self::open(address, None, Box::new(answering))
+    }
+
+    #[allow(clippy::expect_used)]
+    fn open(address: SocketAddr, tls: Option<Arc<ServerConfig>>, answering: Box<Answering>) -> Self {
         let listener = TcpListener::bind(address).expect("an address for a test's server");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let address = listener.local_addr().expect("its address");
@@ -116,7 +133,8 @@ impl HttpServer {
             open: Mutex::default(),
             asked: Mutex::default(),
             connections: AtomicUsize::new(0),
-            answering: Box::new(answering),
+            answering,
+            tls,
         });
         let accepting = std::thread::spawn({
             let shared = shared.clone();
@@ -132,7 +150,8 @@ impl HttpServer {
 
     /// Where it is, as an address begins.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// What it was asked so far.
@@ -170,18 +189,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         shared.open.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         let shared = shared.clone();
         std::thread::spawn(move || {
-            let _ = serve(&stream, &shared);
+            let _ = match shared.tls.clone().map(ServerConnection::new) {
+                None => serve(&stream, &shared),
+                Some(Err(_)) => Ok(()),
+                Some(Ok(tls)) => serve(StreamOwned::new(tls, &stream), &shared),
+            };
             let _ = stream.shutdown(Shutdown::Both);
         });
     }
 }
 
 /// Requests of one connection, one after the other.
-fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve(stream: impl Read + Write, shared: &Shared) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader)? {
         shared.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
-        if !answer(stream, &(shared.answering)(&asked), shared)? {
+        let goes_on = answer(reader.get_mut(), &(shared.answering)(&asked), shared)?;
+        reader.get_mut().flush()?;
+        if !goes_on {
             return Ok(());
         }
     }
@@ -189,7 +214,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Gives an answer; whether the connection goes on.
-fn answer(mut stream: &TcpStream, reply: &Reply, shared: &Shared) -> std::io::Result<bool> {
+fn answer(stream: &mut (impl Read + Write), reply: &Reply, shared: &Shared) -> std::io::Result<bool> {
     match reply {
         Reply::Nothing => Ok(false),
         Reply::Half(bytes) => {
@@ -225,7 +250,7 @@ fn answer(mut stream: &TcpStream, reply: &Reply, shared: &Shared) -> std::io::Re
 }
 
 /// The next request; none where the connection has ended.
-fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Asked>> {
+fn read(reader: &mut BufReader<impl Read>) -> std::io::Result<Option<Asked>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -254,7 +279,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Asked>> {
     Ok(Some(asked))
 }
 
-fn chunks(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Vec<u8>> {
+fn chunks(reader: &mut BufReader<impl Read>) -> std::io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let mut line = String::new();

@@ -20,7 +20,7 @@ pub use authority::Authority;
 pub use clock::FakeClock;
 pub use folder::Folder;
 pub use http::{Asked, HttpServer, Reply};
-pub use mail::{Mail, MailServer};
+pub use mail::{Mail, MailServer, MailServing};
 pub use pooler::Pooler;
 pub use postgres::TemporaryPostgres;
 pub use process::Running;

@@ -102,7 +102,7 @@ fn print(printer: Printer, project: &Project, alerts: &[Alert]) {
             (None, Some(told)) => times::at(told, zone, now),
             (None, None) => "nobody yet".to_owned(),
         };
-        let ended = alert.ended_at.map(|at| format!(" (ended {})", times::at_and_ago(at, zone, now)));
+        let ended = alert.ended_at.map(|at| format!(" (ended {})", times::happened(at, zone, now)));
         table.cells([
             Cell::from(alert.key.clone()),
             Cell::toned(if alert.is_open() { alert.verdict.as_str() } else { "over" }, tone),

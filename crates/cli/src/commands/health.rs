@@ -89,7 +89,7 @@ fn print(printer: Printer, project: &Project, health: &Health) {
     }
     printer.data(table);
     for stuck in &health.stuck {
-        let since = times::at_and_ago(stuck.since, &project.config.timezone, health.at);
+        let since = times::happened(stuck.since, &project.config.timezone, health.at);
         printer.data(format_args!("stuck: {} since {since}: {}", stuck.path, stuck.reason));
     }
     let todo: Vec<&str> = health.checks.iter().filter_map(|check| check.todo.as_deref()).collect();

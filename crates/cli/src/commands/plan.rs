@@ -70,8 +70,7 @@ fn say(printer: Printer, config: &Config, plan: &Plan, now: Timestamp) {
                 (true, true) => "paused: nothing is done",
                 (true, false) => "",
             };
-            let oldest =
-                queue.oldest.map(|t| times::at_and_ago(t, &config.timezone, now)).unwrap_or_default();
+            let oldest = queue.oldest.map(|t| times::happened(t, &config.timezone, now)).unwrap_or_default();
             table.row([queue.app.clone(), number(queue.pending), oldest, note.to_owned()]);
         }
         gap(printer);
@@ -135,7 +134,7 @@ fn records(config: &Config, plan: &Plan, now: Timestamp) -> Table {
             0 => String::new(),
             later => format!("; {} more later", number(later)),
         };
-        let oldest = queue.oldest.map(|t| times::at_and_ago(t, &config.timezone, now)).unwrap_or_default();
+        let oldest = queue.oldest.map(|t| times::happened(t, &config.timezone, now)).unwrap_or_default();
         table.row([queue.app.clone(), number(queue.pending), oldest, format!("{fate}{later}")]);
     }
     table

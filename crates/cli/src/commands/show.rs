@@ -99,10 +99,10 @@ impl Page<'_> {
         if delivery.target_app.is_some() {
             self.work(delivery);
         }
-        let handed = times::at_and_ago(delivery.created_at, &self.project.config.timezone, self.now);
+        let handed = times::happened(delivery.created_at, &self.project.config.timezone, self.now);
         self.fact("handed over", &handed);
         if let Some(ended) = delivery.processed_at.filter(|_| delivery.target_app.is_some()) {
-            let all = times::length(ended.duration_since(delivery.created_at));
+            let all = times::lasts(delivery.created_at, ended);
             self.fact("ended", &format!("{}, {all} after it was handed over", self.at(ended)));
         }
         if delivery.status == Status::Pending && delivery.run_at > self.now {

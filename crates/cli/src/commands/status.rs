@@ -125,7 +125,7 @@ fn apps(printer: Printer, project: &Project, status: &Status) {
         if archived {
             row.push(number(app.archived, Tone::Plain));
         }
-        let oldest = app.oldest_pending.map(|oldest| times::length(status.at.duration_since(oldest)));
+        let oldest = app.oldest_pending.map(|oldest| times::lasts(oldest, status.at));
         row.push(oldest.unwrap_or_default().into());
         row.push(Cell::toned(remark(project, status, app), Tone::Warn));
         table.cells(row);
@@ -166,7 +166,7 @@ fn grows(growth: &Growth) -> String {
 
 fn facts(printer: Printer, project: &Project, status: &Status) {
     let zone = &project.config.timezone;
-    let ago = |time| times::at_and_ago(time, zone, status.at);
+    let ago = |time| times::happened(time, zone, status.at);
     let mut table = Table::new(&[Column::left(""), Column::text("")]);
     let mut fact = |name: &str, text: String| table.cells([name.into(), text.into()]);
     let processes: Vec<_> = status.running.iter().filter(|process| process.works).collect();
@@ -186,7 +186,7 @@ fn facts(printer: Printer, project: &Project, status: &Status) {
     let waits = status.apps.iter().any(|app| app.pending > 0);
     if let Some(due) = status.next_due.filter(|_| waits && status.apps.iter().all(|app| app.processing == 0))
     {
-        fact("next retry", ago(due));
+        fact("next retry", times::at_and_ago(due, zone, status.at));
     }
     let records: Vec<_> = status.sources.iter().filter(|s| s.counts.kind == Kind::Record).collect();
     for (i, source) in records.iter().enumerate() {

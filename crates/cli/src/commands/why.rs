@@ -67,7 +67,7 @@ fn print(printer: Printer, project: &Project, answer: &Explanation) {
         printer.data(format_args!("  {name:10}{}", wrapped(text, width, INDENT)));
     };
     if let Some(since) = answer.since {
-        said("since", &times::at_and_ago(since, &project.config.timezone, now));
+        said("since", &times::happened(since, &project.config.timezone, now));
     }
     // A single attempt is told by the sentences already.
     let tried = if answer.tried.len() > 1 { &answer.tried[..] } else { &[] };

@@ -1,6 +1,10 @@
-//! The dashboard, the alerts and the guide against a real scrape: each number that they name is there, with its labels.
+//! The dashboard, the alerts and the guide against a real scrape: each number that they name is there, with its labels; and what
+//! Prometheus reads is what it can read, whether its own tool is installed or not.
 
+use crate::exposition::families;
+use crate::http::Ask;
 use crate::kit::{LONG, OPEN, Site};
+use crate::promql;
 use handover_core::Status;
 use handover_testkit::process::wait_for;
 use handover_testkit::{HttpServer, Reply};
@@ -8,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 const DASHBOARD: &str = include_str!("../../../../examples/monitoring/grafana-dashboard.json");
-const RULES: &str = include_str!("../../../../examples/monitoring/prometheus-rules.yaml");
+pub(crate) const RULES: &str = include_str!("../../../../examples/monitoring/prometheus-rules.yaml");
 const GUIDE: &str = include_str!("../../../../docs/guides/monitoring.md");
 const REFERENCE: &str = include_str!("../../../../docs/reference/metrics.md");
 
@@ -25,7 +29,7 @@ struct Asked {
     groups: Vec<String>,
 }
 
-fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
@@ -103,7 +107,7 @@ fn texts(value: &serde_json::Value, keys: &[&str], out: &mut Vec<String>) {
 }
 
 /// The queries of the alerts: on the line of their key, or in the lines below it.
-fn rules() -> Vec<String> {
+pub(crate) fn rules() -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut inside = false;
     for line in RULES.lines() {
@@ -124,7 +128,7 @@ fn rules() -> Vec<String> {
 }
 
 /// A project in which something of each kind has ended, failed and waits.
-fn scrape() -> String {
+fn scrape(accept: &str) -> String {
     let site = Site::new(
         "traces: { endpoint: \"http://127.0.0.1:9\" }
 apps:
@@ -153,13 +157,14 @@ flows:
             "handover_oldest_pending_seconds{app=\"held\"",
             "handover_gateway_requests_total{app=\"service\"",
         ];
-        all.into_iter().all(there).then_some(text)
+        let whole = || client.ask(Ask::get("/metrics").header("accept", accept)).text();
+        all.into_iter().all(there).then(whole)
     })
 }
 
 #[test]
 fn every_number_that_is_shown_or_alerted_on_is_there() {
-    let known = known(&scrape());
+    let known = known(&scrape("text/plain"));
     let mut queries = rules();
     assert!(queries.len() > 15, "{queries:?}");
     texts(&serde_json::from_str(DASHBOARD).unwrap(), &["expr"], &mut queries);
@@ -274,6 +279,32 @@ fn every_alert_says_what_to_do() {
             "{key}"
         );
     }
+}
+
+#[test]
+fn grafana_s_queries_can_be_read() {
+    let mut queries = Vec::new();
+    texts(&serde_json::from_str(DASHBOARD).unwrap(), &["expr"], &mut queries);
+    assert!(queries.len() > 30);
+    let wrong: Vec<String> = queries.iter().filter_map(|query| promql::check(query).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_scrape_is_what_its_specifications_have() {
+    let plain = families(&scrape("text/plain"), false).unwrap();
+    let open = families(&scrape("application/openmetrics-text; version=1.0.0"), true).unwrap();
+    assert!(plain.len() > 30, "{:?}", plain.keys());
+    let mut counters = 0;
+    for (name, family) in &plain {
+        let counter = family.kind == "counter";
+        counters += usize::from(counter);
+        let other = open.get(name.strip_suffix("_total").filter(|_| counter).unwrap_or(name));
+        let other = other.unwrap_or_else(|| panic!("OpenMetrics lacks {name}"));
+        assert_eq!((&family.kind, &family.help), (&other.kind, &other.help), "{name}");
+    }
+    assert_eq!(plain.len(), open.len());
+    assert!(counters > 5 && plain["handover_delivery_latency_seconds"].kind == "histogram");
 }
 
 /// Where Prometheus's own tool is there: it takes the rules, and they come when they should.

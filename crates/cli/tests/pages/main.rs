@@ -14,6 +14,7 @@ mod http;
 #[path = "../api/kit.rs"]
 mod kit;
 
+mod clock;
 mod deliveries;
 mod growth;
 mod keys;

@@ -4,7 +4,10 @@
 #![cfg(target_os = "linux")]
 
 mod audit;
+mod checks;
 mod expecting;
+mod mailing;
+mod posting;
 mod telling;
 
 use handover_testkit::Project;
@@ -37,6 +40,34 @@ pub(crate) fn run(project: &Project, words: &[&str]) -> (i32, String) {
 pub(crate) fn json(project: &Project, words: &[&str]) -> Value {
     let (_, out) = run(project, words);
     serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: {e}: {out}"))
+}
+
+/// A check of `handover health`, and the exit code of the whole.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) code: i32,
+    pub(crate) verdict: String,
+    pub(crate) text: String,
+    pub(crate) todo: String,
+}
+
+/// What `handover health` says of this.
+pub(crate) fn row(project: &Project, name: &str) -> Row {
+    row_if_any(project, name).unwrap_or_else(|| panic!("health says nothing of {name}"))
+}
+
+/// The same, where it says something.
+pub(crate) fn row_if_any(project: &Project, name: &str) -> Option<Row> {
+    let (code, out) = run(project, &["health", "--json"]);
+    let seen: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"));
+    let check = seen["checks"].as_array().unwrap().iter().find(|check| check["name"] == name)?;
+    let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+    Some(Row { code, verdict: text("verdict"), text: text("text"), todo: text("todo") })
+}
+
+pub(crate) fn failed_ids(project: &Project) -> Vec<String> {
+    let list = json(project, &["list", "--status", "failed", "--json"]);
+    list.as_array().unwrap().iter().map(|one| one["id"].to_string()).collect()
 }
 
 /// Waits until this command's JSON gives something.

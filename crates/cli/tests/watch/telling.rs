@@ -1,8 +1,8 @@
 //! Who is told: what fails and that it has ended, in one message, until it was delivered, by one of many processes.
 
-use crate::{BOUND, json, project, run, until};
+use crate::{BOUND, failed_ids, json, project, run, until};
 use handover_testkit::process::wait_for;
-use handover_testkit::{HttpServer, MailServer, Project, Reply, TemporaryPostgres};
+use handover_testkit::{HttpServer, MailServer, Reply, TemporaryPostgres};
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,11 +16,6 @@ fn heard(server: &HttpServer) -> Vec<Vec<String>> {
         alerts.iter().map(|a| format!("{} {} {}", word(a, "says"), word(a, "kind"), word(a, "app"))).collect()
     };
     server.asked().iter().map(|asked| alerts(&serde_json::from_slice(&asked.body).unwrap())).collect()
-}
-
-fn failed_ids(project: &Project) -> Vec<String> {
-    let list = json(project, &["list", "--status", "failed", "--json"]);
-    list.as_array().unwrap().iter().map(|one| one["id"].to_string()).collect()
 }
 
 #[test]

@@ -14,8 +14,10 @@ use std::time::Duration;
 #[async_trait]
 impl Sizes for PostgresLedger {
     async fn sizes_due(&self, every: Duration) -> Result<bool> {
-        let query = "SELECT coalesce(max(at) <= coalesce($1, clock_timestamp()) - make_interval(secs => $2), true) \
-                     FROM integration.sizes";
+        // What was measured before the clock was set back tells nothing.
+        let query = "WITH clock AS MATERIALIZED (SELECT coalesce($1, clock_timestamp()) AS now) \
+                     SELECT coalesce(max(at) <= min(clock.now) - make_interval(secs => $2), true) \
+                     FROM clock LEFT JOIN integration.sizes ON at <= clock.now";
         let (now, every) = (self.now(), every.as_secs_f64());
         let rows = self.read("look at the sizes", query, &[time(&now), seconds(&every)]).await?;
         let due = each(&rows, |row| get(row, 0))?;

@@ -17,10 +17,13 @@ use std::time::Duration;
 impl Sizes for SqliteLedger {
     async fn sizes_due(&self, every: Duration) -> Result<bool> {
         let every = SignedDuration::try_from(every).unwrap_or(SignedDuration::MAX);
-        let before = self.clock.now().checked_sub(every).unwrap_or(Timestamp::UNIX_EPOCH);
-        let query = "SELECT coalesce(max(at), '') <= ?1 FROM sizes";
+        let now = self.clock.now();
+        let before = now.checked_sub(every).unwrap_or(Timestamp::UNIX_EPOCH);
+        // What was measured before the clock was set back tells nothing.
+        let query = "SELECT coalesce(max(at), '') <= ?1 FROM sizes WHERE at <= ?2";
         let due = move |c: &Connection| {
-            c.query_row(query, [rfc3339(before)], |row| row.get(0)).map_err(sql("look at the sizes"))
+            c.query_row(query, [rfc3339(before), rfc3339(now)], |row| row.get(0))
+                .map_err(sql("look at the sizes"))
         };
         self.readers.run(due).await
     }

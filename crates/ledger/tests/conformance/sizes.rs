@@ -25,6 +25,10 @@ pub(crate) async fn sizes_are_read_by_name_and_time<B: Backend>() {
     assert_eq!(w.ledger.sizes("", first + LEASE).await.unwrap().len(), 1);
     assert_eq!(w.ledger.sizes("disk:free", first - LEASE).await.unwrap()[0].bytes, 1 << 40);
     assert_eq!(w.ledger.sizes("f%", first - LEASE).await.unwrap(), []);
+    // A clock that is set back does not keep it from being measured.
+    assert!(!w.ledger.sizes_due(hour).await.unwrap());
+    w.clock.set(first - LEASE);
+    assert!(w.ledger.sizes_due(hour).await.unwrap());
 }
 
 pub(crate) async fn the_older_the_fewer<B: Backend>() {

@@ -117,7 +117,7 @@ fn row(deed: Deed, zone: &TimeZone, now: Timestamp) -> Row {
     };
     let said: Vec<String> = deed.note.into_iter().chain(deed.via.map(|via| format!("by {via}"))).collect();
     Row {
-        at: shown::moment(deed.at, zone, now),
+        at: shown::past(deed.at, zone, now),
         actor: shown::cut(&deed.actor, 80).text,
         did: deed.did,
         thing: shown::cut(&deed.thing.unwrap_or_default(), shown::LINE_MAX_CHARS).text,

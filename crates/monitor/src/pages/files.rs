@@ -125,7 +125,7 @@ fn shelf(project: &Project, visitor: &Visitor, wanted: &Wanted) -> Result<Shelf,
         .files
         .iter()
         .filter(|file| sees(visitor, file))
-        .map(|file| row(file, |time| shown::moment(time, zone, now)))
+        .map(|file| row(file, |time| shown::past(time, zone, now)))
         .collect();
     let next = (shown_now < found.count)
         .then(|| shown::link("/files", &[("at", &wanted.at), ("from", &shown_now.to_string())]));

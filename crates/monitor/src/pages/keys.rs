@@ -158,8 +158,8 @@ fn row(key: &ApiKey, visitor: &Visitor, zone: &TimeZone, now: Timestamp) -> KeyR
         tone,
         live,
         own: visitor.name == format!("key:{}", key.id),
-        used: key.last_used_at.map(|at| shown::moment(at, zone, now)),
-        made: shown::moment(key.created_at, zone, now),
+        used: key.last_used_at.map(|at| shown::past(at, zone, now)),
+        made: shown::past(key.created_at, zone, now),
         by: shown::cut(&key.created_by, NAME_MAX_CHARS).text,
     }
 }

@@ -1,4 +1,5 @@
-//! How pages show times, ages, sizes, numbers and long texts. Nothing is ever negative: a clock that jumped says `now`.
+//! How pages show times, ages, sizes, numbers and long texts. Nothing is ever negative: a clock that jumped says `now`
+//! of what has happened.
 
 use handover_core::units::format_size;
 use handover_runtime::operations::times;
@@ -40,6 +41,12 @@ pub fn moment(time: Timestamp, zone: &TimeZone, now: Timestamp) -> Moment {
         format!("{} ago", times::length(apart))
     };
     Moment { iso: time.to_string(), local: times::at(time, zone, now), ago }
+}
+
+/// The time of what has happened: what seems to lie ahead is `now`.
+pub fn past(time: Timestamp, zone: &TimeZone, now: Timestamp) -> Moment {
+    let moment = moment(time, zone, now);
+    if time > now { Moment { ago: "now".to_owned(), ..moment } } else { moment }
 }
 
 /// How long something has lasted: `12 s`, `14 min`; what seems to begin later is `0 s` old.
@@ -168,7 +175,10 @@ mod tests {
         assert_eq!(age(at("2026-01-02T04:04:05Z"), now), "0 s");
         assert_eq!(moment(at("2026-01-02T03:04:05.5Z"), &TimeZone::UTC, now).ago, "now");
         assert_eq!(moment(at("2026-01-02T03:05:05Z"), &TimeZone::UTC, now).ago, "in 1 min");
-        assert_eq!(moment(at("2026-01-02T03:02:05Z"), &TimeZone::UTC, now).ago, "2 min ago");
+        for told in [moment, past] {
+            assert_eq!(told(at("2026-01-02T03:02:05Z"), &TimeZone::UTC, now).ago, "2 min ago");
+        }
+        assert_eq!(past(at("2026-01-02T03:05:05Z"), &TimeZone::UTC, now).ago, "now");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::report::Report;
 use super::settings::LedgerAddress;
 use handover_apps::validator::JsonSchema;
 use handover_ledger::postgres::{PostgresLedger, SchemaState};
+use handover_service::TlsFiles;
 use rustix::fs::{Access, access};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -50,17 +51,16 @@ impl Config {
                 Runs::BuiltIn(builtin) => self.check_builtin(&mut report, &at, builtin),
                 Runs::Service(service) => {
                     let Some(tls) = &service.tls else { continue };
-                    let tls_at = [at[0], at[1], "tls", "server_name"];
-                    for (at, checked) in [(&tls_at[..3], tls.check_files()), (&tls_at[..], tls.check_name())]
-                    {
-                        let Err(error) = checked else { continue };
-                        report.key(at, error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
-                    }
+                    check_client(&mut report, tls, [at[0], at[1], "tls", "server_name"]);
                 }
             }
         }
         self.check_ledger(&mut report);
         self.check_tls(&mut report);
+        for (nth, target) in self.targets.iter().enumerate() {
+            let Some(tls) = &target.tls else { continue };
+            check_client(&mut report, tls, ["notify", &nth.to_string(), "tls", "server_name"]);
+        }
         let mut problems = report.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
@@ -157,6 +157,14 @@ fn not_writable(folder: &Path, shown: &Path) -> Option<(String, String)> {
             "give the user that runs handover the right to write there; until then exports fail".to_owned(),
         )
     })
+}
+
+/// Whether connections can be made with what `tls:` says; `at` is where its `server_name` is.
+fn check_client(report: &mut Report<'_>, tls: &TlsFiles, at: [&str; 4]) {
+    for (at, checked) in [(&at[..3], tls.check_files()), (&at[..], tls.check_name())] {
+        let Err(error) = checked else { continue };
+        report.key(at, error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
+    }
 }
 
 /// Where a program's file is, as the system would look for it from `base`.

@@ -60,15 +60,15 @@ pub(crate) struct RawHealth {
 /// `tls:` as it is written.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ServiceTls")]
+#[schemars(rename = "ClientTls")]
 pub(crate) struct RawTls {
     /// A file of certificates to trust beside the system's (PEM).
     ca: Option<PathBuf>,
-    /// A file with the certificate that is shown to the service (PEM); it needs `key`.
+    /// A file with the certificate that is shown to the server (PEM); it needs `key`.
     cert: Option<PathBuf>,
     /// A file with the certificate's key (PEM).
     key: Option<PathBuf>,
-    /// The name that the service's certificate must have; by default the address's host.
+    /// The name that the server's certificate must have; by default the address's host.
     server_name: Option<String>,
 }
 
@@ -302,24 +302,29 @@ fn tls(
             .key(&at(path, &["tls"]), "`tls` is for addresses that begin with https://, and there is none")
             .help("write https://, or remove it");
     }
+    Some(tls_files(report, &at(path, &["tls"]), raw, base))
+}
+
+/// The files of a `tls:` at this place.
+pub(crate) fn tls_files(report: &mut Report<'_>, path: &[&str], raw: &RawTls, base: &Path) -> TlsFiles {
     let alone = match (&raw.cert, &raw.key) {
         (Some(_), None) => Some(("cert", "key")),
         (None, Some(_)) => Some(("key", "cert")),
         _ => None,
     };
     if let Some((there, lacking)) = alone {
-        report.key(&at(path, &["tls", there]), format!("`{there}` needs `{lacking}` too")).help(format!(
+        report.key(&at(path, &[there]), format!("`{there}` needs `{lacking}` too")).help(format!(
             "name the file of its {}",
             if lacking == "key" { "private key" } else { "certificate" }
         ));
     }
     let file = |given: &Option<PathBuf>| given.as_ref().map(|given| base.join(given));
-    Some(TlsFiles {
+    TlsFiles {
         ca: file(&raw.ca),
         cert: file(&raw.cert),
         key: file(&raw.key),
         server_name: raw.server_name.clone(),
-    })
+    }
 }
 
 fn http2(report: &mut Report<'_>, path: &[&str], given: Option<bool>, groups: &[Group]) -> bool {

@@ -138,7 +138,7 @@ pub(crate) struct RawConfig {
     #[schemars(with = "Option<super::watch::AnyNotify>")]
     pub(crate) notify: Option<Value>,
     /// From when on a health check finds fault, and how often `run` looks.
-    #[schemars(with = "Option<super::watch::RawHealthLimits>")]
+    #[schemars(with = "Option<super::health::RawHealthLimits>")]
     #[allow(dead_code, reason = "it is read by itself; this is for the schema and the known keys")]
     pub(crate) health: Option<Value>,
     /// When and how completed deliveries are archived.

@@ -297,6 +297,39 @@ fn apps_that_cannot_be_are_explained() {
 }
 
 #[test]
+fn who_cannot_be_told_is_explained() {
+    let cases = [
+        ("an authority for a command", "{ command: cat, tls: { ca: ca.pem } }"),
+        ("an authority in the clear", "{ webhook: 'http://a/b', tls: { ca: ca.pem } }"),
+        ("a certificate without its key", "{ smtp: 'smtp://m', from: a@b, to: c@d, tls: { cert: own.pem } }"),
+        ("a misspelt authority", "{ slack: 'https://a/b', tls: { cas: ca.pem } }"),
+        ("mail from nobody", "{ smtp: 'smtps://u:p@m', to: c@d }"),
+        ("a server that is none", "{ smtp: 'mail.example.com', from: a@b, to: c@d }"),
+        ("two at once", "{ slack: 'https://a/b', teams: 'https://a/b' }"),
+        ("nobody", "{ name: x }"),
+        ("headers for Slack", "{ slack: 'https://a/b', headers: { X-A: b } }"),
+        ("ends alone", "{ slack: 'https://a/b', on: [recovered] }"),
+    ];
+    let cases =
+        cases.map(|(name, target)| (name, format!("notify: [ {target} ]\napps: {{ a: {{ run: cat }} }}\n")));
+    snapshot("who_is_told", &gallery(&cases.each_ref().map(|(name, text)| (*name, text.as_str()))));
+}
+
+#[test]
+fn the_files_of_a_target_s_tls_are_looked_at_with_the_machine() {
+    let target =
+        "{ smtp: 'smtp://m', from: a@b, to: c@d, tls: { ca: there/is/none.pem, server_name: 'a b' } }";
+    let config = good(&format!("notify: [ {{ command: cat }}, {target} ]\napps: {{ a: {{ run: cat }} }}"));
+    let problems = config.check_environment();
+    let said: Vec<(&str, bool)> = problems
+        .iter()
+        .filter(|one| one.path.starts_with("notify"))
+        .map(|one| (one.path.as_str(), one.message.contains("/p/there/is/none.pem")))
+        .collect();
+    assert_eq!(said, [("notify[1].tls", true), ("notify[1].tls.server_name", false)], "{problems:?}");
+}
+
+#[test]
 fn built_in_apps_that_cannot_be_are_explained() {
     snapshot(
         "built_in_apps",

@@ -1,100 +1,20 @@
-//! `health:` and `notify:` at the top of the file: what is too long, and who is told.
+//! `notify:` at the top of the file: who is told, of what, and how.
 
 use super::decode::decode;
 use super::report::Report;
+use super::service::{RawTls, tls_files};
 use super::settings::Secret;
 use super::yaml::Body;
-use handover_core::{limits, units};
+use handover_core::units;
 use handover_ledger::AlertKind;
+use handover_service::TlsFiles;
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
-
-/// From when on a health check finds fault, and how often they are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HealthLimits {
-    /// A file that waits for so long is stuck.
-    pub stuck: Duration,
-    /// Records that wait for so long.
-    pub records: Duration,
-    /// An app that is paused for so long may have been forgotten.
-    pub paused: Duration,
-    /// A disk that fills up within so long.
-    pub fills: Duration,
-    /// How often `run` looks, to raise alerts.
-    pub every: Duration,
-}
-
-impl Default for HealthLimits {
-    fn default() -> Self {
-        Self {
-            stuck: Duration::from_millis(limits::STUCK_AFTER_MS),
-            records: Duration::from_millis(limits::STUCK_AFTER_MS),
-            paused: Duration::from_secs(86_400),
-            fills: Duration::from_secs(7 * 86_400),
-            every: Duration::from_secs(60),
-        }
-    }
-}
-
-/// `health:` as it is written.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Health")]
-pub(crate) struct RawHealthLimits {
-    /// A file that waits for so long, in any folder, is stuck; by default 60min. An app may have its own `stuck_after`.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    stuck: Option<Duration>,
-    /// Records that wait for so long are told of; by default 1h.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    records: Option<Duration>,
-    /// An app that is paused for so long is told of; by default 1d.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    paused: Option<Duration>,
-    /// A disk that fills up within so long, as it grew of late, is told of; by default 7d.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    fills: Option<Duration>,
-    /// How often `run` looks at everything, to raise alerts and to tell; by default 60s.
-    #[serde(default, with = "units::duration::option")]
-    #[schemars(with = "Option<String>")]
-    every: Option<Duration>,
-}
-
-/// Reads `health:`.
-pub(crate) fn health(report: &mut Report<'_>) -> HealthLimits {
-    let usual = HealthLimits::default();
-    if report.document.node(&["health"]).is_none() {
-        return usual;
-    }
-    let Some(raw) = decode::<RawHealthLimits>(report, &["health"]) else { return usual };
-    for (key, given) in [
-        ("stuck", raw.stuck),
-        ("records", raw.records),
-        ("paused", raw.paused),
-        ("fills", raw.fills),
-        ("every", raw.every),
-    ] {
-        if given.is_some_and(|given| given.is_zero()) {
-            report
-                .value(&["health", key], format!("`{key}` must be more than nothing"))
-                .help("such as 60min");
-        }
-    }
-    HealthLimits {
-        stuck: raw.stuck.unwrap_or(usual.stuck),
-        records: raw.records.unwrap_or(usual.records),
-        paused: raw.paused.unwrap_or(usual.paused),
-        fills: raw.fills.unwrap_or(usual.fills),
-        every: raw.every.unwrap_or(usual.every),
-    }
-}
 
 /// Who is told, of what and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +33,8 @@ pub struct NotifyTarget {
     pub throttle: Duration,
     /// Where a person looks further, such as the address of the dashboard.
     pub link: Option<String>,
+    /// What its connection is encrypted with; mail is then told by TLS alone.
+    pub tls: Option<TlsFiles>,
 }
 
 /// How a target is told.
@@ -135,7 +57,7 @@ pub enum NotifyTo {
     Teams(Secret),
     /// A mail.
     Smtp {
-        /// The server: smtp:// (with STARTTLS where it can), or smtps://.
+        /// The server: smtp:// (with STARTTLS where it can, or must), or smtps://.
         server: Secret,
         /// Who it is from.
         from: String,
@@ -157,7 +79,8 @@ pub(crate) struct RawTarget {
     slack: Option<String>,
     /// A webhook of a Teams workflow, which takes an Adaptive Card.
     teams: Option<String>,
-    /// A mail server: smtp://user:password@host:587 (with STARTTLS where the server can), or smtps://…
+    /// A mail server: smtp://user:password@host:587 (with STARTTLS, which a server elsewhere must offer where there is a password),
+    /// or smtps://…
     smtp: Option<String>,
     /// Of a mail: who it is from.
     from: Option<String>,
@@ -167,6 +90,9 @@ pub(crate) struct RawTarget {
     headers: Option<BTreeMap<String, String>>,
     /// Of a webhook: a secret by which it is signed (Standard Webhooks: whsec_ and base64).
     secret: Option<String>,
+    /// What the connection is encrypted with, where that is more than the system's certificates, for all but a command. With it a
+    /// mail server must offer TLS.
+    tls: Option<RawTls>,
     /// Its name, where there are several of a kind.
     name: Option<String>,
     /// What it is told of: failed, quarantined, stuck, late, health, recovered; by default all.
@@ -229,11 +155,15 @@ pub(crate) enum AnyNotify {
 }
 
 /// Reads `notify:` as it is written: a command, or targets.
-pub(crate) fn notify(report: &mut Report<'_>, given: Option<&Value>) -> (Option<String>, Vec<NotifyTarget>) {
+pub(crate) fn notify(
+    report: &mut Report<'_>,
+    given: Option<&Value>,
+    base: &Path,
+) -> (Option<String>, Vec<NotifyTarget>) {
     match given {
         None => (None, Vec::new()),
         Some(Value::String(command)) => (command_at(report, &["notify"], command), Vec::new()),
-        Some(_) => (None, targets(report)),
+        Some(_) => (None, targets(report, base)),
     }
 }
 
@@ -247,7 +177,7 @@ fn command_at(report: &mut Report<'_>, path: &[&str], text: &str) -> Option<Stri
     Some(text.to_owned())
 }
 
-fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
+fn targets(report: &mut Report<'_>, base: &Path) -> Vec<NotifyTarget> {
     let Some(node) = report.document.node(&["notify"]) else { return Vec::new() };
     let Body::List(items) = &node.body else {
         report
@@ -258,7 +188,7 @@ fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
     let mut targets: Vec<NotifyTarget> = Vec::new();
     for nth in 0..items.len() {
         let nth = nth.to_string();
-        let Some(mut target) = target(report, &["notify", &nth]) else { continue };
+        let Some(mut target) = target(report, &["notify", &nth], base) else { continue };
         let base = target.name.clone();
         let mut number = 1;
         while targets.iter().any(|other| other.name == target.name) {
@@ -272,7 +202,7 @@ fn targets(report: &mut Report<'_>) -> Vec<NotifyTarget> {
 
 const KINDS: [&str; 5] = ["command", "webhook", "slack", "teams", "smtp"];
 
-fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
+fn target(report: &mut Report<'_>, path: &[&str], base: &Path) -> Option<NotifyTarget> {
     let at = |key: &'static str| [path, &[key]].concat();
     let raw: RawTarget = decode(report, path)?;
     let given = [&raw.command, &raw.webhook, &raw.slack, &raw.teams, &raw.smtp];
@@ -285,6 +215,14 @@ fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
         return None;
     };
     only_with(report, path, kind, &raw);
+    let tls = raw.tls.as_ref().map(|tls| {
+        if place.starts_with("http://") {
+            report
+                .key(&at("tls"), format!("`tls` goes with an https:// address, and `{kind}` has another"))
+                .help("write https://, or remove it");
+        }
+        tls_files(report, &at("tls"), tls, base)
+    });
     let to = match kind {
         "command" => NotifyTo::Command(command_at(report, &at("command"), place)?),
         "webhook" => NotifyTo::Webhook {
@@ -315,11 +253,17 @@ fn target(report: &mut Report<'_>, path: &[&str]) -> Option<NotifyTarget> {
         group: raw.group.unwrap_or(Duration::from_secs(60)),
         throttle: raw.throttle.unwrap_or(Duration::from_secs(3600)),
         link: raw.link,
+        tls,
     })
 }
 
 /// Keys that go with one kind of target alone.
 fn only_with(report: &mut Report<'_>, path: &[&str], kind: &str, raw: &RawTarget) {
+    if raw.tls.is_some() && kind == "command" {
+        report
+            .key(&[path, &["tls"]].concat(), "`tls` goes with an address")
+            .help("remove it: this is a `command`");
+    }
     let said = [
         ("from", "smtp", raw.from.is_some()),
         ("to", "smtp", raw.to.is_some()),

@@ -3,13 +3,16 @@
 //!
 //! It is our own, because that is all that is needed: a mail library brings some thirty crates, the tables of Unicode among them.
 //!
-//! Invariant: a password goes over TLS alone, or to this very machine.
+//! Invariants: a password goes over TLS alone, or to this very machine, and is in no error, whatever the server says. Where TLS is a must
+//! (there is a password, or a `tls:`) nothing is said to a server that offers none: who stands between cannot take it away.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use handover_core::{Error, ErrorKind, Result};
+use handover_service::TlsFiles;
 use jiff::Timestamp;
 use std::fmt::Write as _;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 use std::sync::Arc;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -96,46 +99,69 @@ pub(super) struct Mail<'a> {
     pub(super) id: &'a str,
 }
 
-/// Sends it.
-pub(super) async fn send(server: &SmtpServer, mail: &Mail<'_>) -> Result<()> {
-    talk(server, mail).await.map_err(|error| error.on(&server.host))
+/// Sends it, encrypted by `tls` where that is given.
+pub(super) async fn send(server: &SmtpServer, tls: Option<&TlsFiles>, mail: &Mail<'_>) -> Result<()> {
+    talk(server, tls, mail).await.map_err(|error| error.on(&server.host))
 }
 
 fn io(doing: &str) -> impl Fn(std::io::Error) -> Error {
     let doing = doing.to_owned();
-    move |e| Error::new(ErrorKind::Io, format!("the mail server does not answer ({doing}): {e}"))
+    move |e| match e.kind() {
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => broke_off(&doing),
+        _ => Error::new(ErrorKind::Io, format!("the mail server does not answer ({doing}): {e}")),
+    }
 }
 
-async fn talk(server: &SmtpServer, mail: &Mail<'_>) -> Result<()> {
+fn broke_off(doing: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("the mail server broke off at {doing}"))
+}
+
+async fn talk(server: &SmtpServer, tls: Option<&TlsFiles>, mail: &Mail<'_>) -> Result<()> {
     let stream = TcpStream::connect((server.host.as_str(), server.port)).await.map_err(io("connecting"))?;
     if server.tls {
-        let mut line = Line::new(encrypted(server, stream).await?);
+        let mut line = Line::new(encrypted(server, tls, stream).await?);
         line.answer("greeting", 220).await?;
         let can = line.hello().await?;
-        return converse(line, server, mail, &can, true).await;
+        return converse(line, server, mail, &can).await;
     }
     let mut line = Line::new(stream);
     line.answer("greeting", 220).await?;
     let can = line.hello().await?;
     if !can.iter().any(|word| word == "STARTTLS") {
-        return converse(line, server, mail, &can, false).await;
+        if tls.is_some() || (server.login.is_some() && !server.is_here()) {
+            return Err(not_private(tls.is_some()));
+        }
+        return converse(line, server, mail, &can).await;
     }
     line.say("STARTTLS", 220).await?;
     // What came before is not believed any more: a server that said more than it should is refused.
     let stream = line.into_quiet()?;
-    let mut line = Line::new(encrypted(server, stream).await?);
+    let mut line = Line::new(encrypted(server, tls, stream).await?);
     let can = line.hello().await?;
-    converse(line, server, mail, &can, true).await
+    converse(line, server, mail, &can).await
+}
+
+fn not_private(asked_for: bool) -> Error {
+    let why = if asked_for { "`tls` asks for it" } else { "the password is not sent without it" };
+    Error::config(format!("the mail server offers no TLS (STARTTLS), and {why}"))
+        .hint("use smtps://, or a server that offers STARTTLS; one that did before may be cut off from it")
 }
 
 async fn encrypted(
     server: &SmtpServer,
+    tls: Option<&TlsFiles>,
     stream: TcpStream,
 ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
-    let config = handover_service::trusting_the_system()?;
-    let name = ServerName::try_from(server.host.clone())
-        .map_err(|_| Error::config("the mail server's host is no name that a certificate could have"))?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(io("TLS"))
+    let files = tls.cloned().unwrap_or_default();
+    let name = match files.name()? {
+        Some(name) => name,
+        None => ServerName::try_from(server.host.clone())
+            .map_err(|_| Error::config("the mail server's host is no name that a certificate could have"))?,
+    };
+    let config = tokio::task::spawn_blocking(move || files.client()).await;
+    let config = config.map_err(|e| Error::internal("a task broke off").because(e))??;
+    let failed = |e: std::io::Error| super::distrusted(&e).unwrap_or_else(|| io("TLS")(e));
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(failed)
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
@@ -143,15 +169,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     server: &SmtpServer,
     mail: &Mail<'_>,
     can: &[String],
-    private: bool,
 ) -> Result<()> {
     if let Some((user, password)) = &server.login {
-        if !private && !server.is_here() {
-            return Err(Error::config(
-                "the mail server offers no TLS, and the password is not sent without it",
-            )
-            .hint("use smtps://, or a server that offers STARTTLS"));
-        }
         line.log_in(can, user, password).await?;
     }
     line.say(&format!("MAIL FROM:<{}>", mail.from), 250).await?;
@@ -195,19 +214,29 @@ fn pieces(text: &str, most: usize) -> impl Iterator<Item = &str> {
 }
 
 /// One side of the conversation.
-struct Line<S>(BufReader<S>);
+struct Line<S> {
+    stream: BufReader<S>,
+    /// What is in no error, though the server says it.
+    unsaid: Vec<String>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     fn new(stream: S) -> Self {
-        Self(BufReader::new(stream))
+        Self { stream: BufReader::new(stream), unsaid: Vec::new() }
     }
 
     /// The stream, where nothing was said ahead.
     fn into_quiet(self) -> Result<S> {
-        match self.0.buffer().is_empty() {
-            true => Ok(self.0.into_inner()),
+        match self.stream.buffer().is_empty() {
+            true => Ok(self.stream.into_inner()),
             false => Err(Error::new(ErrorKind::Io, "the mail server said more than it was asked before TLS")),
         }
+    }
+
+    /// What the server said, where it repeats what it should not.
+    fn without_secrets(&self, said: String) -> String {
+        let unsaid = self.unsaid.iter().filter(|secret| !secret.is_empty());
+        unsaid.fold(said, |said, secret| said.replace(secret.as_str(), "…"))
     }
 
     /// Says hello; what the server can, in capitals.
@@ -219,6 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     async fn log_in(&mut self, can: &[String], user: &str, password: &str) -> Result<()> {
         let ways = can.iter().find_map(|line| line.strip_prefix("AUTH ")).unwrap_or("PLAIN").to_owned();
         let ways: Vec<&str> = ways.split(' ').collect();
+        let both = STANDARD.encode(format!("\0{user}\0{password}"));
+        self.unsaid = vec![both.clone(), STANDARD.encode(password), password.to_owned()];
         if !ways.contains(&"PLAIN") && ways.contains(&"LOGIN") {
             self.write("AUTH LOGIN").await?;
             self.answer("AUTH", 334).await?;
@@ -226,7 +257,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             self.answer("AUTH", 334).await?;
             self.write(&STANDARD.encode(password)).await?;
         } else {
-            let both = STANDARD.encode(format!("\0{user}\0{password}"));
             self.write(&format!("AUTH PLAIN {both}")).await?;
         }
         self.answer("AUTH", 235).await.map(|_| ())
@@ -242,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     async fn write(&mut self, text: &str) -> Result<()> {
-        let stream = self.0.get_mut();
+        let stream = self.stream.get_mut();
         stream.write_all(format!("{text}\r\n").as_bytes()).await.map_err(io("writing"))?;
         stream.flush().await.map_err(io("writing"))
     }
@@ -251,13 +281,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let mut lines = Vec::new();
         loop {
             let mut bytes = Vec::new();
-            let mut limited = (&mut self.0).take(LINE_MAX);
+            let mut limited = (&mut self.stream).take(LINE_MAX);
             limited.read_until(b'\n', &mut bytes).await.map_err(io(to))?;
             let text = String::from_utf8_lossy(&bytes);
             let text = text.trim_end();
             let code: Option<u16> = text.get(..3).and_then(|code| code.parse().ok());
             let Some(code) = code.filter(|_| lines.len() < LINES_MAX) else {
-                return Err(Error::new(ErrorKind::Io, format!("the mail server broke off at {to}")));
+                return Err(broke_off(to));
             };
             lines.push(text.get(4..).unwrap_or_default().to_owned());
             if text.as_bytes().get(3) == Some(&b'-') {
@@ -266,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             if code == expected || (to == "RCPT" && code == 251) {
                 return Ok(lines);
             }
-            let said = super::words::line(&lines.join(" "));
+            let said = super::words::line(&self.without_secrets(lines.join(" ")));
             return Err(Error::new(
                 ErrorKind::Io,
                 format!("the mail server answered {to} with {code}: {said}"),

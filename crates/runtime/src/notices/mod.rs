@@ -16,7 +16,7 @@ pub(crate) use mail::SmtpServer;
 use crate::config::{NotifyTarget, NotifyTo};
 use crate::context::Process;
 use crate::project::Project;
-use handover_core::Result;
+use handover_core::{Error, ErrorKind, Result};
 use handover_ledger::Notice;
 use std::time::Duration;
 
@@ -55,7 +55,10 @@ pub(crate) async fn deliver_due(project: &Project, process: &Process) -> Result<
             Ok(Ok(())) => project.ledger.notice_delivered(notice.id).await?,
             Ok(Err(error)) => {
                 failed += 1;
-                let said = error.to_string();
+                let said = match error.hint_text() {
+                    Some(hint) => format!("{error} ({hint})"),
+                    None => error.to_string(),
+                };
                 not_delivered(project, &notice, &said).await?;
             }
             Err(_) => {
@@ -79,27 +82,35 @@ async fn not_delivered(project: &Project, notice: &Notice, why: &str) -> Result<
 
 /// Delivers one notice.
 async fn deliver(project: &Project, process: &Process, target: &NotifyTarget, notice: &Notice) -> Result<()> {
-    let said = words::Said::new(notice, target.link.as_deref());
+    let (said, tls) = (words::Said::new(notice, target.link.as_deref()), target.tls.as_ref());
     match &target.to {
         NotifyTo::Command(command) => {
             crate::engine::tell_command(project, process, command, &said.json()).await
         }
         NotifyTo::Webhook { url, headers, secret } => {
             let body = said.json();
-            post::post(url, headers, secret.as_ref(), notice, &body).await
+            post::post(url, tls, headers, secret.as_ref(), notice, &body).await
         }
-        NotifyTo::Slack(url) => post::post(url, &[], None, notice, &said.slack()).await,
-        NotifyTo::Teams(url) => post::post(url, &[], None, notice, &said.teams()).await,
+        NotifyTo::Slack(url) => post::post(url, tls, &[], None, notice, &said.slack()).await,
+        NotifyTo::Teams(url) => post::post(url, tls, &[], None, notice, &said.teams()).await,
         NotifyTo::Smtp { server, from, to } => {
             let server = SmtpServer::parse(server.expose()).map_err(handover_core::Error::config)?;
             let id = format!("{}.{}", project.ledger.identity(), notice.id);
             mail::send(
                 &server,
+                tls,
                 &mail::Mail { from, to, subject: &said.subject(), text: &said.text(), id: &id },
             )
             .await
         }
     }
+}
+
+/// What is said where a connection was not made because the server's certificate is not believed.
+fn distrusted(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let why = handover_service::distrusted(error)?;
+    let text = format!("its certificate is not trusted ({why})");
+    Some(Error::new(ErrorKind::Io, text).hint("name its authority's certificate: `tls: { ca: FILE }`"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use crate::config::Secret;
 use bytes::Bytes;
 use handover_core::{Error, ErrorKind, Result};
 use handover_ledger::Notice;
-use handover_service::client::{Http, USER_AGENT, connect, sign};
+use handover_service::TlsFiles;
+use handover_service::client::{Http, USER_AGENT, connect, connect_by, sign};
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde_json::Value;
@@ -15,8 +16,13 @@ const ANSWER_MAX_BYTES: usize = 16 * 1024;
 /// So much of it is shown where it refuses.
 const SHOWN_CHARS: usize = 200;
 
-/// The client, made when it is first needed.
-fn http() -> Result<Http> {
+/// The client, made when it is first needed. One with files of its own is made for each message: those may be renewed, and messages are
+/// few.
+async fn http(tls: Option<&TlsFiles>) -> Result<Http> {
+    if let Some(files) = tls.cloned() {
+        let made = tokio::task::spawn_blocking(move || connect_by(&files)).await;
+        return made.map_err(|e| Error::internal("a task broke off").because(e))?;
+    }
     static CLIENT: OnceLock<Http> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client.clone());
@@ -28,6 +34,7 @@ fn http() -> Result<Http> {
 /// Posts it. Errors name the host alone: the rest of the address is often a credential.
 pub(super) async fn post(
     url: &Secret,
+    tls: Option<&TlsFiles>,
     headers: &[(String, Secret)],
     secret: Option<&Secret>,
     notice: &Notice,
@@ -52,8 +59,10 @@ pub(super) async fn post(
         .body(Full::new(Bytes::from(body)))
         .map_err(|_| Error::config("its headers cannot be sent").on(&host))?;
     let failed = |why: String| Error::new(ErrorKind::Io, why).on(&host);
-    let answer =
-        http()?.request(request).await.map_err(|e| failed(format!("it does not answer: {}", deepest(&e))))?;
+    let answer = http(tls).await?.request(request).await.map_err(|e| match super::distrusted(&e) {
+        Some(error) => error.on(&host),
+        None => failed(format!("it does not answer: {}", deepest(&e))),
+    })?;
     let status = answer.status();
     let read = Limited::new(answer.into_body(), ANSWER_MAX_BYTES).collect().await;
     if status.is_success() {

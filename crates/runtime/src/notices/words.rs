@@ -10,6 +10,12 @@ use serde_json::{Value, json};
 const TEXT_CHARS: usize = 600;
 /// So many alerts are told one by one; of the others it is said how many they are.
 const LINES_MAX: usize = 20;
+/// Slack takes blocks of 3,000 characters, and messages of some 13,000.
+const SLACK_TEXT_MAX: usize = 1_800;
+const SLACK_TODO_MAX: usize = 800;
+const SLACK_BYTES_MAX: usize = 12_000;
+/// Teams takes messages of 28 KB; of its own it adds some.
+const TEAMS_BYTES_MAX: usize = 20_000;
 
 /// What is told, for any target.
 pub(super) struct Said<'a> {
@@ -72,7 +78,7 @@ impl<'a> Said<'a> {
     pub(super) fn text(&self) -> String {
         let mut paragraphs: Vec<String> =
             self.lines().into_iter().take(LINES_MAX).map(|line| self.paragraph(line)).collect();
-        paragraphs.extend(self.rest());
+        paragraphs.extend(self.rest(LINES_MAX));
         if let Some(link) = &self.link {
             paragraphs.push(format!("{link}/health"));
         }
@@ -94,10 +100,25 @@ impl<'a> Said<'a> {
         text
     }
 
-    /// What is said of those that are not told one by one.
-    fn rest(&self) -> Option<String> {
-        let more = self.notice.lines.len().saturating_sub(LINES_MAX);
+    /// What is said of those that are not told one by one, where so many are.
+    fn rest(&self, told: usize) -> Option<String> {
+        let more = self.notice.lines.len().saturating_sub(told);
         (more > 0).then(|| format!("and {more} more: `handover alerts` lists all"))
+    }
+
+    /// The worst alerts as `shown` shows them, as many as fit into so many bytes of JSON, one at least; and how many they are.
+    fn fitting(&self, bytes_max: usize, shown: impl Fn(&Line) -> Vec<Value>) -> (Vec<Value>, usize) {
+        let (mut all, mut bytes, mut told) = (Vec::new(), 0, 0);
+        for one in self.lines().into_iter().take(LINES_MAX) {
+            let parts = shown(one);
+            bytes += parts.iter().map(|part| part.to_string().len() + 1).sum::<usize>();
+            if told > 0 && bytes > bytes_max {
+                break;
+            }
+            all.extend(parts);
+            told += 1;
+        }
+        (all, told)
     }
 
     fn link_of(&self, alert: &Alert) -> Option<String> {
@@ -126,22 +147,23 @@ impl<'a> Said<'a> {
         })
     }
 
-    /// A message for Slack: text in its own markup.
+    /// A message for Slack: text in its own markup. Names in it that look like Slack's own (`#sales`, `@here`) are left as they are.
     pub(super) fn slack(&self) -> Value {
-        let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        let block = |text: String| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
-        let mut blocks: Vec<Value> = Vec::new();
-        for one in self.lines().into_iter().take(LINES_MAX) {
-            let todo = if one.says == Saying::Recovered {
-                String::new()
-            } else {
-                format!("\n_{}_", escaped(&line(&one.alert.todo)))
+        let block = |text: String| {
+            let text = json!({ "type": "mrkdwn", "text": text, "verbatim": true });
+            json!({ "type": "section", "text": text })
+        };
+        let (mut blocks, told) = self.fitting(SLACK_BYTES_MAX, |one| {
+            let todo = match one.says {
+                Saying::Recovered => String::new(),
+                _ => format!("\n_{}_", slack_text(&line(&one.alert.todo), SLACK_TODO_MAX)),
             };
             let link = self.link_of(&one.alert).map(|link| format!("  <{link}|look>")).unwrap_or_default();
-            blocks.push(block(format!("*{}* {}{link}{todo}", word(one), escaped(&line(&one.alert.text)))));
-        }
-        blocks.extend(self.rest().map(|text| block(escaped(&text))));
-        json!({ "text": escaped(&self.subject()), "blocks": blocks })
+            let text = slack_text(&line(&one.alert.text), SLACK_TEXT_MAX);
+            vec![block(format!("*{}* {text}{link}{todo}", word(one)))]
+        });
+        blocks.extend(self.rest(told).map(block));
+        json!({ "text": slack_text(&self.subject(), SLACK_TEXT_MAX), "blocks": blocks })
     }
 
     /// An Adaptive Card for Teams. What it shows is text: its markup is not read.
@@ -149,21 +171,23 @@ impl<'a> Said<'a> {
         let mut body: Vec<Value> = vec![
             json!({ "type": "TextBlock", "size": "Medium", "weight": "Bolder", "wrap": true, "text": plain(&self.subject()) }),
         ];
-        for one in self.lines().into_iter().take(LINES_MAX) {
+        let (alerts, told) = self.fitting(TEAMS_BYTES_MAX, |one| {
             let color = match (one.says, one.alert.verdict) {
                 (Saying::Recovered, _) => "Good",
                 (_, Severity::Fail) => "Attention",
                 (_, Severity::Warn) => "Warning",
             };
             let text = plain(&format!("{}: {}", word(one), line(&one.alert.text)));
-            body.push(json!({ "type": "TextBlock", "wrap": true, "color": color, "text": text }));
+            let mut shown = vec![json!({ "type": "TextBlock", "wrap": true, "color": color, "text": text })];
             if one.says != Saying::Recovered {
                 let todo = plain(&line(&one.alert.todo));
-                body.push(json!({ "type": "TextBlock", "wrap": true, "isSubtle": true, "spacing": "None", "text": todo }));
+                shown.push(json!({ "type": "TextBlock", "wrap": true, "isSubtle": true, "spacing": "None", "text": todo }));
             }
-        }
+            shown
+        });
+        body.extend(alerts);
         body.extend(
-            self.rest().map(|text| json!({ "type": "TextBlock", "wrap": true, "text": plain(&text) })),
+            self.rest(told).map(|text| json!({ "type": "TextBlock", "wrap": true, "text": plain(&text) })),
         );
         let actions: Vec<Value> = self
             .link
@@ -171,12 +195,34 @@ impl<'a> Said<'a> {
             .map(|link| json!({ "type": "Action.OpenUrl", "title": "Look", "url": format!("{link}/health") }))
             .collect();
         let card = json!({
-            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4",
+            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.2",
             "body": body, "actions": actions,
         });
-        let attachment = json!({ "contentType": "application/vnd.microsoft.card.adaptive", "content": card });
+        let attachment = json!({
+            "contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": null, "content": card,
+        });
         json!({ "type": "message", "attachments": [attachment] })
     }
+}
+
+/// Text without what begins a link, a mention or an entity in Slack's markup; cut where that makes it longer than so many characters.
+fn slack_text(text: &str, most: usize) -> String {
+    let (mut out, mut left) = (String::new(), most);
+    for c in text.chars() {
+        let entity = match c {
+            '&' => Some("&amp;"),
+            '<' => Some("&lt;"),
+            '>' => Some("&gt;"),
+            _ => None,
+        };
+        let Some(rest) = left.checked_sub(entity.map_or(1, str::len)) else { return out + "…" };
+        left = rest;
+        match entity {
+            Some(entity) => out.push_str(entity),
+            None => out.push(c),
+        }
+    }
+    out
 }
 
 /// Text whose marks a card does not take for markup.
@@ -256,6 +302,32 @@ mod tests {
         let text = said.text();
         assert!(text.contains("and 21 more") && text.starts_with("FAILED: number 0"), "{text}");
         assert_eq!(said.json()["alerts"].as_array().unwrap().len(), 41);
+    }
+
+    #[test]
+    fn whatever_many_alerts_say_slack_and_teams_take_the_message() {
+        for bad in ["&".repeat(700), "\u{1f980}".repeat(700), "\\\"*".repeat(300), "a\tb ".repeat(300)] {
+            let mut lines: Vec<Line> = (0..60).map(|_| told(Saying::Raised, &bad)).collect();
+            lines.iter_mut().for_each(|line| line.alert.todo.clone_from(&bad));
+            let notice = notice(lines);
+            let said = Said::new(&notice, Some("https://h.example"));
+            let (slack, teams) = (said.slack(), said.teams());
+            let blocks = slack["blocks"].as_array().unwrap();
+            assert!(blocks.len() <= 50 && slack["text"].as_str().unwrap().chars().count() <= 3_000);
+            for block in blocks {
+                let text = block["text"]["text"].as_str().unwrap();
+                assert!((1..=3_000).contains(&text.chars().count()), "{text}");
+            }
+            let characters: usize =
+                blocks.iter().map(|b| b["text"]["text"].as_str().unwrap().chars().count()).sum();
+            assert!(characters < 13_000 && teams.to_string().len() < 28_000, "{bad:.10}");
+            // Those that are not told are counted.
+            let last = blocks.last().unwrap()["text"]["text"].as_str().unwrap();
+            let more: usize = last.split(' ').nth(1).unwrap().parse().unwrap();
+            assert_eq!(more + blocks.len() - 1, 60, "{last}");
+            let body = &teams["attachments"][0]["content"]["body"];
+            assert!(body.as_array().unwrap().last().unwrap()["text"].as_str().unwrap().starts_with("and "));
+        }
     }
 
     #[test]

@@ -5,6 +5,9 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+/// By so much the clocks of two machines may differ without a word.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(5);
+
 /// A time for people: the time alone where it is today's, else with its date.
 pub fn at(time: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let (then, today) = (time.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
@@ -19,6 +22,21 @@ pub fn at_and_ago(time: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let apart =
         if apart.is_negative() { format!("in {}", length(apart)) } else { format!("{} ago", length(apart)) };
     format!("{} {name}, {apart}", at(time, zone, now))
+}
+
+/// A time with its zone and how long ago that happened. What seems to lie ahead, as after a clock that jumped, is told as that, and
+/// without a length.
+pub fn happened(time: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
+    if time.duration_since(now) <= AT_ONCE {
+        return at_and_ago(time.min(now), zone, now);
+    }
+    let name = time.to_zoned(zone.clone()).strftime("%Z").to_string();
+    format!("{} {name}, ahead of this clock", at(time, zone, now))
+}
+
+/// How long something lasts since then, as [`length`] has it; nothing, where that seems to lie ahead.
+pub fn lasts(since: Timestamp, now: Timestamp) -> String {
+    length(now.duration_since(since).max(SignedDuration::ZERO))
 }
 
 /// A length of time in its largest unit that says enough: `350 ms`, `1.2 s`, `12 s`, `5 min`, `3 h`, `4 days`. It is rounded down.
@@ -102,6 +120,15 @@ mod tests {
         assert_eq!(
             at_and_ago("2025-11-24T10:35:01Z".parse().unwrap(), &TimeZone::UTC, now()),
             "10:35:01 UTC, in 5 min"
+        );
+        let ago = |text: &str| happened(text.parse().unwrap(), &TimeZone::UTC, now());
+        assert_eq!(ago("2025-11-24T10:29:48Z"), "10:29:48 UTC, 12 s ago");
+        assert_eq!(ago("2025-11-24T10:30:02Z"), "10:30:00 UTC, 0 ms ago");
+        assert_eq!(ago("2025-11-25T09:00:00Z"), "2025-11-25 09:00 UTC, ahead of this clock");
+        let since = |text: &str| lasts(text.parse().unwrap(), now());
+        assert_eq!(
+            (since("2025-11-24T10:29:48Z"), since("2025-11-25T09:00:00Z")),
+            ("12 s".into(), "0 ms".into())
         );
         assert_eq!(length(SignedDuration::from_millis(350)), "350 ms");
         assert_eq!(length(SignedDuration::from_millis(1_250)), "1.2 s");

@@ -75,7 +75,7 @@ pub(super) async fn page(
         named: found.named.iter().map(row).collect(),
         rows: found.deliveries.iter().map(row).collect(),
         next,
-        looked_back_to: found.looked_back_to.map(|at| shown::moment(at, &project.config.timezone, now)),
+        looked_back_to: found.looked_back_to.map(|at| shown::past(at, &project.config.timezone, now)),
         acts,
         asked,
     }))

@@ -138,7 +138,7 @@ fn made(
         said: said
             .lines
             .into_iter()
-            .map(|(at, line)| (shown::moment(at, zone, now), shown::line(&line)))
+            .map(|(at, line)| (shown::past(at, zone, now), shown::line(&line)))
             .collect(),
         said_more: said.more,
         stderr: result_text(delivery, "stderr")

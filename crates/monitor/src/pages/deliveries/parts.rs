@@ -47,7 +47,7 @@ impl Reason {
             more: delivery.last_error.is_some() && sentences.iter().any(|sentence| sentence.more),
             sentences,
             of: why.delivery.filter(|of| *of != delivery.id),
-            since: why.since.map(|since| shown::moment(since, zone, now)),
+            since: why.since.map(|since| shown::past(since, zone, now)),
             release: why.release.as_ref().map(cut),
             todo: why.todo.clone(),
         }
@@ -107,10 +107,9 @@ impl Fact {
     }
 
     pub(super) fn all(delivery: &Delivery, zone: &TimeZone, now: Timestamp) -> Vec<Self> {
-        let at = |time: Timestamp| {
-            let moment = shown::moment(time, zone, now);
-            format!("{}, {}", moment.local, moment.ago)
-        };
+        let told = |moment: Moment| format!("{}, {}", moment.local, moment.ago);
+        let at = |time| told(shown::moment(time, zone, now));
+        let past = |time| told(shown::past(time, zone, now));
         let mut facts = vec![Self::linked(
             "from",
             &delivery.source_app,
@@ -123,8 +122,8 @@ impl Fact {
         if let Some(flow) = &delivery.flow {
             facts.push(Self::linked("flow", flow, shown::link("/deliveries", &[("flow", flow)])));
         }
-        facts.push(Self::new("handed over", at(delivery.created_at)));
-        facts.extend(delivery.processed_at.map(|ended| Self::new("ended", at(ended))));
+        facts.push(Self::new("handed over", past(delivery.created_at)));
+        facts.extend(delivery.processed_at.map(|ended| Self::new("ended", past(ended))));
         if delivery.target_app.is_some() {
             facts.push(Self::new("attempts", format!("{} of {}", delivery.attempts, delivery.max_attempts)));
         }

@@ -47,7 +47,7 @@ impl Row {
             from: shown::cut(&delivery.source_app, APP_MAX_CHARS),
             to: shown::cut(to, APP_MAX_CHARS),
             rows: facts.rows.map(shown::number).unwrap_or_default(),
-            at: shown::moment(delivery.created_at, &project.config.timezone, project.clock.now()),
+            at: shown::past(delivery.created_at, &project.config.timezone, project.clock.now()),
             remark: remark(delivery),
         }
     }
