@@ -268,7 +268,7 @@ macro_rules! conformance {
             }
             searching {
                 a_search_finds_what_a_list_does, a_text_is_found_wherever_it_stands, a_search_looks_no_further_than_it_may,
-                what_failed_long_ago_is_found_at_once, what_waits_longest_comes_first, what_failed_last_comes_first, the_archive_is_found_below_what_is_live,
+                what_failed_long_ago_is_found_at_once, what_waits_longest_comes_first, what_failed_last_comes_first, what_was_replayed_is_known, the_archive_is_found_below_what_is_live,
             }
             forgetting {
                 what_was_kept_long_enough_is_gone_and_counted, the_log_goes_by_its_own_time, nothing_is_forgotten_of_what_still_lives, its_storage_is_measured,

@@ -4,7 +4,7 @@
 use crate::fresh::Fresh;
 use handover_core::{Delivery, Result, Status};
 use handover_ledger::activity::{Activity, Counts, MINUTE};
-use handover_ledger::{Alert, AppCount, Conserved, Filter, Pause};
+use handover_ledger::{Alert, AlertKind, AppCount, Conserved, Filter, Pause};
 use handover_runtime::Project;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -43,6 +43,11 @@ impl Glance {
     pub(super) fn how_many(&self, status: Status, of: impl Fn(&str) -> bool) -> u64 {
         let these = self.counts.iter().filter(|one| one.status == status && of(&one.app));
         these.map(|one| one.count).sum()
+    }
+
+    /// Whether a failure that nobody has seen to is told, to who sees these apps.
+    pub(super) fn has_open_failures(&self, apps: Option<&[String]>) -> bool {
+        self.alerts.iter().any(|alert| tells_of_failures(alert) && is_for(alert, apps))
     }
 
     async fn look(project: &Project) -> Result<Self> {
@@ -123,8 +128,17 @@ impl Glances {
     }
 }
 
-/// The newest failed deliveries of these apps; none is all.
-pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Vec<Delivery>> {
+/// What has failed and nobody has seen to.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    /// The newest of them.
+    pub(super) open: Vec<Delivery>,
+    /// How many were looked at: those that were replayed are seen to.
+    pub(super) looked_at: u64,
+}
+
+/// The newest failed deliveries of these apps that nobody has seen to; none is all.
+pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Failed> {
     let filter = |app: &String| Filter {
         app: Some(app.clone()),
         status: Some(Status::Failed),
@@ -143,7 +157,17 @@ pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result
     found.retain(|one| one.deleted_at.is_none());
     found.sort_by_key(|one| std::cmp::Reverse(one.updated_at));
     found.truncate(FAILED_MAX);
-    Ok(found)
+    let looked_at = found.len() as u64;
+    if !found.is_empty() {
+        let replayed = project.ledger.replayed(found.iter().map(|one| one.id).collect()).await?;
+        found.retain(|one| replayed.binary_search(&one.id).is_err());
+    }
+    Ok(Failed { open: found, looked_at })
+}
+
+/// Whether an alert says that something failed.
+pub(super) fn tells_of_failures(alert: &Alert) -> bool {
+    matches!(alert.kind, AlertKind::Failed | AlertKind::Quarantined)
 }
 
 /// Whether an alert is for who sees these apps; one of no app is for who sees all.

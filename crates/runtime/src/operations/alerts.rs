@@ -65,7 +65,7 @@ pub fn failures(health: &Health) -> Vec<NewAlert> {
     health.failures.iter().map(alert).collect()
 }
 
-fn deliveries(number: u64) -> String {
+pub(in crate::operations) fn deliveries(number: u64) -> String {
     match number {
         1 => "1 delivery".to_owned(),
         number => format!("{} deliveries", super::times::number(number)),

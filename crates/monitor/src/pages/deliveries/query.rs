@@ -82,6 +82,13 @@ impl Asked {
         shown::link(path, &pairs)
     }
 
+    /// Its fields in one line, for who reads later what was asked.
+    pub(in crate::pages) fn words(&self) -> String {
+        let pairs: Vec<String> =
+            self.pairs().into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        if pairs.is_empty() { "all deliveries".to_owned() } else { format!("deliveries of {}", pairs.join(", ")) }
+    }
+
     /// Whether it is a search for everything.
     pub(in crate::pages) fn is_all(&self) -> bool {
         Self { before: String::new(), ..self.clone() } == Self::default()
