@@ -21,6 +21,8 @@ pub(super) const STEP: u32 = 1_800;
 const RATE_MINUTES: i64 = 10;
 /// So many of the newest failed deliveries are told.
 const FAILED_MAX: usize = 60;
+/// Of so many of those that wait longest it is looked for which app.
+const DELAYED_LOOKED_AT: usize = 100;
 
 /// Where many have failed, those among so many of the newest are told.
 const LOOKED_THROUGH: usize = 20_000;
@@ -34,7 +36,7 @@ pub(super) struct Glance {
     pub(super) paused: Vec<Pause>,
     /// What is wrong, but what is muted.
     pub(super) alerts: Vec<Alert>,
-    /// Since when the oldest waits that could be worked on, by app.
+    /// Since when the oldest waits that could be worked on, by app; where none could be, since when the oldest waits.
     pub(super) oldest: HashMap<String, Timestamp>,
 }
 
@@ -62,7 +64,21 @@ impl Glance {
             }
         }
         let now = project.clock.now();
+        let waits = |one: &&AppCount| one.status == Status::Pending && one.count > 0 && !one.app.is_empty();
+        if counts.iter().filter(waits).any(|one| !oldest.contains_key(&one.app)) {
+            // All that waits for an app is to be tried again later: that waits too, since it was handed over.
+            for one in ledger.waiting_since(now, DELAYED_LOOKED_AT).await? {
+                let app = one.target_app.unwrap_or_default();
+                oldest.entry(app).or_insert(one.created_at);
+            }
+        }
         let mut alerts = ledger.alerts(None).await?;
+        for alert in alerts.iter().filter(|alert| alert.kind == AlertKind::Stuck) {
+            let waits = |app: &&String| counts.iter().filter(waits).any(|one| one.app == **app);
+            if let Some(app) = alert.app.as_ref().filter(waits) {
+                oldest.entry(app.clone()).or_insert(alert.since);
+            }
+        }
         alerts.retain(|alert| alert.muted_until.is_none_or(|until| until <= now));
         Ok(Self { counts, paused, alerts, oldest })
     }
