@@ -254,12 +254,17 @@ impl<'a> Looking<'a> {
         let counts = tokio::time::timeout(ANSWERS, self.project.ledger.counts()).await;
         match counts.unwrap_or_else(|_| Err(silent())) {
             Ok(counts) => {
-                self.add(
-                    "ledger",
-                    Verdict::Pass,
-                    format!("{} answers, and its schema is up to date", self.project.ledger.location()),
-                    None,
-                );
+                let location = self.project.ledger.location();
+                if self.is_without_a_name() {
+                    let text = format!(
+                        "{location} is gone; what runs goes on in a file without a name, which ends with the last process"
+                    );
+                    let todo = "let it run, and put the file back: /proc/PID/fd of `handover run` has it";
+                    self.add("ledger", Verdict::Fail, text, Some(todo.to_owned()));
+                } else {
+                    let text = format!("{location} answers, and its schema is up to date");
+                    self.add("ledger", Verdict::Pass, text, None);
+                }
                 Some(counts)
             }
             Err(e) => {
@@ -269,6 +274,13 @@ impl<'a> Looking<'a> {
                 None
             }
         }
+    }
+
+    /// Whether the file of an embedded ledger was removed under those who work.
+    fn is_without_a_name(&self) -> bool {
+        let LedgerAddress::Sqlite(path) = &self.project.config.ledger else { return false };
+        matches!(path.try_exists(), Ok(false))
+            && running(&self.project.data).iter().any(|process| process.works)
     }
 
     /// Leases that have run out and that nobody takes back.

@@ -86,7 +86,11 @@ impl Asked {
     pub(in crate::pages) fn words(&self) -> String {
         let pairs: Vec<String> =
             self.pairs().into_iter().map(|(name, value)| format!("{name} {value}")).collect();
-        if pairs.is_empty() { "all deliveries".to_owned() } else { format!("deliveries of {}", pairs.join(", ")) }
+        if pairs.is_empty() {
+            "all deliveries".to_owned()
+        } else {
+            format!("deliveries of {}", pairs.join(", "))
+        }
     }
 
     /// Whether it is a search for everything.

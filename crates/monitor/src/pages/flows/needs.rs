@@ -74,8 +74,8 @@ impl Needs {
         // What failed stands here one by one; where more has than was looked at, an app may be known by its alert alone.
         let listed = |app: Option<&str>| failed.open.iter().any(|one| one.target_app.as_deref() == app);
         let is_told = |alert: &&Alert| {
-            let by_itself =
-                glance::tells_of_failures(alert) && (standing <= failed.looked_at || listed(alert.app.as_deref()));
+            let by_itself = glance::tells_of_failures(alert)
+                && (standing <= failed.looked_at || listed(alert.app.as_deref()));
             !by_itself && glance::is_for(alert, looker.apps)
         };
         let told = glance.alerts.iter().filter(is_told).map(|alert| (alert.since, of_alert(alert, looker)));

@@ -49,10 +49,7 @@ impl Numbers {
         let failed = Number {
             name: "Failed, 24 h",
             value: shown::share(day.failed, day.completed + day.failed),
-            about: format!(
-                "{} as failed",
-                shown::count_of(standing, "delivery stands", "deliveries stand")
-            ),
+            about: format!("{} as failed", shown::count_of(standing, "delivery stands", "deliveries stand")),
             tone: if glance.has_open_failures(apps) { "bad" } else { "" },
             href: "/deliveries?status=failed".into(),
             ..Number::default()

@@ -134,12 +134,8 @@ impl Looking<'_> {
             known.count += more;
             return Ok(());
         }
-        let newest = Filter {
-            app: Some(app.to_owned()),
-            status: Some(Status::Failed),
-            limit: 1,
-            ..Filter::default()
-        };
+        let newest =
+            Filter { app: Some(app.to_owned()), status: Some(Status::Failed), limit: 1, ..Filter::default() };
         if let Some(one) = self.project.ledger.list(newest).await?.first() {
             add(found, app.to_owned(), one, more);
         }
