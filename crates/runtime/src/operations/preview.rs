@@ -188,6 +188,11 @@ fn structured<R: Read>(kind: &FileKind, whole: bool, file: R) -> Option<Preview>
             while rows.len() <= ROWS_MAX + 1 && !ended {
                 match reader.next_row() {
                     Ok(Some(row)) if row.is_blank() || row.is_comment() => {}
+                    Ok(Some(row)) if row.fault().is_some_and(|fault| !fault.cells_known()) => {
+                        let why = row.fault().map(|fault| fault.message()).unwrap_or_default();
+                        rows.push(vec![format!("{} ({why})", short(row.whole()))]);
+                        broken = true;
+                    }
                     Ok(Some(row)) => {
                         rows.push(row.cells().take(COLUMNS_MAX).map(|cell| short(&cell)).collect())
                     }
@@ -348,13 +353,14 @@ mod tests {
     #[test]
     fn rows_that_are_too_long_are_shown_as_text() {
         let long = format!("a,b\n1,\"{}\"\n2,3\n", "x".repeat(2_000_000));
-        let shown = of_bytes("a.csv", long.len() as u64, true, || Ok(long.as_bytes())).unwrap();
-        let begun =
-            of_bytes("a.csv", long.len() as u64, false, || Ok(&long.as_bytes()[..1_000_000])).unwrap();
-        for shown in [shown, begun] {
-            let Preview::Text { text, more: true } = shown else { panic!("{shown:?}") };
-            assert!(text.starts_with("a,b\n1,\"xxx") && text.len() == TEXT_MAX_BYTES);
-        }
+        let of = |whole, bytes| of_bytes("a.csv", long.len() as u64, whole, || Ok(bytes)).unwrap();
+        let (_, rows, more) = table(of(true, long.as_bytes()));
+        assert!(rows[0][0].starts_with("1,\"xxx") && rows[0][0].contains("longer than"), "{}", rows[0][0]);
+        assert_eq!((rows[1].join("|"), more), ("2|3".into(), true), "all of it is behind a link");
+        let Preview::Text { text, more: true } = of(false, &long.as_bytes()[..1_000_000]) else {
+            panic!("it is shown by its header alone")
+        };
+        assert!(text.starts_with("a,b\n1,\"xxx") && text.len() == TEXT_MAX_BYTES);
     }
 
     #[test]
