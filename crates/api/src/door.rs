@@ -6,7 +6,7 @@
 //! The path is logged without its query, and headers never are.
 
 use crate::access;
-use crate::auth::Caller;
+use crate::auth::{Caller, IfAway};
 use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
 use crate::places::Place;
 use crate::state::{Api, Current};
@@ -153,11 +153,12 @@ async fn admit(
         return Ok(Admitted { caller: None, room: Some(room) });
     }
     has_host(request.version(), request.headers())?;
-    let session = visit::session(api, current, request.uri().path(), request.headers()).await?;
+    let if_away = if_away(request.method(), path);
+    let session = visit::session(api, current, path, request.headers(), if_away).await?;
     let in_session = session.is_some();
     let caller = match session {
         Some(caller) => caller,
-        None => who(api, current, request.uri(), request.headers()).await?,
+        None => who(api, current, request.uri(), request.headers(), if_away).await?,
     };
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
@@ -177,10 +178,11 @@ pub(crate) async fn who(
     current: &Current,
     uri: &Uri,
     headers: &HeaderMap,
+    if_away: IfAway,
 ) -> Result<Caller, Fault> {
     match current.config.auth {
         auth @ (Auth::Keys | Auth::Tokens) => {
-            crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers).await
+            crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers, if_away).await
         }
         Auth::None => {
             from_here(uri, headers, &current.config.cors)?;
@@ -245,6 +247,14 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/api/openapi.json" | "/api/docs" | "/login" | "/logout")
         || path.starts_with("/api/docs/")
         || pages::is_asset(path)
+}
+
+/// Who asks whether all is well is answered most of all where the ledger is not there to tell who that is.
+fn if_away(method: &Method, path: &str) -> IfAway {
+    match path {
+        "/health" | "/metrics" | "/checks" if method.is_safe() => IfAway::LastKnown,
+        _ => IfAway::Refuse,
+    }
 }
 
 pub(crate) fn address(request: &Request) -> IpAddr {

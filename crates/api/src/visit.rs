@@ -1,7 +1,7 @@
 //! Requests for pages of the dashboard, as the door sees them: who asks, in which form errors go to them, and the place of who
 //! follows what changes.
 
-use crate::auth::Caller;
+use crate::auth::{Caller, IfAway};
 use crate::fault::Fault;
 use crate::places::Place;
 use crate::state::{Api, Current};
@@ -22,12 +22,13 @@ pub(crate) async fn session(
     current: &Current,
     path: &str,
     headers: &HeaderMap,
+    if_away: IfAway,
 ) -> Result<Option<Caller>, Fault> {
     let is_taken = pages::is_page(path) && current.config.auth == Auth::Keys;
     if !is_taken || crate::auth::shows_any(headers) {
         return Ok(None);
     }
-    api.sessions.caller(headers, current.project.clock.now()).await
+    api.sessions.caller(headers, current.project.clock.now(), if_away).await
 }
 
 /// Tells a page who looks, and gives a stream of its changes a place.

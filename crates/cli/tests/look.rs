@@ -476,10 +476,13 @@ fn health_says_what_somebody_should_look_at_and_its_exit_code_too() {
     let project = Project::new(&[("good.csv", "a\n1\n")]);
     let well = project.handover(&["health"]);
     assert!(stdout(&well).contains("ledger       pass"), "{}", stdout(&well));
-    // Nobody takes it, and it is old: stuck, though the project never ran.
+    // It was written long ago, and came a moment ago.
     let old = project.path().join("in/good.csv");
     Command::new("touch").args(["-d", "3 hours ago"]).arg(&old).status().unwrap();
     let stuck = project.handover(&["health", "--stuck"]);
+    assert_eq!((stuck.status.code(), stdout(&stuck).as_str()), (Some(0), ""));
+    // Nobody takes it: stuck, though the project never ran.
+    let stuck = project.handover(&["health", "--stuck", "--older", "1ms"]);
     assert_eq!((stuck.status.code(), stdout(&stuck).trim().ends_with("in/good.csv")), (Some(1), true));
     // Taken, and its checkpoints are kept: not stuck.
     project.handover(&["run", "--once"]);

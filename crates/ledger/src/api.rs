@@ -699,6 +699,9 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// What has failed and stands so, handed over last first, without deleted ones; cheap however many have failed.
     async fn failed_lately(&self, at_most: usize) -> Result<Vec<Delivery>>;
 
+    /// Those of these that were replayed, whatever became of that, in the order of their numbers.
+    async fn replayed(&self, of: Vec<DeliveryId>) -> Result<Vec<DeliveryId>>;
+
     /// Deliveries, newest first, with bounded work whatever is asked for: of each table at most so many rows are looked at, `look`, so
     /// that there may be fewer than the limit, or none, and still more below. What is pending, being worked on or failed is
     /// found by its index where all of it is not more than that.

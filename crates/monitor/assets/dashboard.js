@@ -22,14 +22,17 @@
   const put = (element, html) => {
     if (element.dataset.was === html) return;
     const all = () => [...element.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]")];
-    const focus = all().indexOf(document.activeElement);
+    const held = document.activeElement;
+    const focus = all().indexOf(held);
+    // Where a row came or went, the place in the order is another's; a button acts on its own row alone.
+    const same = (one) => one.tagName === held.tagName && ["aria-label", "href", "name", "value"].every((name) => one.getAttribute(name) === held.getAttribute(name));
     const open = [...element.querySelectorAll("details")].map((one) => one.open);
     const across = [...element.querySelectorAll(".steps")].map((one) => one.scrollLeft);
     element.innerHTML = html;
     element.dataset.was = html;
     element.querySelectorAll("details").forEach((one, nth) => { one.open = open[nth] ?? one.open; });
     element.querySelectorAll(".steps").forEach((one, nth) => { one.scrollLeft = across[nth] || 0; });
-    if (focus >= 0) all()[focus]?.focus({ preventScroll: true });
+    if (focus >= 0) (all().find(same) || (held.tagName === "BUTTON" ? null : all()[focus]))?.focus({ preventScroll: true });
   };
 
   // Fetches the page, and takes over the elements that are to be fresh. What a person is writing is left alone.

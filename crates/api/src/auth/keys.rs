@@ -2,12 +2,14 @@
 //!
 //! A key is `ho_ID_SECRET`: the id is public, the secret has 160 bits and is shown once. The ledger keeps the SHA-256 of the
 //! whole; digests are compared in constant time. A process keeps the keys in memory and reads them anew when they may have
-//! changed: a revoked key is worth nothing within [`FRESH`] in every process.
+//! changed: a revoked key is worth nothing within [`FRESH`] in every process. Where the ledger does not tell them within
+//! [`PATIENCE`] nobody is known, and is told so; but who only asks whether all is well ([`IfAway::LastKnown`]) is known by what it
+//! told last, for [`LAST_KNOWN`]: that is when the answer is needed most.
 
 use super::{Caller, Credential, Scope, unauthorized};
 use crate::fault::Fault;
 use handover_core::id::hex;
-use handover_core::{Clock, Error, Result};
+use handover_core::{Clock, Error, ErrorKind, Result};
 use handover_ledger::{ApiKey, Ledger};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +21,12 @@ use tracing::warn;
 
 /// So old at most is what a process knows of keys.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
+/// So long the ledger may take to tell them.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// Where it did not, it is asked again after so long, and who asks meanwhile does not wait.
+const AWAY_APART: Duration = Duration::from_secs(1);
+/// So long those are taken that it told last, from who only asks whether all is well.
+const LAST_KNOWN: Duration = Duration::from_secs(15 * 60);
 /// For an unknown key the ledger is asked at most so often.
 const UNKNOWN_APART: Duration = Duration::from_millis(200);
 /// When keys were used is written so often.
@@ -142,6 +150,19 @@ fn by_id(keys: Vec<ApiKey>) -> ById {
     keys.into_iter().map(|key| (key.id.clone(), Kept { first: first_of(&key.id), key })).collect()
 }
 
+/// What holds for who asks while the ledger does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfAway {
+    /// Nobody is known.
+    Refuse,
+    /// Who was known before still is, until [`LAST_KNOWN`].
+    LastKnown,
+}
+
+pub(super) fn silent() -> Error {
+    Error::new(ErrorKind::Io, format!("the ledger does not tell who asks within {} s", PATIENCE.as_secs()))
+}
+
 /// The keys, as this process knows them.
 pub(crate) struct Keys {
     ledger: Arc<dyn Ledger>,
@@ -155,6 +176,8 @@ pub(crate) struct Keys {
 struct Known {
     keys: Arc<ById>,
     read: Option<Instant>,
+    /// When the ledger last failed to tell them, where it has not since.
+    away: Option<Instant>,
 }
 
 impl Known {
@@ -206,6 +229,16 @@ impl Keys {
         }
     }
 
+    /// The keys, as the ledger tells them now, or told them last.
+    async fn all_or_last(&self, if_away: IfAway) -> Result<Arc<ById>> {
+        let away = match self.all().await {
+            Err(away) if if_away == IfAway::LastKnown => away,
+            told => return told,
+        };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.read.filter(|read| read.elapsed() < LAST_KNOWN).map(|_| known.keys.clone()).ok_or(away)
+    }
+
     /// Whether the key of this id is worth anything (any more); where the ledger does not say, it is.
     pub(crate) async fn is_worth(&self, id: &str) -> bool {
         let Ok(keys) = self.all().await else { return true };
@@ -213,20 +246,36 @@ impl Keys {
     }
 
     async fn read(&self) -> Result<Arc<ById>> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waited while it did not answer would wait as long again, one after the other.
+        if known().away.is_some_and(|away| away.elapsed() < AWAY_APART) {
+            return Err(silent());
+        }
         let began = Instant::now();
-        let keys = Arc::new(by_id(self.ledger.keys().await?));
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Known { keys: keys.clone(), read: Some(began) };
-        Ok(keys)
+        let told = match tokio::time::timeout(PATIENCE, self.ledger.keys()).await {
+            Ok(told) => told,
+            Err(_) => Err(silent()),
+        };
+        match told {
+            Ok(keys) => {
+                let keys = Arc::new(by_id(keys));
+                *known() = Known { keys: keys.clone(), read: Some(began), away: None };
+                Ok(keys)
+            }
+            Err(e) => {
+                known().away = Some(Instant::now());
+                Err(e)
+            }
+        }
     }
 
     /// Whose key this is.
     ///
     /// # Errors
-    /// 401 with one that is worth nothing.
-    pub(crate) async fn caller(&self, secret: &str) -> Result<Caller, Fault> {
+    /// 503 where the ledger does not answer, 401 with one that is worth nothing.
+    pub(crate) async fn caller(&self, secret: &str, if_away: IfAway) -> Result<Caller, Fault> {
         let invalid = || unauthorized("this key is not (or no longer) valid");
-        let mut keys = self.all().await?;
+        let mut keys = self.all_or_last(if_away).await?;
         // One that was made a moment ago, in another process.
         if id_in(secret).is_some_and(|id| !keys.contains_key(id)) {
             keys = self.newer().await?;
@@ -243,8 +292,8 @@ impl Keys {
     ///
     /// # Errors
     /// 401 where it is worth nothing any more.
-    pub(crate) async fn caller_by_id(&self, id: &str) -> Result<Caller, Fault> {
-        let mut keys = self.all().await?;
+    pub(crate) async fn caller_by_id(&self, id: &str, if_away: IfAway) -> Result<Caller, Fault> {
+        let mut keys = self.all_or_last(if_away).await?;
         if !keys.contains_key(id) {
             keys = self.newer().await?;
         }

@@ -7,7 +7,7 @@ mod ring;
 pub(crate) mod session;
 mod tokens;
 
-pub(crate) use keys::{Keys, random};
+pub(crate) use keys::{IfAway, Keys, random};
 pub use keys::{NewKey, Wanted, make};
 pub(crate) use ring::Ring;
 pub(crate) use tokens::Tokens;
@@ -178,13 +178,16 @@ pub(crate) async fn caller(
     keys: &Keys,
     tokens: Option<&Tokens>,
     headers: &HeaderMap,
+    if_away: IfAway,
 ) -> Result<Caller, Fault> {
     match (shown(headers)?, tokens) {
         (None, _) => Err(missing(auth)),
         (Some(Shown::Bearer(token)), Some(tokens)) if !token.starts_with(keys::LEAD) => {
             tokens.caller(token).await
         }
-        (Some(Shown::Bearer(key) | Shown::Key(key)), _) if auth == Auth::Keys => keys.caller(key).await,
+        (Some(Shown::Bearer(key) | Shown::Key(key)), _) if auth == Auth::Keys => {
+            keys.caller(key, if_away).await
+        }
         _ => Err(unauthorized("keys are not taken here: an access token is")),
     }
 }

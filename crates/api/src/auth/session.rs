@@ -7,7 +7,8 @@
 //! Invariants: what was not signed by this ledger's secret is nobody; so is what has ended, and whose key is revoked or
 //! expired. Signatures are compared in constant time.
 
-use super::{Caller, Keys, unauthorized};
+use super::keys::{PATIENCE, silent};
+use super::{Caller, IfAway, Keys, unauthorized};
 use crate::fault::Fault;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -49,7 +50,9 @@ impl Sessions {
                 let proposed = proposed.map_err(|e| {
                     Error::internal("the machine gives no random bytes").because(e.to_string())
                 })?;
-                let secret = self.ledger.secret(SECRET, &hex(&proposed)).await?;
+                let proposed = hex(&proposed);
+                let told = tokio::time::timeout(PATIENCE, self.ledger.secret(SECRET, &proposed)).await;
+                let secret = told.unwrap_or_else(|_| Err(silent()))?;
                 Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
             })
             .await
@@ -70,7 +73,12 @@ impl Sessions {
     ///
     /// # Errors
     /// 401 where the cookie is worth nothing (any more).
-    pub(crate) async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Option<Caller>, Fault> {
+    pub(crate) async fn caller(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+        if_away: IfAway,
+    ) -> Result<Option<Caller>, Fault> {
         let secret = match shown(headers).next() {
             Some(_) => self.secret().await?,
             None => return Ok(None),
@@ -79,7 +87,7 @@ impl Sessions {
         let Some(key) = shown(headers).find_map(|value| key_in(secret, value, now)) else {
             return Err(unauthorized("this session has ended: log in again"));
         };
-        self.keys.caller_by_id(key).await.map(Some)
+        self.keys.caller_by_id(key, if_away).await.map(Some)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may ask which app how much, in the order of [`crate::door`].
 
 use super::{Way, app_and_path, framing};
-use crate::auth::{Caller, Scope};
+use crate::auth::{Caller, IfAway, Scope};
 use crate::door;
 use crate::fault::Fault;
 use crate::gateway::metrics::Counts;
@@ -39,7 +39,7 @@ impl<'a> Way<'a> {
         current.rates.take_address(address)?;
         framing::check(head)?;
         refuse_method(&head.method)?;
-        let caller = door::who(api, current, &head.uri, &head.headers).await?;
+        let caller = door::who(api, current, &head.uri, &head.headers, IfAway::Refuse).await?;
         let caller = &*self.caller.insert(Arc::new(caller));
         let room = api.requests.take(&caller.name)?;
         self.limits = current.rates.take(&caller.name, address, Some(ROUTE))?;

@@ -1,6 +1,6 @@
 //! The way in and out of the dashboard. The page is `handover-monitor`'s; keys and the cookie are [`crate::auth`]'s.
 
-use crate::auth::session;
+use crate::auth::{IfAway, session};
 use crate::fault::Fault;
 use crate::state::{Api, Current};
 use axum::Form;
@@ -61,7 +61,7 @@ async fn log_in(
     if !ways.keys {
         return Ok(login_page(ways, &shown.to, Some("keys are not taken here")));
     }
-    match api.keys.caller(shown.key.trim()).await {
+    match api.keys.caller(shown.key.trim(), IfAway::Refuse).await {
         Ok(caller) => {
             let (now, secure) = (current.project.clock.now(), is_secure(&current, &headers));
             let key = caller.key().unwrap_or_default();

@@ -7,6 +7,7 @@ use handover_runtime::Project;
 use handover_runtime::operations::health::{Health, Verdict, health, look};
 use handover_runtime::operations::times;
 use serde_json::json;
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,7 +50,15 @@ pub(crate) fn run(start: &Start, args: &Args) -> Outcome {
     })?;
     match (args.stuck, printer.is_json()) {
         (true, true) => printer.json(&health.stuck),
-        (true, false) => health.stuck.iter().for_each(|stuck| printer.data(&stuck.path)),
+        // A file that several apps wait for is one path.
+        (true, false) => {
+            let mut told = HashSet::new();
+            health
+                .stuck
+                .iter()
+                .filter(|stuck| told.insert(&stuck.path))
+                .for_each(|stuck| printer.data(&stuck.path));
+        }
         (false, true) => printer.json(&health),
         (false, false) => print(printer, &project, &health),
     }

@@ -54,9 +54,8 @@ fn print(printer: Printer, project: &Project, answer: &Explanation) {
     let now = project.clock.now();
     printer.data(format_args!("{}: {}", answer.subject, answer.state.word()));
     printer.data("");
-    for sentence in &answer.sentences {
-        let ends = sentence.ends_with(['.', '!', '?', ')']);
-        printer.data(format_args!("  {}{}", wrapped(sentence, width - 1, 4), if ends { "" } else { "." }));
+    for sentence in answer.said() {
+        printer.data(format_args!("  {}", wrapped(&sentence, width, 4)));
     }
     if answer.steps.len() > 1 {
         printer.data("");

@@ -150,3 +150,42 @@ fn a_ledger_that_is_down_leaves_what_the_process_knows() {
     assert!(said["process_resident_memory_bytes"] > 0.0);
     assert!(said.keys().all(|name| !name.starts_with("handover_deliveries_total")));
 }
+
+/// That is when it is asked most: who was known before is told that the ledger is down, not that nobody knows them.
+#[test]
+fn with_a_key_too_a_ledger_that_is_down_is_told() {
+    let site = Site::on_a_server(APPS, "");
+    let reader = site.key(&["--scope", "read"]);
+    let server = site.serve();
+    let client = server.client(&reader);
+    assert_eq!(samples(&client.get("/metrics").text())["handover_ledger_up"], 1.0);
+    site.lose_the_server();
+    let said = wait_for(LONG, "it is known to be down", || {
+        let answer = client.get("/metrics");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let said = samples(&answer.text());
+        (said["handover_ledger_up"] == 0.0).then_some(said)
+    });
+    assert!(said["process_resident_memory_bytes"] > 0.0);
+    let health =
+        wait_for(LONG, "health knows it", || Some(client.get("/health")).filter(|one| one.status == 503));
+    assert_eq!(
+        (&health.json()["checks"][0]["name"], &health.json()["verdict"]),
+        (&json!("ledger"), &json!("fail"))
+    );
+    assert_eq!(client.get("/api/v2/deliveries").status, 503, "whose it is to see, the ledger alone says");
+    let unknown = server.client("ho_0000000000_00000000000000000000000000000000");
+    assert_eq!(unknown.get("/health").status, 503, "who was not known before is not let in");
+}
+
+#[test]
+fn a_ledger_whose_file_was_removed_is_not_well() {
+    let site = Site::new(APPS, "");
+    let reader = site.key(&["--scope", "read"]);
+    let server = site.serve();
+    std::fs::remove_file(site.project.join("data/.handover/ledger.db")).unwrap();
+    let health = server.client(&reader).get("/health");
+    let ledger = &health.json()["checks"][0];
+    assert_eq!((health.status, &ledger["name"], &ledger["verdict"]), (503, &json!("ledger"), &json!("fail")));
+    assert!(ledger["text"].as_str().unwrap().contains("is gone"), "{ledger}");
+}

@@ -122,6 +122,12 @@ fn an_action_is_asked_first_and_done_once_by_who_may() {
     let second = operator.post(&replay, &format!("newest={newest}"));
     assert_eq!(first.status, 303);
     assert_eq!(first.header("location"), second.header("location"));
+    let deeds: Value =
+        serde_json::from_str(&site.command(&["audit", "--json", "--delivery", &up.to_string()])).unwrap();
+    let by_page = |deed: &&Value| deed["via"] == "the page of deliveries";
+    let deeds: Vec<&Value> = deeds["deeds"].as_array().unwrap().iter().filter(by_page).collect();
+    assert_eq!((deeds.len(), deeds[0]["did"].as_str()), (1, Some("replay")), "once, as it was done once");
+    assert!(deeds[0]["actor"].as_str().unwrap().starts_with("page:key:"), "{deeds:?}");
     let history = site.command(&["show", "--json", &bad.to_string()]);
     assert!(
         history.contains("\"actor\":\"page:key:") || history.contains("\"actor\": \"page:key:"),
@@ -161,6 +167,65 @@ fn all_that_fit_are_counted_then_retried() {
     let count = replays();
     operator.post("/deliveries/all/replay", &format!("app=bad&newest={newest}"));
     assert_eq!(replays(), count, "the same question makes no others");
+    let deeds: Value = serde_json::from_str(&site.command(&["audit", "--json"])).unwrap();
+    let all: Vec<&Value> =
+        deeds["deeds"].as_array().unwrap().iter().filter(|deed| deed["did"] == "replay all").collect();
+    assert_eq!(all.len(), 1, "once for all of them: {deeds}");
+    assert_eq!(
+        (&all[0]["thing"], &all[0]["note"]),
+        (&"deliveries of app bad".into(), &"5 deliveries replayed".into())
+    );
+    assert_eq!(
+        (all[0]["delivery_id"].as_i64(), all[0]["last_id"].as_i64()),
+        (jobs.first().copied(), jobs.last().copied())
+    );
+}
+
+#[test]
+fn what_was_replayed_needs_nobody_however_much_that_is() {
+    let site = Site::new(&format!("health: {{ every: 1s }}\n{APPS}"), "");
+    let server = site.serve();
+    let submit = server.client(&site.key(&["--scope", "submit,read"]));
+    let jobs: Vec<i64> = (0..210).map(|_| submit.submit("bad", "x")).collect();
+    for id in &jobs {
+        assert_eq!(submit.ended(*id)["status"], "failed");
+    }
+    let operator = Looks::with(&site, &server, &["--scope", "operate"]);
+    let red = r#"class="pill bad" href="/deliveries?status=failed">210 failed"#;
+    wait_for(LONG, "it is told", || operator.text("/").contains(red).then_some(()));
+    assert!(operator.text("/").contains("/retry"));
+    std::fs::write(site.project.join("mended"), "").unwrap();
+    let newest = jobs.last().unwrap();
+    let done = operator.post("/deliveries/all/replay", &format!("app=bad&newest={newest}"));
+    assert!(done.text().contains("<b>210</b> were run again"), "{}", done.text());
+    let health = wait_for(LONG, "nobody is asked to see to them", || {
+        let checks = submit.get("/health").json()["checks"].as_array().unwrap().clone();
+        checks
+            .into_iter()
+            .find(|check| check["name"] == "failed")
+            .filter(|failed| failed["verdict"] == "pass")
+    });
+    assert_eq!(health["text"], "no failed delivery waits for anybody");
+    let page =
+        wait_for(LONG, "its alert ends", || Some(operator.text("/")).filter(|page| !page.contains(red)));
+    assert!(page.contains("210 failed") && page.contains("Nothing: what failed was seen to"), "{page}");
+}
+
+/// Neither hides the other, and what is not shown is counted.
+#[test]
+fn what_is_wrong_is_not_pushed_out_by_what_failed() {
+    let site = Site::new(&format!("health: {{ every: 1s, stuck: 1s }}\n{APPS}"), "");
+    let server = site.serve();
+    let submit = server.client(&site.key(&["--scope", "submit,read"]));
+    site.command(&["pause", "up"]);
+    for nth in 0..13 {
+        submit.ended(submit.submit("bad", &format!("line {nth}")));
+    }
+    let reader = Looks::with(&site, &server, &["--scope", "read"]);
+    let page = wait_for(LONG, "its alert", || {
+        Some(reader.text("/")).filter(|page| page.contains("13 failed in all"))
+    });
+    assert!(page.contains("Nothing of it is worked on"), "the pause is older than all that failed: {page}");
 }
 
 #[test]

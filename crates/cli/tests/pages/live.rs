@@ -1,7 +1,7 @@
 //! What is sent of what changes.
 
 use crate::http::{Ask, read_chunk, read_head};
-use crate::kit::{LONG, OPEN, Server, Site};
+use crate::kit::{LONG, Server, Site};
 use crate::visits::{browse, log_in, visit, with_session};
 use handover_testkit::process::wait_for;
 use serde_json::Value;
@@ -107,20 +107,22 @@ fn who_sees_one_app_is_told_of_it_alone() {
 #[test]
 fn a_ledger_that_does_not_answer_has_a_page_that_says_so_until_it_does() {
     let postgres = handover_testkit::postgres::OwnPostgres::start();
-    let site = Site::new(&format!("ledger: '{}'\n{APPS}", postgres.url("postgres")), OPEN);
+    let site = Site::new(&format!("ledger: '{}'\n{APPS}", postgres.url("postgres")), "");
+    let key = site.key(&["--scope", "read"]);
     let server = site.serve();
-    let mut events = Events::follow(&server, "", "flows");
+    let session = log_in(&server, &key);
+    let look = |path: &str| visit(&server, &with_session(browse("GET", path), &session));
+    let mut events = Events::follow(&server, &session, "flows");
     events.state();
     postgres.stop(true);
-    let away = wait_for(LONG, "a page that says so", || {
-        Some(visit(&server, &browse("GET", "/"))).filter(|answer| answer.status == 503)
-    });
+    let away =
+        wait_for(LONG, "a page that says so", || Some(look("/")).filter(|answer| answer.status == 503));
     assert_eq!(away.media_type(), "text/html");
     assert!(away.text().contains("The ledger does not answer"), "{}", away.text());
     assert!(!away.text().contains("postgres://"), "where it is, is told to the log alone");
-    assert_eq!(visit(&server, &browse("GET", "/checks")).status, 200, "health says what is wrong");
+    assert_eq!(look("/checks").status, 200, "health says what is wrong");
     while events.next().unwrap().0 != "trouble" {}
     postgres.start_again();
     while events.next().unwrap().0 != "state" {}
-    wait_for(LONG, "the page", || (visit(&server, &browse("GET", "/")).status == 200).then_some(()));
+    wait_for(LONG, "the page", || (look("/").status == 200).then_some(()));
 }

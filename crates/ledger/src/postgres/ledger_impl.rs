@@ -291,6 +291,10 @@ impl Ledger for PostgresLedger {
         query::failed_lately(self, at_most).await
     }
 
+    async fn replayed(&self, of: Vec<DeliveryId>) -> Result<Vec<DeliveryId>> {
+        query::replayed(self, &of).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         search::search(self, &filter, look).await
     }

@@ -3,7 +3,7 @@
 use super::PostgresLedger;
 use super::error::{Attempt, Fault};
 use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of, time_or_none};
-use super::tx::{Tx, Value, number, text, time};
+use super::tx::{Tx, Value, number, numbers, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
 use crate::links::{self, LinkRows};
 use crate::search::patterns;
@@ -85,6 +85,17 @@ pub(super) async fn failed_lately(ledger: &PostgresLedger, at_most: usize) -> Re
     let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
     let rows = ledger.read("list what failed lately", &query, &[number(&at_most)]).await?;
     each(&rows, delivery)
+}
+
+/// Those of these that were replayed.
+pub(super) async fn replayed(ledger: &PostgresLedger, of: &[DeliveryId]) -> Result<Vec<DeliveryId>> {
+    let tables = anywhere().into_iter().map(|(table, seen)| {
+        format!("SELECT replay_of FROM integration.{table} WHERE replay_of = ANY($1) AND {seen}")
+    });
+    let query = format!("{} ORDER BY replay_of", tables.collect::<Vec<_>>().join(" UNION "));
+    let of: Vec<i64> = of.iter().map(|id| id.0).collect();
+    let rows = ledger.read("look what was replayed", &query, &[numbers(&of)]).await?;
+    each(&rows, |row| Ok(DeliveryId(get(row, 0)?)))
 }
 
 /// A value that a query keeps until it is asked.

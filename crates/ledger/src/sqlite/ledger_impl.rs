@@ -309,6 +309,10 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| query::failed_lately(c, at_most)).await
     }
 
+    async fn replayed(&self, of: Vec<DeliveryId>) -> Result<Vec<DeliveryId>> {
+        self.readers.run(move |c| query::replayed(c, &of)).await
+    }
+
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched> {
         self.readers.run(move |c| search::search(c, &filter, look)).await
     }

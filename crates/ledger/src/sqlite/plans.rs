@@ -176,6 +176,8 @@ fn a_list_goes_by_the_index_of_what_it_asks_for() {
     assert_list(&connection, Filter { ended_before: now, ..all() }, "ended");
     assert_list(&connection, Filter { ended_before: now, status: Some(Status::Completed), ..all() }, "ended");
     assert_list(&connection, Filter { ended_before: now, before: Some(DeliveryId(9)), ..all() }, "ROWID");
+    let replayed = plan(&connection, &query::replayed_query()).join("\n");
+    assert_eq!(replayed.matches("SEARCH").count(), 3, "{replayed}");
     let archived = Filter { parent: Some(DeliveryId(1)), archived: true, limit: 9, ..all() };
     assert!(plan(&connection, &query::list_query(&archived).0).join("\n").contains("idx_archive_parent"));
 }

@@ -73,6 +73,27 @@ pub(super) fn failed_lately(connection: &Connection, at_most: usize) -> Result<V
         .map_err(sql("list what failed lately"))
 }
 
+/// The query of those that were replayed.
+pub(super) fn replayed_query() -> String {
+    let live = [Queue::Deliveries, Queue::Records].map(|queue| (queue.table(), queue.index()));
+    let tables = live.into_iter().chain([("data_archive", "idx_archive_")]).map(|(table, index)| {
+        format!(
+            "SELECT replay_of FROM {table} INDEXED BY {index}replay \
+             WHERE replay_of IN (SELECT value FROM json_each(?1)) AND replay_of IS NOT NULL"
+        )
+    });
+    format!("{} ORDER BY replay_of", tables.collect::<Vec<_>>().join(" UNION "))
+}
+
+/// Those of these that were replayed.
+pub(super) fn replayed(connection: &Connection, of: &[DeliveryId]) -> Result<Vec<DeliveryId>> {
+    let of = serde_json::Value::from(of.iter().map(|id| id.0).collect::<Vec<_>>()).to_string();
+    connection
+        .prepare_cached(&replayed_query())
+        .and_then(|mut statement| statement.query_map([of], |row| row.get(0).map(DeliveryId))?.collect())
+        .map_err(sql("look what was replayed"))
+}
+
 /// The query of a list and its values. What has status `archived` is in the archive, asked for or not.
 pub(super) fn list_query(filter: &Filter) -> (String, Vec<Value>) {
     let (conditions, mut values) = conditions(filter);

@@ -269,7 +269,7 @@ macro_rules! conformance {
             searching {
                 a_search_finds_what_a_list_does, a_text_is_found_wherever_it_stands, a_search_looks_no_further_than_it_may,
                 what_failed_long_ago_is_found_at_once, however_many_failed_the_newest_are_found_at_once,
-                what_plain_sql_archived_is_found_at_once, what_waits_longest_comes_first, what_failed_last_comes_first,
+                what_plain_sql_archived_is_found_at_once, what_waits_longest_comes_first, what_failed_last_comes_first, what_was_replayed_is_known,
                 the_archive_is_found_below_what_is_live,
             }
             forgetting {

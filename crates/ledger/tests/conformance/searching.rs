@@ -88,6 +88,26 @@ pub(crate) async fn what_failed_last_comes_first<B: Backend>() {
     assert_eq!(failed(9).await, [third, first]);
 }
 
+pub(crate) async fn what_was_replayed_is_known<B: Backend>() {
+    let w = World::<B>::new().await;
+    let mut failed = Vec::new();
+    for kind in [Kind::File, Kind::Record, Kind::Job] {
+        failed.push(w.in_status(kind, "a", Status::Failed).await);
+    }
+    let untouched = w.in_status(Kind::File, "a", Status::Failed).await;
+    let all = [failed.clone(), vec![untouched]].concat();
+    let replayed = async |of: &[DeliveryId]| w.ledger.replayed(of.to_vec()).await.unwrap();
+    assert_eq!(replayed(&all).await, [] as [DeliveryId; 0]);
+    for id in &failed {
+        w.ledger.replay("cli:x", *id).await.unwrap();
+    }
+    let again = w.ledger.replay("cli:x", failed[0]).await.unwrap();
+    assert_eq!(replayed(&all).await, failed, "once each, however often");
+    assert_eq!(replayed(&[untouched, failed[1]]).await, [failed[1]]);
+    assert_eq!(replayed(&[again]).await, [] as [DeliveryId; 0], "a replay is not the one that it replays");
+    assert_eq!(replayed(&[]).await, [] as [DeliveryId; 0]);
+}
+
 pub(crate) async fn a_text_is_found_wherever_it_stands<B: Backend>() {
     let w = World::<B>::new().await;
     let by_data =

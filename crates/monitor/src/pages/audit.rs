@@ -1,5 +1,6 @@
 //! Audit: who did what to which delivery, and besides; newest first.
 
+use super::deliveries::query::time;
 use super::frame::{Frame, Here};
 use super::shown::{self, Moment};
 use super::{Monitor, Page, Wrong};
@@ -9,7 +10,6 @@ use axum::extract::{Query, State};
 use handover_core::DeliveryId;
 use handover_ledger::{Deed, DeedFilter};
 use handover_runtime::Project;
-use handover_runtime::operations::times;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -84,15 +84,13 @@ pub(super) async fn page(
 
 fn filter(project: &Project, asked: &Asked) -> Result<DeedFilter, Wrong> {
     let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let (zone, now) = (&project.config.timezone, project.clock.now());
-    let time = |text: &str| given(text).map(|text| times::since(&text, zone, now)).transpose();
     let delivery = given(&asked.delivery).map(|text| {
         let number = text.trim_start_matches('#').parse().map(DeliveryId);
         number.map_err(|_| Wrong::bad(format!("{} is no number of a delivery", shown::cut(&text, 40).text)))
     });
     Ok(DeedFilter {
-        since: time(&asked.since)?,
-        until: time(&asked.until)?,
+        since: time(project, &asked.since)?,
+        until: time(project, &asked.until)?,
         who: given(&asked.who),
         delivery: delivery.transpose()?,
         app: given(&asked.app),

@@ -5,9 +5,13 @@ use crate::{Visitor, visitor};
 use handover_core::Status;
 use handover_ledger::AlertKind;
 
-/// Alerts by the word that stands above every page.
-const TOLD: [(&str, &[AlertKind]); 2] =
-    [("late", &[AlertKind::Late, AlertKind::Missing, AlertKind::Old]), ("stuck", &[AlertKind::Stuck])];
+/// Alerts by the word that stands above every page, and where they are told.
+const TOLD: [(&str, &[AlertKind], &str); 4] = [
+    ("late", &[AlertKind::Late, AlertKind::Missing, AlertKind::Old], "/#needs"),
+    ("not as expected", &[AlertKind::Small, AlertKind::Same], "/#needs"),
+    ("stuck", &[AlertKind::Stuck], "/#needs"),
+    ("unwell", &[AlertKind::Health], "/checks"),
+];
 
 /// The places of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,13 +179,15 @@ impl Monitor {
         let failed = glance.how_many(Status::Failed, |app| visitor::sees(apps, app));
         if failed > 0 {
             let text = format!("{} failed", shown::number(failed));
-            pills.push(Pill { tone: "bad", text, href: "/deliveries?status=failed".into() });
+            // What was replayed stands as failed, and needs nobody.
+            let tone = if glance.has_open_failures(apps) { "bad" } else { "" };
+            pills.push(Pill { tone, text, href: "/deliveries?status=failed".into() });
         }
-        for (word, kinds) in TOLD {
+        for (word, kinds, href) in TOLD {
             let these = glance.alerts.iter().filter(|alert| kinds.contains(&alert.kind));
             let count = these.filter(|alert| glance::is_for(alert, apps)).count();
             if count > 0 {
-                pills.push(Pill { tone: "warn", text: format!("{count} {word}"), href: "/#needs".into() });
+                pills.push(Pill { tone: "warn", text: format!("{count} {word}"), href: href.into() });
             }
         }
         let paused = glance.paused.iter().filter(|pause| visitor::sees(apps, &pause.app)).count();

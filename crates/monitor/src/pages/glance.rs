@@ -4,7 +4,7 @@
 use crate::fresh::Fresh;
 use handover_core::{Delivery, Result, Status};
 use handover_ledger::activity::{Activity, Counts, MINUTE};
-use handover_ledger::{Alert, AppCount, Conserved, Filter, Pause};
+use handover_ledger::{Alert, AlertKind, AppCount, Conserved, Filter, Pause};
 use handover_runtime::Project;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -21,6 +21,8 @@ pub(super) const STEP: u32 = 1_800;
 const RATE_MINUTES: i64 = 10;
 /// So many of the newest failed deliveries are told.
 const FAILED_MAX: usize = 60;
+/// Of so many of those that wait longest it is looked for which app.
+const DELAYED_LOOKED_AT: usize = 100;
 
 /// Where many have failed, those among so many of the newest are told.
 const LOOKED_THROUGH: usize = 20_000;
@@ -34,7 +36,7 @@ pub(super) struct Glance {
     pub(super) paused: Vec<Pause>,
     /// What is wrong, but what is muted.
     pub(super) alerts: Vec<Alert>,
-    /// Since when the oldest waits that could be worked on, by app.
+    /// Since when the oldest waits that could be worked on, by app; where none could be, since when the oldest waits.
     pub(super) oldest: HashMap<String, Timestamp>,
 }
 
@@ -43,6 +45,11 @@ impl Glance {
     pub(super) fn how_many(&self, status: Status, of: impl Fn(&str) -> bool) -> u64 {
         let these = self.counts.iter().filter(|one| one.status == status && of(&one.app));
         these.map(|one| one.count).sum()
+    }
+
+    /// Whether a failure that nobody has seen to is told, to who sees these apps.
+    pub(super) fn has_open_failures(&self, apps: Option<&[String]>) -> bool {
+        self.alerts.iter().any(|alert| tells_of_failures(alert) && is_for(alert, apps))
     }
 
     async fn look(project: &Project) -> Result<Self> {
@@ -57,7 +64,21 @@ impl Glance {
             }
         }
         let now = project.clock.now();
+        let waits = |one: &&AppCount| one.status == Status::Pending && one.count > 0 && !one.app.is_empty();
+        if counts.iter().filter(waits).any(|one| !oldest.contains_key(&one.app)) {
+            // All that waits for an app is to be tried again later: that waits too, since it was handed over.
+            for one in ledger.waiting_since(now, DELAYED_LOOKED_AT).await? {
+                let app = one.target_app.unwrap_or_default();
+                oldest.entry(app).or_insert(one.created_at);
+            }
+        }
         let mut alerts = ledger.alerts(None).await?;
+        for alert in alerts.iter().filter(|alert| alert.kind == AlertKind::Stuck) {
+            let waits = |app: &&String| counts.iter().filter(waits).any(|one| one.app == **app);
+            if let Some(app) = alert.app.as_ref().filter(waits) {
+                oldest.entry(app.clone()).or_insert(alert.since);
+            }
+        }
         alerts.retain(|alert| alert.muted_until.is_none_or(|until| until <= now));
         Ok(Self { counts, paused, alerts, oldest })
     }
@@ -123,8 +144,17 @@ impl Glances {
     }
 }
 
-/// The newest failed deliveries of these apps; none is all.
-pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Vec<Delivery>> {
+/// What has failed and nobody has seen to.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    /// The newest of them.
+    pub(super) open: Vec<Delivery>,
+    /// How many were looked at: those that were replayed are seen to.
+    pub(super) looked_at: u64,
+}
+
+/// The newest failed deliveries of these apps that nobody has seen to; none is all.
+pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result<Failed> {
     let filter = |app: &String| Filter {
         app: Some(app.clone()),
         status: Some(Status::Failed),
@@ -143,7 +173,17 @@ pub(super) async fn failed(project: &Project, apps: Option<&[String]>) -> Result
     found.retain(|one| one.deleted_at.is_none());
     found.sort_by_key(|one| std::cmp::Reverse(one.updated_at));
     found.truncate(FAILED_MAX);
-    Ok(found)
+    let looked_at = found.len() as u64;
+    if !found.is_empty() {
+        let replayed = project.ledger.replayed(found.iter().map(|one| one.id).collect()).await?;
+        found.retain(|one| replayed.binary_search(&one.id).is_err());
+    }
+    Ok(Failed { open: found, looked_at })
+}
+
+/// Whether an alert says that something failed.
+pub(super) fn tells_of_failures(alert: &Alert) -> bool {
+    matches!(alert.kind, AlertKind::Failed | AlertKind::Quarantined)
 }
 
 /// Whether an alert is for who sees these apps; one of no app is for who sees all.

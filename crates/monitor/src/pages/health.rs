@@ -49,6 +49,8 @@ impl From<Verdict> for Word {
 #[derive(Debug)]
 struct CheckRow {
     name: &'static str,
+    /// What makes up its numbers, where something is wrong.
+    href: Option<&'static str>,
     verdict: Word,
     text: String,
     todo: Option<String>,
@@ -93,7 +95,7 @@ fn unseen(frame: Frame, at: Moment) -> HealthPage {
         LOOKED.as_secs()
     );
     let todo = Some("look into the log; it is tried again with every look".to_owned());
-    let check = CheckRow { name: "ledger", verdict: Verdict::Fail.into(), text, todo };
+    let check = CheckRow { name: "ledger", href: None, verdict: Verdict::Fail.into(), text, todo };
     HealthPage {
         frame,
         at,
@@ -120,11 +122,26 @@ fn worst_first(checks: &[Check]) -> Vec<CheckRow> {
     sorted.sort_by_key(|check| std::cmp::Reverse(check.verdict));
     let row = |check: &Check| CheckRow {
         name: check.name,
+        href: leads_to(check),
         verdict: check.verdict.into(),
         text: check.text.clone(),
         todo: check.todo.clone(),
     };
     sorted.into_iter().map(row).collect()
+}
+
+/// The page of what a check found.
+fn leads_to(check: &Check) -> Option<&'static str> {
+    match check.name {
+        _ if check.verdict == Verdict::Pass => None,
+        "failed" => Some("/deliveries?status=failed"),
+        "stuck files" | "unknown" => Some("#stuck"),
+        "records" => Some("/deliveries?kind=record&status=pending"),
+        "leases" => Some("/deliveries?status=processing"),
+        "expected" | "paused" => Some("/#needs"),
+        "storage" => Some("/database"),
+        _ => None,
+    }
 }
 
 fn stuck_row(stuck: &Stuck, now: Timestamp) -> StuckRow {

@@ -122,7 +122,8 @@ pub fn share(part: u64, whole: u64) -> String {
         0 => "<0.01%".to_owned(),
         1..100 => format!("0.{hundredths:02}%"),
         100..1_000 => format!("{}.{}%", hundredths / 100, hundredths % 100 / 10),
-        _ => format!("{}%", hundredths / 100),
+        _ if part >= whole => "100%".to_owned(),
+        _ => format!("{}%", ((hundredths + 50) / 100).min(99)),
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!([about(9_999), about(12_345), about(3_371_000)], ["9,999", "12.3 k", "3.37 M"]);
         assert_eq!([share(0, 9), share(1, 0), share(1, 1_000_000)], ["0%", "0%", "<0.01%"]);
         assert_eq!([share(12, 10_000), share(28, 1_000), share(9_999, 10_000)], ["0.12%", "2.8%", "99%"]);
-        assert_eq!(share(3, 3), "100%");
+        assert_eq!([share(3, 3), share(30, 180), share(9_960, 10_000)], ["100%", "17%", "99%"]);
     }
 
     #[test]

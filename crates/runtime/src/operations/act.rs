@@ -14,7 +14,7 @@ use crate::project::Project;
 use downstream::downstream;
 use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, Result, Status, path_text};
 use handover_file::read;
-use handover_ledger::{Cancelled, Filter};
+use handover_ledger::{Cancelled, Filter, NewAction};
 
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -274,15 +274,47 @@ async fn input_missing(project: &Project, delivery: &Delivery) -> Result<Option<
     Ok(gone.then(|| "Its input is not where it was, nor in the archive: it would fail again.".to_owned()))
 }
 
-/// Does it. `asked_when` is the newest number at the time that the question was shown: what was replayed since then is not
-/// replayed twice.
+/// Who acts, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// Who, as audits name them.
+    pub actor: &'a str,
+    /// By what: the page.
+    pub via: &'a str,
+    /// Whose temporary files those are that it makes.
+    pub holder: &'a HolderId,
+}
+
+/// Does it, and notes who did where no move of the delivery says so. `asked_when` is the newest number at the time that the
+/// question was shown: what was replayed since then is not replayed twice.
 ///
 /// # Errors
 /// [`handover_core::ErrorKind::IllegalTransition`] where it cannot be done (any more); others where the ledger cannot be used.
 pub async fn perform(
     project: &Project,
-    actor: &str,
-    holder: &HolderId,
+    by: By<'_>,
+    act: Act,
+    id: DeliveryId,
+    asked_when: Option<DeliveryId>,
+) -> Result<Done> {
+    let done = done(project, by, act, id, asked_when).await?;
+    let note = match &done {
+        Done::Replayed(new) => Some(format!("as delivery {new}")),
+        Done::Cancelling => Some("it ends when its work has stopped".to_owned()),
+        Done::Restored => None,
+        // Nothing happened, or the move itself stands in the audit log.
+        _ => return Ok(done),
+    };
+    let (actor, via, did) = (by.actor.to_owned(), by.via.to_owned(), act.word().to_owned());
+    let app = project.ledger.get(id).await?.and_then(|delivery| delivery.target_app);
+    let action = NewAction { actor, via, did, app, delivery: Some(id), note, ..NewAction::default() };
+    project.ledger.note_action(action).await?;
+    Ok(done)
+}
+
+async fn done(
+    project: &Project,
+    By { actor, holder, .. }: By<'_>,
     act: Act,
     id: DeliveryId,
     asked_when: Option<DeliveryId>,
@@ -294,7 +326,7 @@ pub async fn perform(
             Done::Retried
         }
         Act::Replay => match replayed_since(project, id, asked_when).await? {
-            Some(new) => Done::Replayed(new),
+            Some(known) => Done::ReplayedBefore(known),
             None => Done::Replayed(ledger.replay(actor, id).await?),
         },
         Act::Cancel => match ledger.ask_to_cancel(actor, id).await? {
@@ -322,6 +354,8 @@ pub enum Done {
     Retried,
     /// The new delivery.
     Replayed(DeliveryId),
+    /// The new delivery that the same question led to before.
+    ReplayedBefore(DeliveryId),
     /// It has ended.
     Cancelled,
     /// It ends when what works on it has stopped.

@@ -44,7 +44,8 @@ pub fn failures(health: &Health) -> Vec<NewAlert> {
             true => (
                 AlertKind::Quarantined,
                 "in quarantine",
-                format!("mend the data, and `handover replay {}`", one.newest),
+                // What is to be mended is the file that came in: a replay would read the same again.
+                format!("handover why {}; correct the file and let it arrive anew", one.newest),
             ),
             false => (AlertKind::Failed, "failed", format!("handover why {}", one.newest)),
         };
@@ -65,7 +66,7 @@ pub fn failures(health: &Health) -> Vec<NewAlert> {
     health.failures.iter().map(alert).collect()
 }
 
-fn deliveries(number: u64) -> String {
+pub(in crate::operations) fn deliveries(number: u64) -> String {
     match number {
         1 => "1 delivery".to_owned(),
         number => format!("{} deliveries", super::times::number(number)),

@@ -18,7 +18,7 @@ use super::times::number;
 use crate::config::LedgerAddress;
 use crate::project::Project;
 use handover_core::units::format_duration;
-use handover_core::{DeliveryId, Result, Status};
+use handover_core::{DeliveryId, Error, ErrorKind, Result, Status};
 use handover_ledger::{AppCount, Filter};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -26,6 +26,8 @@ use std::time::Duration;
 
 /// So many deliveries are looked at, of each sort.
 const LOOKED_AT: usize = 1_000;
+/// So long the ledger may take to answer at all: its counts are kept, and whoever asks for health waits.
+const ANSWERS: Duration = Duration::from_secs(5);
 /// A lease that has run out is taken back within seconds; after so long nobody does.
 const LEASE_OVERDUE: SignedDuration = SignedDuration::from_secs(30);
 /// Clocks that differ by more confuse whoever compares times.
@@ -102,6 +104,9 @@ pub struct Health {
     /// Apps whose records wait longer than they should.
     #[serde(skip)]
     pub waiting: Vec<Waits>,
+    /// Whether all could be looked at: only then is what was not found not there.
+    #[serde(skip)]
+    pub whole: bool,
 }
 
 /// Deliveries of an app that failed, and that nobody has seen to.
@@ -196,6 +201,7 @@ struct Looking<'a> {
     failures: Vec<Failures>,
     expected: Vec<Finding>,
     waiting: Vec<Waits>,
+    whole: bool,
 }
 
 impl<'a> Looking<'a> {
@@ -209,13 +215,14 @@ impl<'a> Looking<'a> {
             failures: Vec::new(),
             expected: Vec::new(),
             waiting: Vec::new(),
+            whole: true,
         }
     }
 
     fn done(self) -> Health {
         let verdict = self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
-        let Looking { now, checks, stuck, failures, expected, waiting, .. } = self;
-        Health { verdict, at: now, checks, stuck, failures, expected, waiting }
+        let Looking { now, checks, stuck, failures, expected, waiting, whole, .. } = self;
+        Health { verdict, at: now, checks, stuck, failures, expected, waiting, whole }
     }
 
     /// What waited since before this is stuck.
@@ -236,28 +243,44 @@ impl<'a> Looking<'a> {
     fn or_failed(&mut self, name: &'static str, looked: Result<()>) {
         if let Err(e) = looked {
             let todo = e.hint_text().map(str::to_owned);
+            self.whole = false;
             self.add(name, Verdict::Fail, format!("this could not be looked at: {e}"), todo);
         }
     }
 
     /// Whether the ledger answers; its counts.
     async fn ledger(&mut self) -> Option<Vec<AppCount>> {
-        match self.project.ledger.counts().await {
+        let silent = || Error::new(ErrorKind::Io, format!("nothing came within {} s", ANSWERS.as_secs()));
+        let counts = tokio::time::timeout(ANSWERS, self.project.ledger.counts()).await;
+        match counts.unwrap_or_else(|_| Err(silent())) {
             Ok(counts) => {
-                self.add(
-                    "ledger",
-                    Verdict::Pass,
-                    format!("{} answers, and its schema is up to date", self.project.ledger.location()),
-                    None,
-                );
+                let location = self.project.ledger.location();
+                if self.is_without_a_name() {
+                    let text = format!(
+                        "{location} is gone; what runs goes on in a file without a name, which ends with the last process"
+                    );
+                    let todo = "let it run, and put the file back: /proc/PID/fd of `handover run` has it";
+                    self.add("ledger", Verdict::Fail, text, Some(todo.to_owned()));
+                } else {
+                    let text = format!("{location} answers, and its schema is up to date");
+                    self.add("ledger", Verdict::Pass, text, None);
+                }
                 Some(counts)
             }
             Err(e) => {
                 let todo = e.hint_text().map(str::to_owned);
+                self.whole = false;
                 self.add("ledger", Verdict::Fail, format!("the ledger does not answer: {e}"), todo);
                 None
             }
         }
+    }
+
+    /// Whether the file of an embedded ledger was removed under those who work.
+    fn is_without_a_name(&self) -> bool {
+        let LedgerAddress::Sqlite(path) = &self.project.config.ledger else { return false };
+        matches!(path.try_exists(), Ok(false))
+            && running(&self.project.data).iter().any(|process| process.works)
     }
 
     /// Leases that have run out and that nobody takes back.

@@ -184,21 +184,31 @@ fn structured<R: Read>(kind: &FileKind, whole: bool, file: R) -> Option<Preview>
     match open_input(file, &options).ok()?.records {
         Records::Rows(mut reader) => {
             let mut rows: Vec<Vec<String>> = Vec::new();
-            let mut ended = false;
+            let (mut ended, mut broken) = (false, false);
             while rows.len() <= ROWS_MAX + 1 && !ended {
                 match reader.next_row() {
                     Ok(Some(row)) if row.is_blank() || row.is_comment() => {}
+                    Ok(Some(row)) if row.fault().is_some_and(|fault| !fault.cells_known()) => {
+                        let why = row.fault().map(|fault| fault.message()).unwrap_or_default();
+                        rows.push(vec![format!("{} ({why})", short(row.whole()))]);
+                        broken = true;
+                    }
                     Ok(Some(row)) => {
                         rows.push(row.cells().take(COLUMNS_MAX).map(|cell| short(&cell)).collect())
                     }
-                    Ok(None) | Err(_) => ended = true,
+                    Ok(None) => ended = true,
+                    Err(_) => (ended, broken) = (true, true),
                 }
             }
             // Where not all was read, the last row may have been cut.
             if ended && !whole && rows.len() > 1 {
                 rows.pop();
             }
-            let more = !ended || !whole;
+            let more = !ended || !whole || broken;
+            // A header above rows that are too long to be told is no answer: then the text is shown.
+            if more && rows.len() == 1 {
+                return None;
+            }
             let header = if rows.is_empty() { return None } else { rows.remove(0) };
             rows.truncate(ROWS_MAX);
             Some(Preview::Table { header, rows, more })
@@ -338,6 +348,19 @@ mod tests {
         let long = format!("a\n{}\n", "x".repeat(900_000));
         let (_, rows, _) = table(of("a.csv", long.as_bytes()));
         assert_eq!(rows[0][0].chars().count(), CELL_MAX_BYTES + 1);
+    }
+
+    #[test]
+    fn rows_that_are_too_long_are_shown_as_text() {
+        let long = format!("a,b\n1,\"{}\"\n2,3\n", "x".repeat(2_000_000));
+        let of = |whole, bytes| of_bytes("a.csv", long.len() as u64, whole, || Ok(bytes)).unwrap();
+        let (_, rows, more) = table(of(true, long.as_bytes()));
+        assert!(rows[0][0].starts_with("1,\"xxx") && rows[0][0].contains("longer than"), "{}", rows[0][0]);
+        assert_eq!((rows[1].join("|"), more), ("2|3".into(), true), "all of it is behind a link");
+        let Preview::Text { text, more: true } = of(false, &long.as_bytes()[..1_000_000]) else {
+            panic!("it is shown by its header alone")
+        };
+        assert!(text.starts_with("a,b\n1,\"xxx") && text.len() == TEXT_MAX_BYTES);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::super::frame::{Frame, Here};
 use super::super::shown::{self, Cut};
 use super::super::{Monitor, Page, Wrong};
 use super::row::{status_word, tone};
-use super::{acted_on, actor, visible};
+use super::{VIA, acted_on, actor, visible};
 use crate::Visitor;
 use askama::Template;
 use axum::extract::{Path, State};
@@ -84,9 +84,10 @@ pub(super) async fn act(
     let project = monitor.project();
     let (delivery, act) = allowed(&project, &visitor, &id, &word).await?;
     let asked_when = Some(DeliveryId(form.newest));
-    let done = act::perform(&project, &actor(&visitor), monitor.holder(), act, delivery.id, asked_when).await;
+    let by = act::By { actor: &actor(&visitor), via: VIA, holder: monitor.holder() };
+    let done = act::perform(&project, by, act, delivery.id, asked_when).await;
     let (id, word) = match done {
-        Ok(Done::Replayed(new)) => (new, "replay"),
+        Ok(Done::Replayed(new) | Done::ReplayedBefore(new)) => (new, "replay"),
         Ok(Done::Retried) => (delivery.id, "retry"),
         Ok(Done::Cancelled) => (delivery.id, "cancel"),
         Ok(Done::Cancelling) => (delivery.id, "cancelling"),

@@ -56,6 +56,9 @@ fn may_act(visitor: &Visitor, delivery: &Delivery) -> bool {
     visitor.must_operate().is_ok() && visitor.sees(acted_on(delivery))
 }
 
+/// By what they act, as the audit names it.
+const VIA: &str = "the page of deliveries";
+
 /// Who acts, as the audit names them: somebody at a page, by their key.
 pub(super) fn actor(visitor: &Visitor) -> String {
     format!("page:{}", visitor.name)

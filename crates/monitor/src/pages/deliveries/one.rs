@@ -39,6 +39,8 @@ pub(super) struct OnePage {
     status: &'static str,
     tone: &'static str,
     open: bool,
+    /// Whether something may still become of it, or of what came of it: then the page follows that.
+    follows: bool,
     reason: Reason,
     acts: Vec<Act>,
     family: Family,
@@ -89,7 +91,14 @@ pub(super) async fn page(
         None => frame,
     };
     let said = said(&project, id, shown.delivery.kind).await?;
-    Ok(Page(made(&project, &visitor, frame, title, (&shown, &why), gathered, said, sees_work)))
+    let mut made = made(&project, &visitor, frame, title, (&shown, &why), gathered, said, sees_work);
+    // A checksum is computed once, by who asked for it.
+    made.follows &= made.open || wanted.check.is_empty();
+    Ok(Page(made))
+}
+
+fn is_open(status: Status) -> bool {
+    matches!(status, Status::Pending | Status::Processing)
 }
 
 #[allow(clippy::too_many_arguments, reason = "each is a part of the page, read for itself")]
@@ -111,6 +120,7 @@ fn made(
         0 => events,
         _ => events[..HISTORY_MAX].iter().chain(&events[events.len() - HISTORY_MAX..]).cloned().collect(),
     };
+    let open = is_open(delivery.status) && delivery.deleted_at.is_none();
     OnePage {
         frame,
         id: delivery.id,
@@ -118,8 +128,8 @@ fn made(
         crumbs: crumbs(delivery),
         status: status_word(delivery),
         tone: tone(delivery),
-        open: matches!(delivery.status, Status::Pending | Status::Processing)
-            && delivery.deleted_at.is_none(),
+        open,
+        follows: open || why.state.goes_on() || shown.lineage.tree.iter().any(|one| is_open(one.status)),
         reason: Reason::of(why, delivery, zone, now),
         acts: if may_act(visitor, delivery) { Act::possible(delivery) } else { Vec::new() },
         family: Family::of(&shown.lineage, visitor),

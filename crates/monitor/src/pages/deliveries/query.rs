@@ -7,9 +7,22 @@ use handover_core::{DeliveryId, Kind, Status};
 use handover_ledger::Filter;
 use handover_runtime::Project;
 use handover_runtime::operations::times;
+use jiff::Timestamp;
 
 /// So long a text may be.
 const TEXT_MAX_BYTES: usize = 1_000;
+
+/// A time as it was typed; none where nothing was.
+///
+/// # Errors
+/// 400 for what is no time.
+pub(in crate::pages) fn time(project: &Project, text: &str) -> Result<Option<Timestamp>, Wrong> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let time = times::since(text.trim(), &project.config.timezone, project.clock.now());
+    time.map(Some).map_err(|e| Wrong::bad(format!("{e}: {}", e.hint_text().unwrap_or_default())))
+}
 
 /// A search as it was typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,6 +95,17 @@ impl Asked {
         shown::link(path, &pairs)
     }
 
+    /// Its fields in one line, for who reads later what was asked.
+    pub(in crate::pages) fn words(&self) -> String {
+        let pairs: Vec<String> =
+            self.pairs().into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        if pairs.is_empty() {
+            "all deliveries".to_owned()
+        } else {
+            format!("deliveries of {}", pairs.join(", "))
+        }
+    }
+
     /// Whether it is a search for everything.
     pub(in crate::pages) fn is_all(&self) -> bool {
         Self { before: String::new(), ..self.clone() } == Self::default()
@@ -113,13 +137,7 @@ impl Asked {
                 .map_err(|_| Wrong::bad(format!("{name}: {text:?} is no delivery\u{2019}s number")))?;
             Ok(Some(id))
         };
-        let now = project.clock.now();
-        let time = |text: &String| match text.is_empty() {
-            true => Ok(None),
-            false => times::since(text, &project.config.timezone, now)
-                .map(Some)
-                .map_err(|e| Wrong::bad(format!("{e}: {}", e.hint_text().unwrap_or_default()))),
-        };
+        let time = |text: &str| time(project, text);
         let kind = match self.kind.as_str() {
             "" => None,
             kind => Some(

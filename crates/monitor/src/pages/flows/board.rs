@@ -48,7 +48,7 @@ pub(in super::super) async fn parts(
         "numbers".into(),
         "card numbers",
         "Last 24 hours".into(),
-        &Numbers::new(&glance, &past, now, &sees),
+        &Numbers::new(&glance, &past, now, apps),
     )?];
     let flows: Vec<&Flow> =
         project.config.flows.iter().filter(|flow| flow.apps().iter().any(|app| sees(app.as_str()))).collect();

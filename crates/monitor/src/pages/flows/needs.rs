@@ -1,19 +1,19 @@
 //! What needs a person: failed deliveries that nobody has seen to, what is stuck, late, or wrong by a check, and apps that are
 //! paused.
 
-use super::super::glance::{self, Glance};
+use super::super::glance::{self, Failed, Glance};
 use super::super::shown::{self, Moment};
 use crate::visitor;
 use askama::Template;
 use handover_core::{Delivery, Status};
-use handover_ledger::{Alert, AlertKind, Pause};
+use handover_ledger::{Alert, Pause};
 use handover_runtime::operations::facts::Facts;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// So much of a reason is shown.
 const WHY_MAX_CHARS: usize = 240;
-/// So many rows are shown.
+/// So many rows are shown of what failed, and as many of what else is wrong: neither hides the other.
 const ROWS_MAX: usize = 12;
 
 /// The list.
@@ -21,7 +21,14 @@ const ROWS_MAX: usize = 12;
 #[template(path = "flows/needs.html")]
 pub(super) struct Needs {
     needs: Vec<Need>,
-    more: String,
+    /// What is not shown here, each with where it is.
+    more: Vec<More>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct More {
+    text: String,
+    href: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -57,28 +64,45 @@ impl Looker<'_> {
 }
 
 impl Needs {
-    /// Of these failed deliveries, and of what else is wrong as far as one sees.
-    pub(super) fn new(failed: &[Delivery], glance: &Glance, looker: &Looker<'_>) -> Self {
-        let alike = alike(failed);
-        let mut needs: Vec<(Timestamp, Need)> =
-            alike.iter().map(|(one, more)| (one.updated_at, of_delivery(one, *more, looker))).collect();
-        // What failed stands here one by one.
-        let told = glance.alerts.iter().filter(|alert| alert.kind != AlertKind::Failed);
-        let told = told.filter(|alert| glance::is_for(alert, looker.apps));
-        needs.extend(told.map(|alert| (alert.since, of_alert(alert, looker))));
-        let paused = glance.paused.iter().filter(|pause| visitor::sees(looker.apps, &pause.app));
-        needs.extend(paused.map(|pause| (pause.since, of_pause(pause, looker))));
-        needs.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
-        needs.truncate(ROWS_MAX);
+    /// Of what failed, and of what else is wrong as far as one sees.
+    pub(super) fn new(failed: &Failed, glance: &Glance, looker: &Looker<'_>) -> Self {
         let standing = glance.how_many(Status::Failed, |app| visitor::sees(looker.apps, app));
-        let listed = failed.len() as u64;
-        let more = if standing > listed {
-            format!("{} failed in all", shown::number(standing))
-        } else {
-            String::new()
+        let failures: Vec<(Timestamp, Need)> = alike(&failed.open)
+            .iter()
+            .map(|(one, more)| (one.updated_at, of_delivery(one, *more, looker)))
+            .collect();
+        // What failed stands here one by one; where more has than was looked at, an app may be known by its alert alone.
+        let listed = |app: Option<&str>| failed.open.iter().any(|one| one.target_app.as_deref() == app);
+        let is_told = |alert: &&Alert| {
+            let by_itself = glance::tells_of_failures(alert)
+                && (standing <= failed.looked_at || listed(alert.app.as_deref()));
+            !by_itself && glance::is_for(alert, looker.apps)
         };
+        let told = glance.alerts.iter().filter(is_told).map(|alert| (alert.since, of_alert(alert, looker)));
+        let paused = glance.paused.iter().filter(|pause| visitor::sees(looker.apps, &pause.app));
+        let others: Vec<(Timestamp, Need)> =
+            told.chain(paused.map(|pause| (pause.since, of_pause(pause, looker)))).collect();
+        let mut more = Vec::new();
+        if standing > failed.looked_at || failures.len() > ROWS_MAX {
+            let text = format!("{} failed in all", shown::number(standing));
+            more.push(More { text, href: "/deliveries?status=failed" });
+        }
+        if let Some(left) = others.len().checked_sub(ROWS_MAX).filter(|left| *left > 0) {
+            let href = if looker.apps.is_none() { "/checks" } else { "/deliveries" };
+            more.push(More { text: format!("{} more wrong", shown::number(left as u64)), href });
+        }
+        let mut needs = newest(failures);
+        needs.extend(newest(others));
+        needs.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
         Self { needs: needs.into_iter().map(|(_, need)| need).collect(), more }
     }
+}
+
+/// The newest of them, as many as are shown.
+fn newest(mut needs: Vec<(Timestamp, Need)>) -> Vec<(Timestamp, Need)> {
+    needs.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
+    needs.truncate(ROWS_MAX);
+    needs
 }
 
 fn of_pause(pause: &Pause, looker: &Looker<'_>) -> Need {

@@ -2,6 +2,7 @@
 
 use super::super::glance::{Glance, Past};
 use super::super::shown;
+use crate::visitor;
 use askama::Template;
 use handover_core::Status;
 use jiff::Timestamp;
@@ -24,14 +25,15 @@ struct Number {
 }
 
 impl Numbers {
-    /// Of the apps of which this holds.
-    pub(super) fn new(glance: &Glance, past: &Past, now: Timestamp, sees: &impl Fn(&str) -> bool) -> Self {
+    /// Of these apps; none is all.
+    pub(super) fn new(glance: &Glance, past: &Past, now: Timestamp, apps: Option<&[String]>) -> Self {
+        let sees = &|app: &str| visitor::sees(apps, app);
         let day = past.sum(sees);
         let delivered = Number {
             name: "Completed, 24 h",
             value: shown::about(day.completed),
             about: format!("{} rows · {}", shown::about(day.rows_in), shown::size(day.bytes)),
-            href: "/deliveries?since=24h".into(),
+            href: "/deliveries?since=24h&status=completed,archived".into(),
             ..Number::default()
         };
         let took = |share: f64| day.latency.quantile(share).map(shown::took);
@@ -47,8 +49,8 @@ impl Numbers {
         let failed = Number {
             name: "Failed, 24 h",
             value: shown::share(day.failed, day.completed + day.failed),
-            about: format!("{} not seen to", shown::count_of(standing, "delivery", "deliveries")),
-            tone: if standing > 0 { "bad" } else { "" },
+            about: format!("{} as failed", shown::count_of(standing, "delivery stands", "deliveries stand")),
+            tone: if glance.has_open_failures(apps) { "bad" } else { "" },
             href: "/deliveries?status=failed".into(),
             ..Number::default()
         };

@@ -93,10 +93,8 @@ async fn all(project: &Project) -> Result<()> {
     let health = health::look(project).await;
     let (node, patience) = (node(), project.config.health.every);
     let seen = alerts::alerts(&health, &node);
-    // Where the ledger could not be read not all was seen; it will hardly take this either.
-    let whole =
-        !health.checks.iter().any(|check| check.name == "ledger" && check.verdict == health::Verdict::Fail);
-    project.ledger.look(Look { by: node, seen, whole, patience }).await.map(|_| ())
+    // Where something could not be looked at, nothing ends by that.
+    project.ledger.look(Look { by: node, seen, whole: health.whole, patience }).await.map(|_| ())
 }
 
 /// A look at what failed alone.

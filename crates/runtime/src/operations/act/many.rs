@@ -4,13 +4,15 @@
 //! question is answered: a retried delivery is no longer failed, and a replay since then is known by its number. Each is a
 //! transaction of its own: after a crash those that were done stand, and the answer given again does the rest.
 
-use super::{Act, Done, perform};
+use super::{Act, By, Done, done};
+use crate::operations::alerts::deliveries;
 use crate::operations::search::sees;
 use crate::project::Project;
 use futures_util::{StreamExt as _, stream};
-use handover_core::{Delivery, DeliveryId, HolderId, Result, Status};
-use handover_ledger::Filter;
+use handover_core::{Delivery, DeliveryId, Result, Status};
+use handover_ledger::{Filter, NewAction};
 use std::collections::BTreeMap;
+use tracing::warn;
 
 /// So many are counted, and done for one answer.
 pub const MANY_MAX: usize = 1_000;
@@ -92,24 +94,25 @@ pub struct DidMany {
 /// So many reasons are kept.
 const REASONS_MAX: usize = 20;
 
-/// Does it to these.
+/// Does it to these. Who replayed is noted once for all of them, with `asked`, the search that found them.
 pub async fn perform_many(
     project: &Project,
-    actor: &str,
-    holder: &HolderId,
+    by: By<'_>,
     act: Act,
     ids: &[DeliveryId],
     asked_when: DeliveryId,
+    asked: &str,
 ) -> DidMany {
-    let mut did = DidMany::default();
+    let (mut did, mut replayed) = (DidMany::default(), Vec::new());
     let mut under_way = stream::iter(ids.iter().copied())
-        .map(|id| async move { (id, perform(project, actor, holder, act, id, Some(asked_when)).await) })
+        .map(|id| async move { (id, done(project, by, act, id, Some(asked_when)).await) })
         .buffer_unordered(UNDER_WAY);
     while let Some((id, done)) = under_way.next().await {
         let left = match done {
             Ok(Done::Left(why)) => why,
-            Ok(_) => {
+            Ok(done) => {
                 did.done += 1;
+                replayed.extend(matches!(done, Done::Replayed(_)).then_some(id));
                 continue;
             }
             Err(e) => e.to_string(),
@@ -120,5 +123,24 @@ pub async fn perform_many(
         }
     }
     did.left.sort_by_key(|(id, _)| *id);
+    if !replayed.is_empty()
+        && let Err(e) = note(project, by, act, &replayed, asked).await
+    {
+        warn!("what was replayed could not be noted for the audit: {e}");
+    }
     did
+}
+
+async fn note(project: &Project, by: By<'_>, act: Act, ids: &[DeliveryId], asked: &str) -> Result<()> {
+    let action = NewAction {
+        actor: by.actor.to_owned(),
+        via: by.via.to_owned(),
+        did: format!("{} all", act.word()),
+        thing: Some(asked.to_owned()),
+        delivery: ids.iter().min().copied(),
+        last: ids.iter().max().copied(),
+        note: Some(format!("{} replayed", deliveries(ids.len() as u64))),
+        ..NewAction::default()
+    };
+    project.ledger.note_action(action).await
 }

@@ -5,7 +5,7 @@
 
 use super::{Looking, Stuck, Verdict, many};
 use handover_core::{Result, path_text};
-use handover_file::layout::ARCHIVE_FOLDER;
+use handover_file::layout::{ARCHIVE_FOLDER, last_changed};
 use jiff::Timestamp;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -127,8 +127,11 @@ fn without_manifest(names: &[PathBuf], limit: Timestamp) -> Vec<Stray> {
             !name.ends_with(MANIFEST) && !stems.contains(stem)
         })
         .filter_map(|path| {
-            let changed = std::fs::metadata(path).ok()?.modified().ok()?;
-            let since = Timestamp::try_from(changed).ok().filter(|since| *since <= limit)?;
+            // A file keeps its time of writing when it is moved or copied; since when it is here, that does not say.
+            let since = last_changed(path).ok()??;
+            if since > limit {
+                return None;
+            }
             Some(Stray { path: path.clone(), since })
         })
         .collect()

@@ -6,6 +6,7 @@ use super::{LOOKED_AT, Looking, Stuck, Verdict, many, whole};
 use crate::delivery::payload::FilePayload;
 use handover_core::units::format_duration;
 use handover_core::{Delivery, Kind, Result, Status};
+use handover_file::layout::last_changed;
 use handover_ledger::Filter;
 use jiff::Timestamp;
 
@@ -49,7 +50,10 @@ impl Looking<'_> {
         });
         found.sort_by_key(|(_, since)| *since);
         for (nth, (delivery, since)) in found.iter().enumerate() {
-            let reason = if nth < EXPLAINED { self.reason(delivery).await } else { String::new() };
+            let reason = match nth < EXPLAINED {
+                true => self.reason(delivery).await,
+                false => format!("`handover why {}` says it", delivery.id),
+            };
             let path = self.path_of(delivery);
             let app = delivery.target_app.clone().unwrap_or_default();
             self.stuck.push(Stuck { path, app, delivery: Some(delivery.id.0), since: *since, reason });
@@ -61,8 +65,9 @@ impl Looking<'_> {
                 self.add("stuck files", Verdict::Pass, format!("no file waits for {after} or longer"), None)
             }
             Some(oldest) => {
+                let more = if found.len() >= LOOKED_AT { ", or more," } else { "" };
                 let text = format!(
-                    "{} too long, the first for {} for {}: {}",
+                    "{}{more} too long, the first for {} for {}: {}",
                     many(self.stuck.len(), "file waits", "files wait"),
                     oldest.app,
                     format_duration(whole(self.age(oldest.since))),
@@ -84,7 +89,7 @@ impl Looking<'_> {
     async fn reason(&self, delivery: &Delivery) -> String {
         let said = why::of(self.project, delivery.id).await;
         match said {
-            Ok(said) => said.sentences.join(" "),
+            Ok(said) => said.said().collect::<Vec<_>>().join(" "),
             Err(e) => e.to_string(),
         }
     }
@@ -104,9 +109,9 @@ impl Looking<'_> {
         let looked = in_front(&self.project.config, Some(self.project), self.now).await?;
         for found in looked.arrivals.into_iter().filter(|found| found.fate != Fate::Refused) {
             let path = self.project.config.base.join(&found.path);
-            let written = std::fs::metadata(&path).and_then(|meta| meta.modified()).ok();
-            let written = written.and_then(|at| Timestamp::try_from(at).ok());
-            if let Some(since) = written.filter(|since| *since <= self.stuck_limit(&found.app)) {
+            // A file keeps its time of writing when it is moved or copied; since when it is here, that does not say.
+            let here = last_changed(&path).ok().flatten();
+            if let Some(since) = here.filter(|since| *since <= self.stuck_limit(&found.app)) {
                 let reason = match found.fate {
                     Fate::Taken => format!("it is complete ({}), and nobody takes it", found.reason),
                     _ => found.reason,

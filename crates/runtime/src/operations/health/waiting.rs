@@ -5,14 +5,30 @@ use super::{Failures, LOOKED_AT, Looking, Verdict, Waits, many, whole};
 use crate::config::Enters;
 use crate::operations::times::number;
 use handover_core::units::format_duration;
-use handover_core::{Delivery, ErrorKind, Kind, Result, Status};
+use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Result, Status};
 use handover_ledger::{AppCount, Filter, Queue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Of so many failed deliveries it is looked whether they were replayed; of more there is no end to see to soon.
-const REPLAYS_LOOKED_AT: usize = 200;
 /// So many notices are told of.
 const NOTICES_MAX: usize = 100;
+
+/// What failed, by app and by whether its input is bad.
+type Found = BTreeMap<(String, bool), Failures>;
+
+/// Adds a failure that stands for so many; the first that is added is the newest.
+fn add(found: &mut Found, app: String, one: &Delivery, count: u64) {
+    let quarantined = is_quarantined(one);
+    let known = found.entry((app.clone(), quarantined)).or_insert_with(|| Failures {
+        app,
+        count: 0,
+        quarantined,
+        newest: one.id,
+        error: one.last_error.clone().unwrap_or_else(|| "no reason is known".to_owned()),
+        since: one.updated_at,
+    });
+    known.count += count;
+    known.since = known.since.min(one.processed_at.unwrap_or(one.updated_at));
+}
 
 impl Looking<'_> {
     /// Records that wait for too long; what is gathered later by configuration, or pulled by others, waits too.
@@ -83,40 +99,47 @@ impl Looking<'_> {
         if all == 0 {
             return Ok(Vec::new());
         }
-        let failed = self.project.ledger.failed_lately(LOOKED_AT).await?;
-        let mut found: BTreeMap<(String, bool), Failures> = BTreeMap::new();
-        for (nth, one) in failed.iter().enumerate() {
-            if nth < REPLAYS_LOOKED_AT && self.was_replayed(one).await? {
-                continue;
-            }
+        let ledger = &self.project.ledger;
+        let failed = ledger.failed_lately(LOOKED_AT).await?;
+        let replayed: BTreeSet<DeliveryId> =
+            ledger.replayed(failed.iter().map(|one| one.id).collect()).await?.into_iter().collect();
+        let mut found = Found::new();
+        let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+        for one in &failed {
             let app = one.target_app.clone().unwrap_or_default();
-            let quarantined = is_quarantined(one);
-            let known = found.entry((app.clone(), quarantined)).or_insert_with(|| Failures {
-                app,
-                count: 0,
-                quarantined,
-                newest: one.id,
-                error: one.last_error.clone().unwrap_or_else(|| "no reason is known".to_owned()),
-                since: one.updated_at,
-            });
-            known.count += 1;
-            known.since = known.since.min(one.processed_at.unwrap_or(one.updated_at));
+            *seen.entry(app.clone()).or_default() += 1;
+            if !replayed.contains(&one.id) {
+                add(&mut found, app, one, 1);
+            }
         }
         // Of those that were not looked at one by one it is known how many they are.
         if failed.len() >= LOOKED_AT {
+            let mut stand: BTreeMap<&str, u64> = BTreeMap::new();
             for count in counts.iter().filter(|c| c.status == Status::Failed) {
-                let of_app = |one: &&mut Failures| one.app == count.app;
-                if let Some(known) = found.values_mut().find(of_app) {
-                    known.count = known.count.max(count.count);
+                *stand.entry(&count.app).or_default() += count.count;
+            }
+            for (app, stands) in stand {
+                let more = stands.saturating_sub(seen.get(app).copied().unwrap_or(0));
+                if more > 0 {
+                    self.add_older(&mut found, app, more).await?;
                 }
             }
         }
         Ok(found.into_values().collect())
     }
 
-    async fn was_replayed(&self, failed: &Delivery) -> Result<bool> {
-        let replays = Filter { replay_of: Some(failed.id), archived: true, limit: 1, ..Filter::default() };
-        Ok(!self.project.ledger.list(replays).await?.is_empty())
+    /// Adds those of an app that failed before all that were looked at.
+    async fn add_older(&self, found: &mut Found, app: &str, more: u64) -> Result<()> {
+        if let Some(known) = found.values_mut().find(|one| one.app == app) {
+            known.count += more;
+            return Ok(());
+        }
+        let newest =
+            Filter { app: Some(app.to_owned()), status: Some(Status::Failed), limit: 1, ..Filter::default() };
+        if let Some(one) = self.project.ledger.list(newest).await?.first() {
+            add(found, app.to_owned(), one, more);
+        }
+        Ok(())
     }
 
     /// Apps that are paused for so long that they may have been forgotten.

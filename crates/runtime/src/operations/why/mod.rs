@@ -73,6 +73,11 @@ pub enum State {
 }
 
 impl State {
+    /// Whether it changes by itself, or by what somebody does to its app.
+    pub fn goes_on(self) -> bool {
+        matches!(self, Self::Waiting | Self::Processing | Self::Delayed | Self::Paused | Self::Cancelling)
+    }
+
     /// The word as people read it.
     pub fn word(self) -> &'static str {
         match self {
@@ -155,6 +160,14 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Its sentences, each with its full stop.
+    pub fn said(&self) -> impl Iterator<Item = String> {
+        self.sentences.iter().map(|sentence| {
+            let ends = sentence.ends_with(['.', '!', '?', ')']);
+            format!("{sentence}{}", if ends { "" } else { "." })
+        })
+    }
+
     fn new(subject: impl Into<String>, state: State) -> Self {
         Self {
             subject: subject.into(),

@@ -250,7 +250,7 @@ impl Asking<'_> {
         let Ok(candidate) = Candidate::look(path) else {
             return ignored.say("It went away while it was looked at.");
         };
-        let waits = Explanation::new(subject, State::Waiting).since(candidate.mtime);
+        let waits = Explanation::new(subject, State::Waiting).since(candidate.mtime.max(candidate.ctime));
         match Inspector::new().readiness(&candidate, source.config.settle, None, self.now) {
             Readiness::Ready { proof, .. } => {
                 let answer =
