@@ -9,7 +9,7 @@ use handover_core::{DeliveryId, HolderId, Result, Status};
 use handover_ledger::Filter;
 use handover_runtime::Project;
 use handover_runtime::operations::act::many::{fitting, perform_many};
-use handover_runtime::operations::act::{self, Act};
+use handover_runtime::operations::act::{self, Act, By};
 use handover_runtime::operations::times;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -112,7 +112,8 @@ async fn those(project: &Project, mut filter: Filter, dry_run: bool) -> Result<R
             *done.apps.entry(app).or_default() += count;
         }
         if !dry_run {
-            let did = perform_many(project, &actor, &holder, Act::Retry, &found.ids, newest).await;
+            let by = By { actor: &actor, via: "handover retry", holder: &holder };
+            let did = perform_many(project, by, Act::Retry, &found.ids, newest, "what failed").await;
             done.retried += did.done;
             done.left += did.left_count;
             if done.reasons.is_empty() {
