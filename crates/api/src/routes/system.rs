@@ -12,6 +12,8 @@ use handover_runtime::operations::health::Verdict;
 use http::{HeaderMap, StatusCode, header};
 use std::time::Duration;
 
+/// So long a look at health may take before it is said that something does not answer.
+const HEALTH_ANSWERS: Duration = Duration::from_secs(7);
 /// So long the ledger may take to answer.
 const LEDGER_ANSWERS: Duration = Duration::from_secs(3);
 
@@ -56,7 +58,12 @@ pub(crate) async fn health(
         let message = "this key is for some apps alone, and health is of all";
         return Err(Fault::new(StatusCode::FORBIDDEN, "FORBIDDEN", message));
     }
-    let seen = api.monitor.health().await?;
+    // A look that was on its way when the ledger went waits for it at each check.
+    let Ok(seen) = tokio::time::timeout(HEALTH_ANSWERS, api.monitor.health()).await else {
+        let message = "the ledger or a folder does not answer";
+        return Err(Fault::unavailable("UNAVAILABLE", message, Duration::from_secs(2)));
+    };
+    let seen = seen?;
     let status = match seen.verdict {
         Verdict::Pass | Verdict::Warn => StatusCode::OK,
         Verdict::Fail => StatusCode::SERVICE_UNAVAILABLE,

@@ -162,14 +162,15 @@ pub(crate) async fn failures(project: &Project) -> Result<Health> {
 
 async fn look_for(project: &Project, older: Option<Duration>) -> Health {
     let mut looking = Looking::new(project, older);
-    if let Some(counts) = looking.ledger().await {
+    let counts = looking.ledger().await;
+    if let Some(counts) = &counts {
         let looked = looking.stuck_files().await;
         looking.or_failed("stuck files", looked);
         let looked = looking.strays().await;
         looking.or_failed("unknown", looked);
-        let looked = looking.waiting_records(&counts).await;
+        let looked = looking.waiting_records(counts).await;
         looking.or_failed("records", looked);
-        let looked = looking.failed(&counts).await;
+        let looked = looking.failed(counts).await;
         looking.or_failed("failed", looked);
         let looked = looking.expected().await;
         looking.or_failed("expected", looked);
@@ -183,10 +184,10 @@ async fn look_for(project: &Project, older: Option<Duration>) -> Health {
         looking.or_failed("leases", looked);
         let looked = looking.storage().await;
         looking.or_failed("storage", looked);
-        looking.working(&counts);
+        looking.working(counts);
     }
     looking.services().await;
-    looking.room().await;
+    looking.room(counts.is_some()).await;
     looking.clock();
     looking.done()
 }

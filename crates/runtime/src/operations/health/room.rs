@@ -26,9 +26,9 @@ impl Looking<'_> {
         self.add("staging", if grows { Verdict::Warn } else { Verdict::Pass }, text, todo);
     }
 
-    /// Room on the data directory's disk, and files left to make.
-    pub(super) async fn room(&mut self) {
-        let forecast = growth(self.project, self.now).await.ok();
+    /// Room on the data directory's disk, and files left to make; how that grew is asked of a ledger that answers alone.
+    pub(super) async fn room(&mut self, ledger_answers: bool) {
+        let forecast = if ledger_answers { growth(self.project, self.now).await.ok() } else { None };
         if let Some(found) = &forecast {
             self.staging(found);
         }
