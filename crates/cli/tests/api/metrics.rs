@@ -184,8 +184,12 @@ fn a_ledger_whose_file_was_removed_is_not_well() {
     let reader = site.key(&["--scope", "read"]);
     let server = site.serve();
     std::fs::remove_file(site.project.join("data/.handover/ledger.db")).unwrap();
-    let health = server.client(&reader).get("/health");
-    let ledger = &health.json()["checks"][0];
-    assert_eq!((health.status, &ledger["name"], &ledger["verdict"]), (503, &json!("ledger"), &json!("fail")));
+    // The look that was made at the start tells for a few seconds.
+    let ledger = wait_for(LONG, "a look that finds the ledger gone", || {
+        let health = server.client(&reader).get("/health");
+        let ledger = health.json()["checks"][0].clone();
+        (health.status == 503 && ledger["verdict"] == json!("fail")).then_some(ledger)
+    });
+    assert_eq!(ledger["name"], json!("ledger"));
     assert!(ledger["text"].as_str().unwrap().contains("is gone"), "{ledger}");
 }

@@ -47,7 +47,7 @@ struct Queue {
     archived: Number,
     oldest: Option<String>,
     /// What ended in the last day.
-    day: String,
+    day: Number,
     paused: bool,
 }
 
@@ -65,8 +65,8 @@ struct Source {
     name: Cut,
     kind: &'static str,
     pushed: String,
-    live: String,
-    archived: String,
+    live: Number,
+    archived: Number,
     deleted: String,
     holds: bool,
     href: String,
@@ -135,14 +135,14 @@ async fn queue(
     day: u64,
     paused: bool,
 ) -> Result<Queue, Wrong> {
+    let found = |statuses: &str| {
+        shown::link("/deliveries", &[("app", app), ("kind", "record"), ("status", statuses)])
+    };
     let number = |status: Status| {
         let count = counts.get(status.as_str()).copied().unwrap_or(0);
         Number {
             text: shown::number(count),
-            href: shown::link(
-                "/deliveries",
-                &[("app", app), ("kind", "record"), ("status", status.as_str())],
-            ),
+            href: found(status.as_str()),
             bad: status == Status::Failed && count > 0,
         }
     };
@@ -156,7 +156,7 @@ async fn queue(
         completed: number(Status::Completed),
         archived: number(Status::Archived),
         oldest: oldest.map(|oldest| shown::age(oldest, project.clock.now())),
-        day: shown::number(day),
+        day: Number { text: shown::number(day), href: found("completed,failed,archived"), bad: false },
         paused,
     })
 }
@@ -175,15 +175,20 @@ async fn ended_in_a_day(project: &Project) -> Result<BTreeMap<String, u64>, Wron
 }
 
 fn source(one: &Conserved) -> Source {
+    let found = |statuses: &str| {
+        let asked = [("from", one.source.as_str()), ("kind", one.kind.as_str()), ("status", statuses)];
+        shown::link("/deliveries", &asked)
+    };
+    let number = |count, href| Number { text: shown::number(count), href, bad: false };
     Source {
         name: shown::cut(&one.source, 64),
         kind: one.kind.as_str(),
         pushed: shown::number(one.pushed),
-        live: shown::number(one.live),
-        archived: shown::number(one.archived),
+        live: number(one.live, found("pending,processing,completed,failed")),
+        archived: number(one.archived, found("archived")),
         deleted: shown::number(one.deleted),
         holds: one.holds(),
-        href: shown::link("/deliveries", &[("from", &one.source), ("kind", one.kind.as_str())]),
+        href: found(""),
     }
 }
 
