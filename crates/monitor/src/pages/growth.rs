@@ -126,7 +126,7 @@ impl<'a> Teller<'a> {
         Growing {
             of,
             window: window(),
-            measured: measured.map(|at| shown::moment(at, self.zone, self.now)),
+            measured: measured.map(|at| shown::past(at, self.zone, self.now)),
             more: found.len().saturating_sub(ROWS_MAX),
             holds: rows.iter().any(|row| !row.entries.is_empty()),
             rows,
