@@ -3,7 +3,6 @@
 use crate::{BOUND, Row, json, project, row, row_if_any, run};
 use handover_testkit::process::wait_for;
 use handover_testkit::{Project, TemporaryPostgres, files_below};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 const HOUR: Duration = Duration::from_secs(3600);
