@@ -193,8 +193,8 @@ pub fn name_taken(dir: &Path, stem: &str, ext: &str) -> Result<bool> {
     Ok(exists(&dir.join(format!("{stem}{MANIFEST_SUFFIX}")))? || exists(&dir.join(format!("{stem}.{ext}")))?)
 }
 
-/// When anything about a file last changed, its name included; no program can set this time. None where there is
-/// nothing.
+/// When anything about a file last changed, its name included; no program can set this time. So it says since when a file is
+/// here, where the time of writing, which it keeps when it is moved or copied, does not. None where there is nothing.
 ///
 /// # Errors
 /// Where it may not be looked at.

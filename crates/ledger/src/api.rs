@@ -703,8 +703,8 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     async fn replayed(&self, of: Vec<DeliveryId>) -> Result<Vec<DeliveryId>>;
 
     /// Deliveries, newest first, with bounded work whatever is asked for: of each table at most so many rows are looked at, `look`, so
-    /// that there may be fewer than the limit, or none, and still more below. What is pending, being worked on or failed is
-    /// found by its index where all of it is not more than that.
+    /// that there may be fewer than the limit, or none, and still more below. What has failed is found
+    /// by its index however much it is; what is pending or being worked on, where all of it is not more than that.
     async fn search(&self, filter: Filter, look: usize) -> Result<Searched>;
 
     /// How many stand where, and how many ever came there; cheap however long the past. A place where none stands any more

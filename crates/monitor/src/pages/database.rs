@@ -64,12 +64,11 @@ struct Number {
 struct Source {
     name: Cut,
     kind: &'static str,
-    pushed: String,
+    pushed: Number,
     live: Number,
     archived: Number,
     deleted: String,
     holds: bool,
-    href: String,
 }
 
 /// A table of a server.
@@ -183,12 +182,11 @@ fn source(one: &Conserved) -> Source {
     Source {
         name: shown::cut(&one.source, 64),
         kind: one.kind.as_str(),
-        pushed: shown::number(one.pushed),
+        pushed: number(one.pushed, found("")),
         live: number(one.live, found("pending,processing,completed,failed")),
         archived: number(one.archived, found("archived")),
         deleted: shown::number(one.deleted),
         holds: one.holds(),
-        href: found(""),
     }
 }
 

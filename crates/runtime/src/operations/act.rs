@@ -279,7 +279,7 @@ async fn input_missing(project: &Project, delivery: &Delivery) -> Result<Option<
 pub struct By<'a> {
     /// Who, as audits name them.
     pub actor: &'a str,
-    /// By what: the page.
+    /// By what: the page, or the command.
     pub via: &'a str,
     /// Whose temporary files those are that it makes.
     pub holder: &'a HolderId,

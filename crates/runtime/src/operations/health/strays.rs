@@ -127,11 +127,7 @@ fn without_manifest(names: &[PathBuf], limit: Timestamp) -> Vec<Stray> {
             !name.ends_with(MANIFEST) && !stems.contains(stem)
         })
         .filter_map(|path| {
-            // A file keeps its time of writing when it is moved or copied; since when it is here, that does not say.
-            let since = last_changed(path).ok()??;
-            if since > limit {
-                return None;
-            }
+            let since = last_changed(path).ok().flatten().filter(|since| *since <= limit)?;
             Some(Stray { path: path.clone(), since })
         })
         .collect()

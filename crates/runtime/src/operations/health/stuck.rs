@@ -109,7 +109,6 @@ impl Looking<'_> {
         let looked = in_front(&self.project.config, Some(self.project), self.now).await?;
         for found in looked.arrivals.into_iter().filter(|found| found.fate != Fate::Refused) {
             let path = self.project.config.base.join(&found.path);
-            // A file keeps its time of writing when it is moved or copied; since when it is here, that does not say.
             let here = last_changed(&path).ok().flatten();
             if let Some(since) = here.filter(|since| *since <= self.stuck_limit(&found.app)) {
                 let reason = match found.fate {
