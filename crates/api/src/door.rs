@@ -9,6 +9,7 @@ use crate::access;
 use crate::auth::{Caller, IfAway};
 use crate::fault::{Fault, Form, PROBLEM_JSON, Whole};
 use crate::places::Place;
+use crate::rates::Said;
 use crate::state::{Api, Current};
 use crate::visit;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -21,6 +22,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::{error, warn};
 
@@ -61,8 +63,8 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     request.extensions_mut().insert(id.clone());
     let current = api.current();
     let mut who = None;
-    let mut extra = HeaderMap::new();
-    let outcome = match admit(&api, &current, &mut request, &mut extra).await {
+    let mut left = None;
+    let outcome = match admit(&api, &current, &mut request, &mut left).await {
         Ok(admitted) => {
             who = admitted.caller;
             let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -74,9 +76,8 @@ pub(crate) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
         Err(fault) => fault.into_response(),
     };
     let mut response = finish(outcome, form, &id, &path);
-    // Beside what an app's own limit says: both hold.
-    for (name, value) in &extra {
-        response.headers_mut().append(name, value.clone());
+    if let Some(left) = left {
+        left.put(response.headers_mut());
     }
     version_headers(&current, &path, response.headers_mut());
     standard_headers(response.headers_mut(), id.value());
@@ -134,7 +135,7 @@ async fn admit(
     api: &Api,
     current: &Current,
     request: &mut Request,
-    extra: &mut HeaderMap,
+    left: &mut Option<Said>,
 ) -> Result<Admitted, Fault> {
     fine_uri(request.uri())?;
     // Load balancers ask often, and from one address: whether this lives is told however full it is, and whether it takes
@@ -163,9 +164,9 @@ async fn admit(
     let name = caller.name.clone();
     let room = api.requests.take(&name)?;
     visit::introduce(api, &caller, in_session, request)?;
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert((*caller).clone());
     let route = route(request);
-    extra.extend(current.rates.take(&name, address, route.as_deref())?);
+    *left = Some(current.rates.take(&name, address, route.as_deref())?);
     Ok(Admitted { caller: Some(name), room: Some(room) })
 }
 
@@ -179,14 +180,14 @@ pub(crate) async fn who(
     uri: &Uri,
     headers: &HeaderMap,
     if_away: IfAway,
-) -> Result<Caller, Fault> {
+) -> Result<Arc<Caller>, Fault> {
     match current.config.auth {
         auth @ (Auth::Keys | Auth::Tokens) => {
             crate::auth::caller(auth, &api.keys, current.tokens.as_deref(), headers, if_away).await
         }
         Auth::None => {
             from_here(uri, headers, &current.config.cors)?;
-            Ok(Caller::anyone())
+            Ok(Arc::new(Caller::anyone()))
         }
     }
 }

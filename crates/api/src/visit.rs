@@ -23,7 +23,7 @@ pub(crate) async fn session(
     path: &str,
     headers: &HeaderMap,
     if_away: IfAway,
-) -> Result<Option<Caller>, Fault> {
+) -> Result<Option<Arc<Caller>>, Fault> {
     let is_taken = pages::is_page(path) && current.config.auth == Auth::Keys;
     if !is_taken || crate::auth::shows_any(headers) {
         return Ok(None);

@@ -4,7 +4,8 @@
 //! nothing else: no configuration's text, no ledger, no callers.
 //!
 //! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
-//! connections, its `breaker`, its `tls` · `budget` how much may be tried again · `body` what is sent, and can be taken back ·
+//! connections, its `breaker`, its `tls` · `http1` requests without a body · `head`, `body` what is sent, and can be taken back, `received`
+//! what is answered · `budget` how much may be tried again ·
 //! `watch` whether they are well · `post` how deliveries are posted · `client` what asks others that are no service apps.
 
 mod balance;
@@ -13,8 +14,11 @@ mod breaker;
 mod budget;
 pub mod client;
 mod failure;
+mod head;
+mod http1;
 mod pool;
 mod post;
+mod received;
 mod service;
 mod services;
 mod settings;
@@ -25,7 +29,9 @@ mod watch;
 pub use body::{Body, BoxError};
 pub use breaker::BreakerState;
 pub use failure::Failure;
+pub use head::Head;
 pub use post::{Answer, of_file, whole};
+pub use received::Received;
 pub use service::Service;
 pub use services::Services;
 pub use settings::{Group, HealthCheck, Settings, TlsFiles, UPSTREAMS_MAX};

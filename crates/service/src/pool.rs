@@ -1,12 +1,14 @@
 //! The connections to one upstream: kept open, used again, made when there is none.
 //!
-//! A connection of HTTP/1.1 goes back as soon as its answer has begun, and is used again when it says that it is ready: nobody
-//! has to wait for the answer's end to give it back. One of HTTP/2 serves all requests at once.
+//! A request without a body gets a connection of HTTP/1.1 that it drives itself ([`crate::http1`]), and that its answer gives back.
+//! One with a body, or that changes the protocol, gets one with a task of its own, which goes back as soon as the answer has begun,
+//! and is used again when it says that it is ready. A connection of HTTP/2 serves all requests at once.
 //!
 //! Invariants: no lock is held while anything is waited for; what is idle is bounded in number and in time. On a crash the
 //! connections are gone with the process.
 
 use crate::body::Sent;
+use crate::http1::{Connection, Io, Shelf};
 use crate::tls::{HTTP1, HTTP2, Secured};
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
@@ -14,11 +16,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
@@ -27,7 +28,7 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 /// So long a connection that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(60);
 /// So many are kept at most.
-const IDLE_MAX: usize = 1_024;
+pub(crate) const IDLE_MAX: usize = 1_024;
 /// A connection of HTTP/2 on which nothing comes for so long is asked whether the other side is there.
 const PING: Duration = Duration::from_secs(5);
 /// So long the other side may take to say so.
@@ -41,10 +42,27 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 /// After so long without a byte the other side's machine is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// What a request needs of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// That it takes a head: there is no body.
+    Head,
+    /// That both sides go on at once: there is a body.
+    Body,
+    /// That it can become one of another protocol, which HTTP/1.1 alone can.
+    Upgrade,
+}
 
 /// A connection that a request can be given to.
 pub(crate) enum Sender {
+    /// Of HTTP/1.1, which the request drives.
+    Bare(Box<Connection>),
+    /// Of HTTP/1.1 or HTTP/2, which a task of its own drives.
+    Task(Task),
+}
+
+/// A connection with a task of its own.
+pub(crate) enum Task {
     One(http1::SendRequest<Sent>),
     Many(http2::SendRequest<Sent>, Nth),
 }
@@ -60,7 +78,7 @@ pub(crate) struct Broken {
     pub(crate) request: Option<Request<Sent>>,
 }
 
-impl Sender {
+impl Task {
     /// Sends a request and waits for the beginning of its answer.
     pub(crate) async fn send(&mut self, request: Request<Sent>) -> Result<Response<Incoming>, Broken> {
         let answer = match self {
@@ -127,6 +145,8 @@ pub(crate) struct Pool {
     secured: Option<Arc<Secured>>,
     /// What plain connections have in place of TLS.
     plain: Option<HttpsConnector<HttpConnector>>,
+    /// Those that requests drive themselves.
+    pub(crate) bare: Arc<Shelf>,
     idle: Mutex<Idle>,
     /// Held while a connection of HTTP/2 is made, so that one is made for all.
     making: tokio::sync::Mutex<()>,
@@ -149,13 +169,13 @@ struct Many {
 }
 
 impl Idle {
-    fn take_one(&mut self) -> Option<Sender> {
+    fn take_one(&mut self) -> Option<Task> {
         let mut at = self.one.len();
         while at > 0 {
             at -= 1;
             let (sender, _) = self.one.get(at)?;
             if sender.is_ready() {
-                return Some(Sender::One(self.one.swap_remove(at).0));
+                return Some(Task::One(self.one.swap_remove(at).0));
             }
             if sender.is_closed() {
                 self.one.swap_remove(at);
@@ -180,6 +200,7 @@ impl Pool {
             http,
             secured,
             plain,
+            bare: Arc::default(),
             idle: Mutex::default(),
             making: tokio::sync::Mutex::default(),
         }
@@ -190,26 +211,27 @@ impl Pool {
     }
 
     /// A connection that is open and free.
-    pub(crate) fn take(&self) -> Option<Sender> {
+    pub(crate) fn take(&self, needs: Needs) -> Option<Sender> {
         let mut idle = self.idle();
-        if let Some(many) = &mut idle.many {
+        if needs != Needs::Upgrade
+            && let Some(many) = &mut idle.many
+        {
             if many.sender.is_ready() {
                 many.used = Instant::now();
-                return Some(Sender::Many(many.sender.clone(), many.nth));
+                return Some(Sender::Task(Task::Many(many.sender.clone(), many.nth)));
             }
             idle.many = None;
         }
-        idle.take_one()
+        if needs != Needs::Head {
+            return idle.take_one().map(Sender::Task);
+        }
+        drop(idle);
+        self.bare.take().map(Sender::Bare)
     }
 
-    /// One of HTTP/1.1 that is open and free.
-    pub(crate) fn take_one(&self) -> Option<Sender> {
-        self.idle().take_one()
-    }
-
-    /// Takes a connection back whose answer has begun.
-    pub(crate) fn put(&self, sender: Sender) {
-        if let Sender::One(sender) = sender
+    /// Takes a connection with a task back whose answer has begun.
+    pub(crate) fn put(&self, task: Task) {
+        if let Task::One(sender) = task
             && !sender.is_closed()
         {
             let mut idle = self.idle();
@@ -219,8 +241,17 @@ impl Pool {
         }
     }
 
+    /// Takes a connection back that nobody was given.
+    pub(crate) fn put_unused(&self, sender: Sender) {
+        match sender {
+            Sender::Bare(connection) => self.bare.put(connection),
+            Sender::Task(task) => self.put(task),
+        }
+    }
+
     /// Closes what nobody used for long; requests that are under way on it come to their end.
     pub(crate) fn sweep(&self, now: Instant) {
+        self.bare.sweep(now, IDLE);
         let is_young = |since: Instant| now.duration_since(since) < IDLE;
         let mut idle = self.idle();
         idle.one.retain(|(sender, since)| !sender.is_closed() && is_young(*since));
@@ -233,34 +264,41 @@ impl Pool {
     }
 
     /// Makes a connection.
-    pub(crate) async fn connect(&self) -> Result<Sender, Unmade> {
+    pub(crate) async fn connect(&self, needs: Needs) -> Result<Sender, Unmade> {
+        if needs == Needs::Upgrade {
+            return self.connect_one().await;
+        }
         if !self.http2 {
-            return self.connect_any().await;
+            return self.connect_any(needs).await;
         }
         let _making = self.making.lock().await;
-        match self.take() {
+        match self.take(needs) {
             Some(sender) => Ok(sender),
-            None => self.connect_any().await,
+            None => self.connect_any(needs).await,
         }
     }
 
-    async fn connect_any(&self) -> Result<Sender, Unmade> {
+    async fn connect_any(&self, needs: Needs) -> Result<Sender, Unmade> {
         let io = self.dialled(true).await?;
         let agreed = match &io {
             MaybeHttpsStream::Https(io) => io.inner().get_ref().1.alpn_protocol() == Some(HTTP2),
             MaybeHttpsStream::Http(_) => self.http2,
         };
-        let made = if agreed { self.many(io).await } else { one(io).await };
-        made.map_err(Unmade::Failed)
+        let made = match needs {
+            _ if agreed => self.many(io).await,
+            Needs::Head => return Ok(Sender::Bare(Box::new(Connection::new(io)))),
+            Needs::Body | Needs::Upgrade => one(io).await,
+        };
+        made.map(Sender::Task).map_err(Unmade::Failed)
     }
 
     /// Makes a connection of HTTP/1.1, which alone can become one of another protocol.
-    pub(crate) async fn connect_one(&self) -> Result<Sender, Unmade> {
+    async fn connect_one(&self) -> Result<Sender, Unmade> {
         if self.http2 && self.plain.is_some() {
             let why = "with `http2: true` and no TLS it speaks HTTP/2 alone, where a connection cannot change its protocol";
             return Err(Unmade::Config(why.to_owned()));
         }
-        one(self.dialled(false).await?).await.map_err(Unmade::Failed)
+        one(self.dialled(false).await?).await.map(Sender::Task).map_err(Unmade::Failed)
     }
 
     async fn dialled(&self, http2: bool) -> Result<Io, Unmade> {
@@ -297,7 +335,7 @@ impl Pool {
         })
     }
 
-    async fn many(&self, io: Io) -> Result<Sender, String> {
+    async fn many(&self, io: Io) -> Result<Task, String> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
@@ -308,14 +346,14 @@ impl Pool {
         idle.made += 1;
         let nth = Nth(idle.made);
         idle.many = Some(Many { sender: sender.clone(), nth, used: Instant::now() });
-        Ok(Sender::Many(sender, nth))
+        Ok(Task::Many(sender, nth))
     }
 }
 
-async fn one(io: Io) -> Result<Sender, String> {
+async fn one(io: Io) -> Result<Task, String> {
     let (sender, connection) = http1::handshake(io).await.map_err(|e| deepest(&e))?;
     tokio::spawn(connection.with_upgrades());
-    Ok(Sender::One(sender))
+    Ok(Task::One(sender))
 }
 
 /// Makes connections without TLS: the configuration of TLS that it must have is never used.
@@ -352,15 +390,19 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let pool = Pool::new(address, true, None);
-        let made = pool.connect().await.unwrap().shared();
+        let shared = |sender: Option<Sender>| match sender {
+            Some(Sender::Task(task)) => task.shared(),
+            _ => None,
+        };
+        let made = shared(pool.connect(Needs::Head).await.ok());
         pool.sweep(Instant::now());
-        assert_eq!(pool.take().unwrap().shared(), made);
+        assert_eq!(shared(pool.take(Needs::Body)), made);
         pool.sweep(Instant::now() + IDLE);
-        assert!(pool.take().is_none());
-        let next = pool.connect().await.unwrap().shared().unwrap();
+        assert!(pool.take(Needs::Head).is_none());
+        let next = shared(pool.connect(Needs::Body).await.ok()).unwrap();
         pool.forget(made.unwrap());
-        assert_eq!(pool.take().unwrap().shared(), Some(next), "another is left alone");
+        assert_eq!(shared(pool.take(Needs::Head)), Some(next), "another is left alone");
         pool.forget(next);
-        assert!(pool.take().is_none());
+        assert!(pool.take(Needs::Head).is_none());
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::body::{Body, BoxError};
 use crate::failure::Failure;
+use crate::received::Received;
 use crate::service::Service;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use std::fs::File;
 use std::future::Future as _;
 use std::io::{self, Read as _};
@@ -106,7 +106,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The version of HTTP that it came by.
     pub version: Version,
-    body: Incoming,
+    body: Received,
     app: String,
     pause: Duration,
 }
@@ -120,9 +120,9 @@ impl Answer {
         loop {
             let late = |_| Failure::TimedOut { app: self.app.clone(), within: self.pause };
             let frame = tokio::time::timeout(self.pause, self.body.frame()).await.map_err(late)?;
-            let broke = |e: hyper::Error| Failure::NoAnswer {
+            let broke = |e: BoxError| Failure::NoAnswer {
                 app: self.app.clone(),
-                why: format!("its answer broke off: {}", crate::pool::deepest(&e)),
+                why: format!("its answer broke off: {}", crate::pool::deepest(e.as_ref())),
                 not_begun: false,
             };
             match frame.transpose().map_err(broke)? {

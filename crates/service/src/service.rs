@@ -8,14 +8,15 @@
 //! Invariant: no lock is held while anything is waited for. Nothing is kept, so a crash leaves nothing.
 
 use crate::balance::{Balance, Tried};
-use crate::body::{Body, Kept, Sent};
+use crate::body::{Body, Kept};
 use crate::budget::Budget;
 use crate::failure::Failure;
+use crate::head::Head;
+use crate::received::Received;
 use crate::settings::{Group, Settings};
 use crate::tls::Secured;
 use crate::upstream::{Broke, Sort, Upstream, is_overwhelmed};
-use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use http::{Request, Response};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,9 +33,6 @@ const PAUSE_ELSEWHERE: Duration = Duration::from_millis(10);
 const PAUSE_SAME: Duration = Duration::from_millis(100);
 /// A request goes so often to connections that turn out to be closed.
 const STALE_MAX: u32 = 3;
-
-/// What makes a request one that may be done twice.
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One service app.
 pub struct Service {
@@ -107,30 +105,37 @@ impl Service {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Received>, Failure> {
+        let (parts, body) = request.into_parts();
+        self.ask(group, parts.into(), body).await
+    }
+
+    /// The same, of a head and a body.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn ask(&self, group: &Group, head: Head, body: Body) -> Result<Response<Received>, Failure> {
         let known = self.balances.iter().find(|one| one.version == group.version);
         let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
             return Err(self.misconfigured("it has no upstream".to_owned()));
         };
-        let (parts, body) = request.into_parts();
-        let head = Head { method: parts.method, path: parts.uri, headers: parts.headers };
         let repeats = head.repeats();
         let retries = self.settings.retries;
         let again = repeats && retries > 0;
-        let spare = again.then(|| head.clone());
         let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
         let call = Call {
             service: self,
             balance,
+            head,
             kept: Kept::new(body, again),
-            spare,
+            again,
             repeats,
             retries,
             tried: Tried::default(),
             stale: 0,
             deadline,
         };
-        call.made(head).await
+        call.made().await
     }
 
     fn no_answer(&self, why: String, not_begun: bool) -> Failure {
@@ -147,29 +152,14 @@ impl Service {
     }
 }
 
-/// What a request says before its body.
-#[derive(Clone)]
-struct Head {
-    method: Method,
-    path: Uri,
-    headers: HeaderMap,
-}
-
-impl Head {
-    /// Whether it may be done twice (RFC 9110, 9.2.2).
-    fn repeats(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
-            || self.headers.contains_key(IDEMPOTENCY_KEY)
-    }
-}
-
 /// One request on its way, however often it is tried.
 struct Call<'a> {
     service: &'a Service,
     balance: &'a Balance,
+    head: Head,
     kept: Kept,
-    /// A copy for another try, where there may be one after it was sent.
-    spare: Option<Head>,
+    /// Whether it may be tried again after it was sent.
+    again: bool,
     repeats: bool,
     /// How many tries are left.
     retries: u32,
@@ -179,31 +169,27 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn made(mut self, mut head: Head) -> Result<Response<Incoming>, Failure> {
+    async fn made(mut self) -> Result<Response<Received>, Failure> {
         loop {
             let Some(nth) = self.balance.choose(self.tried, self.repeats) else {
                 self.until_one_is_back().await?;
                 continue;
             };
-            match self.one_try(nth, head).await? {
-                Outcome::Answered(answer) => return Ok(answer),
-                Outcome::Again(again) => head = again,
+            if let Outcome::Answered(answer) = self.one_try(nth).await? {
+                return Ok(answer);
             }
         }
     }
 
-    /// One try; what can be tried again comes back.
-    async fn one_try(&mut self, nth: usize, head: Head) -> Result<Outcome, Failure> {
+    /// One try.
+    async fn one_try(&mut self, nth: usize) -> Result<Outcome, Failure> {
         let upstream = self.balance.upstreams.get(nth).ok_or_else(|| self.no_answer("it has gone", true))?;
         let asking = upstream.begin();
         let sent = self.kept.send().ok_or(Failure::Caller)?;
-        let path = head.path.clone();
-        let request =
-            head.request(upstream, sent).ok_or_else(|| self.no_answer("a path that is none", true))?;
         let mut on = None;
         let outcome = tokio::select! {
             biased;
-            outcome = upstream.exchange(request, &mut on) => outcome,
+            outcome = upstream.exchange(&self.head, sent, &mut on) => outcome,
             () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
                 if self.kept.awaits_caller() {
                     return Err(Failure::CallerPaused { within: self.service.settings.timeout });
@@ -221,29 +207,28 @@ impl Call<'_> {
                     self.service.back.notify_waiters();
                 }
                 self.tried.add(nth);
-                match self.elsewhere(status) {
-                    Some(head) => {
-                        drop(answer);
-                        self.pause(PAUSE_ELSEWHERE).await?;
-                        Ok(Outcome::Again(head))
-                    }
-                    None => Ok(Outcome::Answered(answer)),
+                if !self.goes_elsewhere(status) {
+                    return Ok(Outcome::Answered(answer));
                 }
+                drop(answer);
+                self.pause(PAUSE_ELSEWHERE).await?;
+                Ok(Outcome::Again)
             }
             Err(_) if self.kept.broke_off() => Err(Failure::Caller),
             // It may have closed the connection while the request was on its way: no failure of the upstream.
             Err(broke) if broke.sort == Sort::Stale && self.stale < STALE_MAX => {
                 self.stale += 1;
-                let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
-                let again = again.filter(|_| self.repeats && self.kept.is_whole());
-                again.map(Outcome::Again).ok_or_else(|| self.no_answer(&broke.why, false))
+                match (self.again || broke.not_begun) && self.repeats && self.kept.is_whole() {
+                    true => Ok(Outcome::Again),
+                    false => Err(self.no_answer(&broke.why, false)),
+                }
             }
             Err(broke) if broke.sort == Sort::Config => Err(self.service.misconfigured(broke.why)),
             Err(broke) if broke.sort == Sort::Untrusted => {
                 self.tried.add(nth);
                 if self.retries > 0 && self.balance.has_another(self.tried) {
                     asking.failed(&broke.why);
-                    return self.after(broke, path).await.map(Outcome::Again);
+                    return self.after(broke).await;
                 }
                 asking.told(&broke.why);
                 Err(Failure::Untrusted { app: self.service.settings.name.clone(), why: broke.why })
@@ -251,21 +236,19 @@ impl Call<'_> {
             Err(broke) => {
                 asking.failed(&broke.why);
                 self.tried.add(nth);
-                self.after(broke, path).await.map(Outcome::Again)
+                self.after(broke).await
             }
         }
     }
 
     /// What is tried again after it failed, when the pause is over.
-    async fn after(&mut self, broke: Broke, path: Uri) -> Result<Head, Failure> {
-        let not_begun = broke.request.is_some();
+    async fn after(&mut self, Broke { why, not_begun, .. }: Broke) -> Result<Outcome, Failure> {
         let may = self.retries > 0
             && self.kept.is_whole()
             && (not_begun || (self.repeats && self.service.may_spend(self.balance)));
-        let again = self.back_from(broke.request, path).or_else(|| self.spare.clone());
-        let Some(again) = again.filter(|_| may) else {
-            return Err(self.no_answer(&broke.why, not_begun));
-        };
+        if !may {
+            return Err(self.no_answer(&why, not_begun));
+        }
         let nth = self.service.settings.retries - self.retries;
         self.retries -= 1;
         let pause = match self.balance.has_another(self.tried) {
@@ -273,28 +256,21 @@ impl Call<'_> {
             false => PAUSE_SAME.saturating_mul(3u32.saturating_pow(nth.min(6))),
         };
         self.pause(pause).await?;
-        Ok(again)
+        Ok(Outcome::Again)
     }
 
-    /// What is to go to another upstream, because this one says that it cannot answer now.
-    fn elsewhere(&mut self, status: http::StatusCode) -> Option<Head> {
+    /// Whether it goes to another upstream, because this one says that it cannot answer now.
+    fn goes_elsewhere(&mut self, status: http::StatusCode) -> bool {
         let may = is_overwhelmed(status)
             && self.retries > 0
             && self.kept.is_whole()
-            && self.spare.is_some()
+            && self.again
             && self.balance.has_another(self.tried)
             && self.service.may_spend(self.balance);
-        if !may {
-            return None;
+        if may {
+            self.retries -= 1;
         }
-        self.retries -= 1;
-        self.spare.clone()
-    }
-
-    /// A request that no connection took, with the path that was asked for.
-    fn back_from(&self, request: Option<Request<Sent>>, path: Uri) -> Option<Head> {
-        let (parts, _) = request?.into_parts();
-        Some(Head { method: parts.method, path, headers: parts.headers })
+        may
     }
 
     /// Waits for so long, and up to half as much again.
@@ -337,18 +313,8 @@ impl Call<'_> {
 
 /// What came of one try.
 enum Outcome {
-    Answered(Response<Incoming>),
-    Again(Head),
-}
-
-impl Head {
-    fn request(self, upstream: &Upstream, body: Sent) -> Option<Request<Sent>> {
-        let mut request = Request::new(body);
-        *request.uri_mut() = upstream.path(&self.path)?;
-        *request.method_mut() = self.method;
-        *request.headers_mut() = self.headers;
-        Some(request)
-    }
+    Answered(Response<Received>),
+    Again,
 }
 
 /// Until the time for an answer is over; it begins anew with each piece of the body that is taken.

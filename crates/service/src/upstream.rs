@@ -5,12 +5,15 @@
 
 use crate::body::Sent;
 use crate::breaker::{Breaker, BreakerState, Pass};
-use crate::pool::{Nth, Pool, Unmade, deepest};
+use crate::head::Head;
+use crate::http1;
+use crate::pool::{Broken, Needs, Nth, Pool, Sender, Unmade, deepest};
+use crate::received::Received;
 use crate::tls::Secured;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -79,8 +82,8 @@ pub struct UpstreamState {
 /// Why an attempt brought no answer.
 pub(crate) struct Broke {
     pub(crate) why: String,
-    /// The request, where it cannot have been acted upon.
-    pub(crate) request: Option<Request<Sent>>,
+    /// Whether the request cannot have been acted upon.
+    pub(crate) not_begun: bool,
     pub(crate) sort: Sort,
 }
 
@@ -98,13 +101,21 @@ pub(crate) enum Sort {
 }
 
 impl Broke {
-    fn unmade(unmade: &Unmade, request: Request<Sent>) -> Self {
+    fn unmade(unmade: &Unmade) -> Self {
         let sort = match unmade {
             Unmade::Failed(_) => Sort::Upstream,
             Unmade::Untrusted(_) => Sort::Untrusted,
             Unmade::Config(_) => Sort::Config,
         };
-        Self { why: unmade.to_string(), request: Some(request), sort }
+        Self { why: unmade.to_string(), not_begun: true, sort }
+    }
+}
+
+impl Broke {
+    /// On a connection that the request drove; `used` is whether it had served before.
+    fn bare(broken: &http1::Broken, used: bool) -> Self {
+        let sort = if used { Sort::Stale } else { Sort::Upstream };
+        Self { why: broken.to_string(), not_begun: matches!(broken, http1::Broken::NotTaken), sort }
     }
 }
 
@@ -189,39 +200,49 @@ impl Upstream {
     /// the connection of HTTP/2 that it waits on.
     pub(crate) async fn exchange(
         &self,
-        mut request: Request<Sent>,
+        head: &Head,
+        mut sent: Sent,
         on: &mut Option<Nth>,
-    ) -> Result<Response<Incoming>, Broke> {
-        // By HTTP/2 a connection cannot become one of another protocol.
-        let changes = request.headers().contains_key(UPGRADE);
+    ) -> Result<Response<Received>, Broke> {
+        let path = self.path(&head.path);
+        let path = path.ok_or_else(|| Broke {
+            why: "a path that is none".to_owned(),
+            not_begun: true,
+            sort: Sort::Config,
+        })?;
+        let needs = match &sent {
+            _ if head.headers.contains_key(UPGRADE) => Needs::Upgrade,
+            Sent::Nothing => Needs::Head,
+            _ => Needs::Body,
+        };
         loop {
-            let known = if changes { self.pool.take_one() } else { self.pool.take() };
-            let (mut sender, used) = match known {
-                Some(sender) => (sender, true),
-                None => {
-                    let made =
-                        if changes { self.pool.connect_one().await } else { self.pool.connect().await };
-                    match made {
-                        Ok(sender) => (sender, false),
-                        Err(unmade) => return Err(Broke::unmade(&unmade, request)),
+            let known = self.pool.take(needs);
+            let used = known.is_some();
+            let sender = match known {
+                Some(sender) => sender,
+                None => self.pool.connect(needs).await.map_err(|unmade| Broke::unmade(&unmade))?,
+            };
+            let mut task = match sender {
+                Sender::Task(task) => task,
+                Sender::Bare(connection) => {
+                    match connection.ask(head, path.as_str(), &self.host, &self.pool.bare).await {
+                        Err(http1::Broken::NotTaken) if used => continue,
+                        outcome => return outcome.map_err(|broken| Broke::bare(&broken, used)),
                     }
                 }
             };
-            *on = sender.shared();
-            self.address(&mut request, on.is_some());
-            match sender.send(request).await {
+            *on = task.shared();
+            match task.send(self.request(head, path.clone(), sent, on.is_some())).await {
                 Ok(answer) => {
-                    self.pool.put(sender);
-                    return Ok(answer);
+                    self.pool.put(task);
+                    return Ok(answer.map(Received::task));
                 }
-                Err(broken) => match broken.request {
-                    Some(back) if used => request = back,
-                    back => {
-                        let stale = used && !broken.error.is_timeout() && !broken.error.is_user();
-                        let sort = if stale { Sort::Stale } else { Sort::Upstream };
-                        return Err(Broke { why: deepest(&broken.error), request: back, sort });
-                    }
-                },
+                Err(Broken { request: Some(back), .. }) if used => sent = back.into_body(),
+                Err(Broken { error, request }) => {
+                    let stale = used && !error.is_timeout() && !error.is_user();
+                    let sort = if stale { Sort::Stale } else { Sort::Upstream };
+                    return Err(Broke { why: deepest(&error), not_begun: request.is_some(), sort });
+                }
             }
         }
     }
@@ -231,31 +252,33 @@ impl Upstream {
     /// # Errors
     /// In words.
     pub(crate) async fn reached(&self, within: Duration) -> Result<(), String> {
-        if let Some(sender) = self.pool.take() {
-            self.pool.put(sender);
+        if let Some(sender) = self.pool.take(Needs::Head) {
+            self.pool.put_unused(sender);
             return Ok(());
         }
         let late = |_| "no connection came about in time".to_owned();
-        let sender = tokio::time::timeout(within, self.pool.connect()).await.map_err(late)?;
-        let sender = sender.map_err(|unmade| unmade.to_string())?;
-        self.pool.put(sender);
+        let sender = tokio::time::timeout(within, self.pool.connect(Needs::Head)).await.map_err(late)?;
+        self.pool.put_unused(sender.map_err(|unmade| unmade.to_string())?);
         Ok(())
     }
 
-    /// Writes the request for a connection: HTTP/2 needs the whole address, HTTP/1.1 the path alone.
-    fn address(&self, request: &mut Request<Sent>, http2: bool) {
+    /// The request for a connection with a task: HTTP/2 needs the whole address, HTTP/1.1 the path alone.
+    fn request(&self, head: &Head, path: PathAndQuery, sent: Sent, http2: bool) -> Request<Sent> {
+        let mut request = Request::new(sent);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = path.into();
+        *request.headers_mut() = head.all_headers();
         if http2 {
             let mut parts = std::mem::take(request.uri_mut()).into_parts();
             parts.scheme = Some(self.scheme.clone());
             parts.authority = Some(self.authority.clone());
-            parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
             if let Ok(whole) = Uri::from_parts(parts) {
                 *request.uri_mut() = whole;
             }
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
             request.headers_mut().remove(TRANSFER_ENCODING);
-            return;
+            return request;
         }
         // Of some methods the client takes it that they have no body, where the headers do not say so.
         let body = request.body();
@@ -265,22 +288,18 @@ impl Upstream {
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
-        if request.uri().scheme().is_some() {
-            let path = request.uri().path_and_query().cloned();
-            *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
-        }
-        *request.version_mut() = Version::HTTP_11;
         request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
+        request
     }
 
     /// A caller's path and query behind this upstream's own path.
-    pub(crate) fn path(&self, asked: &Uri) -> Option<Uri> {
+    fn path(&self, asked: &Uri) -> Option<PathAndQuery> {
         let asked = asked.path_and_query();
         if self.base.is_empty() {
-            return Some(asked.cloned().unwrap_or_else(|| PathAndQuery::from_static("/")).into());
+            return Some(asked.cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
         }
         let path = format!("{}{}", self.base, asked.map_or("/", PathAndQuery::as_str));
-        Some(PathAndQuery::try_from(path).ok()?.into())
+        PathAndQuery::try_from(path).ok()
     }
 
     fn went_well(&self, began: Option<Instant>) -> bool {

@@ -1,13 +1,13 @@
 //! Asking upstreams whether they are well, and how all of them stand.
 
-use crate::body::Kept;
+use crate::body::Sent;
+use crate::head::Head;
 use crate::service::Service;
 use crate::settings::HealthCheck;
 use crate::upstream::{Upstream, UpstreamState};
-use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{HeaderValue, Request};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{HeaderMap, HeaderValue, Method};
+use http_body_util::{BodyExt as _, Limited};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -135,15 +135,10 @@ impl Row {
 async fn asked(upstream: &Upstream, path: &str, within: Duration) -> Result<(), String> {
     let mut on = None;
     let look = async {
-        let path = path.parse().ok().and_then(|path| upstream.path(&path));
-        let body = Kept::new(Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync(), false);
-        let (Some(path), Some(body)) = (path, body.send()) else {
-            return Err("a path that is none".to_owned());
-        };
-        let mut request = Request::new(body);
-        *request.uri_mut() = path;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static("handover-health"));
-        let answer = upstream.exchange(request, &mut on).await.map_err(|broke| broke.why)?;
+        let path = path.parse().map_err(|_| "a path that is none".to_owned())?;
+        let headers = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static("handover-health"))]);
+        let head = Head { method: Method::GET, path, headers, added: Vec::new() };
+        let answer = upstream.exchange(&head, Sent::Nothing, &mut on).await.map_err(|broke| broke.why)?;
         let status = answer.status();
         // What is longer costs its connection.
         let _ = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;

@@ -8,12 +8,14 @@
 
 use super::{Caller, Credential, Scope, unauthorized};
 use crate::fault::Fault;
+use foldhash::fast::RandomState;
 use handover_core::id::hex;
 use handover_core::{Clock, Error, ErrorKind, Result};
 use handover_ledger::{ApiKey, Ledger};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
@@ -124,14 +126,44 @@ fn is_worth(key: &ApiKey, now: Timestamp) -> bool {
     [key.expires_at, key.revoked_at].into_iter().flatten().all(|end| end > now)
 }
 
-/// A key, and the first of those of which each was made in the place of the one before.
+/// A key, and who has it.
 struct Kept {
     key: ApiKey,
-    first: String,
+    /// The bytes of its digest; none matches where that is none.
+    digest: Option<[u8; 32]>,
+    caller: Arc<Caller>,
+    /// The second in which its use was noted last.
+    noted: AtomicI64,
+}
+
+impl Kept {
+    /// `first` is the first of those of which each was made in the place of the one before.
+    fn new(first: &str, key: ApiKey) -> Self {
+        let caller = Arc::new(Caller {
+            name: format!("key:{first}"),
+            credential: Credential::Key(key.id.clone()),
+            scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+            apps: key.apps.clone(),
+        });
+        Self { digest: unhex(&key.digest), key, caller, noted: AtomicI64::new(i64::MIN) }
+    }
+}
+
+/// The bytes of a digest in hexadecimal digits.
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let pairs = text.as_bytes().chunks_exact(2);
+    if text.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Keys by their ids.
-type ById = HashMap<String, Kept>;
+type ById = HashMap<String, Kept, RandomState>;
 
 fn by_id(keys: Vec<ApiKey>) -> ById {
     let before: HashMap<String, String> =
@@ -147,7 +179,7 @@ fn by_id(keys: Vec<ApiKey>) -> ById {
         }
         first.to_owned()
     };
-    keys.into_iter().map(|key| (key.id.clone(), Kept { first: first_of(&key.id), key })).collect()
+    keys.into_iter().map(|key| (key.id.clone(), Kept::new(&first_of(&key.id), key))).collect()
 }
 
 /// What holds for who asks while the ledger does not answer.
@@ -273,17 +305,19 @@ impl Keys {
     ///
     /// # Errors
     /// 503 where the ledger does not answer, 401 with one that is worth nothing.
-    pub(crate) async fn caller(&self, secret: &str, if_away: IfAway) -> Result<Caller, Fault> {
+    pub(crate) async fn caller(&self, secret: &str, if_away: IfAway) -> Result<Arc<Caller>, Fault> {
         let invalid = || unauthorized("this key is not (or no longer) valid");
         let mut keys = self.all_or_last(if_away).await?;
+        let id = id_in(secret);
         // One that was made a moment ago, in another process.
-        if id_in(secret).is_some_and(|id| !keys.contains_key(id)) {
+        if id.is_some_and(|id| !keys.contains_key(id)) {
             keys = self.newer().await?;
         }
-        let found = id_in(secret).and_then(|id| keys.get(id));
+        let found = id.and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.
-        let (given, kept) = (digest(secret), found.map_or("", |kept| kept.key.digest.as_str()));
-        let equal = bool::from(given.as_bytes().ct_eq(kept.as_bytes()));
+        let given = Sha256::digest(secret.as_bytes());
+        let kept = found.and_then(|kept| kept.digest);
+        let equal = bool::from(given.as_slice().ct_eq(&kept.unwrap_or_default())) && kept.is_some();
         let kept = found.filter(|_| equal).ok_or_else(invalid)?;
         self.caller_of(kept).ok_or_else(invalid)
     }
@@ -292,7 +326,7 @@ impl Keys {
     ///
     /// # Errors
     /// 401 where it is worth nothing any more.
-    pub(crate) async fn caller_by_id(&self, id: &str, if_away: IfAway) -> Result<Caller, Fault> {
+    pub(crate) async fn caller_by_id(&self, id: &str, if_away: IfAway) -> Result<Arc<Caller>, Fault> {
         let mut keys = self.all_or_last(if_away).await?;
         if !keys.contains_key(id) {
             keys = self.newer().await?;
@@ -302,18 +336,16 @@ impl Keys {
     }
 
     /// Who has this key, where it is worth anything; that it was used is noted.
-    fn caller_of(&self, Kept { key, first }: &Kept) -> Option<Caller> {
+    fn caller_of(&self, kept: &Kept) -> Option<Arc<Caller>> {
         let now = self.clock.now();
-        if !is_worth(key, now) {
+        if !is_worth(&kept.key, now) {
             return None;
         }
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), now);
-        Some(Caller {
-            name: format!("key:{first}"),
-            credential: Credential::Key(key.id.clone()),
-            scopes: key.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
-            apps: key.apps.clone(),
-        })
+        // Once a second is often enough.
+        if kept.noted.swap(now.as_second(), Ordering::Relaxed) != now.as_second() {
+            self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(kept.key.id.clone(), now);
+        }
+        Some(kept.caller.clone())
     }
 
     /// Writes down when keys were used, now and then, until it is dropped.

@@ -16,12 +16,15 @@ use crate::fault::Fault;
 use handover_core::{Error, Result};
 use handover_monitor::Visitor;
 use handover_runtime::config::Auth;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::sync::Arc;
 use tokens::ScopeWords;
+
+/// The header that may show a key.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What a key may do. `admin` may all; `operate` may read too; `submit` sees what it submitted itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -179,11 +182,11 @@ pub(crate) async fn caller(
     tokens: Option<&Tokens>,
     headers: &HeaderMap,
     if_away: IfAway,
-) -> Result<Caller, Fault> {
+) -> Result<Arc<Caller>, Fault> {
     match (shown(headers)?, tokens) {
         (None, _) => Err(missing(auth)),
         (Some(Shown::Bearer(token)), Some(tokens)) if !token.starts_with(keys::LEAD) => {
-            tokens.caller(token).await
+            tokens.caller(token).await.map(Arc::new)
         }
         (Some(Shown::Bearer(key) | Shown::Key(key)), _) if auth == Auth::Keys => {
             keys.caller(key, if_away).await
@@ -199,7 +202,7 @@ pub(crate) fn holds_secret(text: &str) -> bool {
 
 /// Whether a request shows a key or a token at all.
 pub(crate) fn shows_any(headers: &HeaderMap) -> bool {
-    headers.contains_key("x-api-key") || headers.contains_key(header::AUTHORIZATION)
+    headers.contains_key(API_KEY) || headers.contains_key(header::AUTHORIZATION)
 }
 
 /// What a request shows.
@@ -211,17 +214,17 @@ enum Shown<'r> {
 }
 
 fn shown(headers: &HeaderMap) -> Result<Option<Shown<'_>>, Fault> {
-    let one = |name: &str| {
-        let mut values = headers.get_all(name).iter();
+    let one = |name: HeaderName| {
+        let mut values = headers.get_all(&name).iter();
         let first = values.next();
         match values.next() {
             Some(_) => Err(Fault::bad_request("BAD_REQUEST", format!("{name} is given twice"))),
             None => Ok(first.map(|value| value.to_str().unwrap_or_default())),
         }
     };
-    let header = one("x-api-key")?.map(Shown::Key);
+    let header = one(API_KEY)?.map(Shown::Key);
     // Where both are there, one is for a proxy on the way: a bearer is ours.
-    match one("authorization")? {
+    match one(header::AUTHORIZATION)? {
         None => Ok(header),
         Some(text) => match text.split_once(' ') {
             Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => {

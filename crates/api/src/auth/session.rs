@@ -78,7 +78,7 @@ impl Sessions {
         headers: &HeaderMap,
         now: Timestamp,
         if_away: IfAway,
-    ) -> Result<Option<Caller>, Fault> {
+    ) -> Result<Option<Arc<Caller>>, Fault> {
         let secret = match shown(headers).next() {
             Some(_) => self.secret().await?,
             None => return Ok(None),

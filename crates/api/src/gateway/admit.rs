@@ -40,17 +40,15 @@ impl<'a> Way<'a> {
         framing::check(head)?;
         refuse_method(&head.method)?;
         let caller = door::who(api, current, &head.uri, &head.headers, IfAway::Refuse).await?;
-        let caller = &*self.caller.insert(Arc::new(caller));
+        let caller = &*self.caller.insert(caller);
         let room = api.requests.take(&caller.name)?;
-        self.limits = current.rates.take(&caller.name, address, Some(ROUTE))?;
+        self.limits[0] = Some(current.rates.take(&caller.name, address, Some(ROUTE))?);
         let (app, path) = app_and_path(self.uri.path()).unwrap_or_default();
         let service = service(current, app)?;
         let counts = api.metrics.of(app);
         self.counts = Some(counts.clone());
         require(caller, &head.method, app)?;
-        if let Some(more) = current.rates.take_app(&caller.name, app)? {
-            self.limits.extend(more);
-        }
+        self.limits[1] = current.rates.take_app(&caller.name, app)?;
         let (group, path) = service.group(path).ok_or_else(|| {
             let version = path.split('/').nth(1).unwrap_or_default();
             Fault::not_found(format!("{app} has no version {version:?}"))

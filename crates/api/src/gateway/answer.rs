@@ -8,10 +8,10 @@ use super::body::{Sent, Told};
 use super::hop;
 use crate::door;
 use crate::fault::Fault;
+use crate::rates::Said;
 use crate::state::Current;
-use handover_service::Failure;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
+use handover_service::{Failure, Received};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 const CROSS_ORIGIN: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -23,7 +23,7 @@ const CROSS_ORIGIN: [HeaderName; 6] = [
 ];
 
 /// Removes what was of the connection to the service alone.
-pub(super) fn rewrite(response: &mut Response<Incoming>) {
+pub(super) fn rewrite(response: &mut Response<Received>) {
     let names_protocol =
         matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED);
     // A client is answered in the version in which it asked.
@@ -47,19 +47,12 @@ pub(super) fn finish(
     current: &Current,
     path: &str,
     id: HeaderValue,
-    limits: HeaderMap,
+    limits: [Option<Said>; 2],
     origin: Option<HeaderValue>,
 ) {
     let headers = response.headers_mut();
-    // Beside what an app's own limit says, and the service's: all hold.
-    let mut named = None;
-    for (name, value) in limits {
-        // A name comes with the first of its values alone.
-        named = name.or(named);
-        if let Some(name) = &named {
-            headers.append(name, value);
-        }
-    }
+    // Beside what the service says of its own.
+    limits.into_iter().flatten().for_each(|said| said.put(headers));
     door::version_headers(current, path, headers);
     door::standard_headers(headers, id);
     let there: Vec<HeaderName> = headers.keys().filter(|name| CROSS_ORIGIN.contains(name)).cloned().collect();

@@ -8,7 +8,7 @@ use super::{hop, request};
 use axum::body::Body as DoorBody;
 use bytes::Bytes;
 use futures_util::ready;
-use handover_service::Body as ServiceBody;
+use handover_service::{Body as ServiceBody, Received};
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty};
@@ -149,7 +149,7 @@ fn without_ours(frame: Frame<Bytes>) -> Frame<Bytes> {
 
 /// A service's body, on its way to a caller.
 pub(crate) struct FromService {
-    body: Incoming,
+    body: Received,
     /// It does not say how long it is.
     endless: bool,
     patience: Patience,
@@ -158,7 +158,7 @@ pub(crate) struct FromService {
 }
 
 impl FromService {
-    pub(super) fn new(body: Incoming, most: Duration, id: HeaderValue, call: Call) -> Self {
+    pub(super) fn new(body: Received, most: Duration, id: HeaderValue, call: Call) -> Self {
         let endless = body.size_hint().exact().is_none();
         Self { body, endless, patience: Patience::new(most), id, call }
     }
@@ -191,7 +191,7 @@ impl FromService {
                 self.call.counts.gave(bytes_of(&frame));
                 Some(Ok(frame))
             }
-            Some(Err(e)) => Some(Err(self.cut(e.into()))),
+            Some(Err(e)) => Some(Err(self.cut(e))),
             None => None,
         })
     }

@@ -33,14 +33,16 @@ use crate::access;
 use crate::auth::Caller;
 use crate::door::{self, RequestId};
 use crate::fault::Fault;
+use crate::rates::Said;
 use crate::state::{Api, Current};
-use crate::trace;
+use crate::trace::{self, TRACEPARENT, TRACESTATE};
 use admit::Admitted;
 use body::{FromCaller, FromService, Told};
 use call::Call;
 use futures_util::FutureExt as _;
 use handover_runtime::traces::{Begun, SpanKind};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use handover_service::Head;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -104,7 +106,7 @@ struct Way<'a> {
     uri: &'a Uri,
     caller: Option<Arc<Caller>>,
     /// What is left of the caller's rates.
-    limits: HeaderMap,
+    limits: [Option<Said>; 2],
     counts: Option<Arc<Counts>>,
     traceparent: Option<HeaderValue>,
     /// The request's span, where it is sent.
@@ -127,7 +129,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         id: id.value(),
         uri: &uri,
         caller: None,
-        limits: HeaderMap::new(),
+        limits: [None, None],
         counts: None,
         traceparent: None,
         span: None,
@@ -181,19 +183,24 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
 }
 
 impl Way<'_> {
-    /// Begins the request's span, where it is to be sent: the service then hears that it is its child.
-    fn span(&mut self, headers: &mut HeaderMap, context: HeaderValue, given: bool) -> HeaderValue {
-        let project = &self.current.project;
-        let text = context.to_str().unwrap_or_default();
-        let Some(span) = project.tracer.request(text, given, project.clock.now()) else { return context };
-        match HeaderValue::try_from(span.context.to_string()) {
-            Ok(ours) => {
-                self.span = Some(span);
-                headers.insert(trace::TRACEPARENT, ours.clone());
-                ours
-            }
-            Err(_) => context,
+    /// Passes the trace on, or begins one. Where the request's span is to be sent, the service hears that it is its child.
+    fn trace(&mut self, head: &mut Head) -> Result<(), Fault> {
+        let given = trace::given(&head.headers).is_some();
+        let known = if given { head.headers.remove(TRACEPARENT) } else { None };
+        let mut context = known.map_or_else(request::new_trace, Ok)?;
+        if !given {
+            [TRACEPARENT, TRACESTATE].iter().for_each(|name| drop(head.headers.remove(name)));
         }
+        let project = &self.current.project;
+        let span = project.tracer.request(context.to_str().unwrap_or_default(), given, project.clock.now());
+        if let Some(span) = span
+            && let Ok(ours) = HeaderValue::try_from(span.context.to_string())
+        {
+            (self.span, context) = (Some(span), ours);
+        }
+        head.added.push((TRACEPARENT, context.clone()));
+        self.traceparent = Some(context);
+        Ok(())
     }
 
     /// There and back.
@@ -203,9 +210,8 @@ impl Way<'_> {
         let Admitted { service, group, path, room, counts } = admitted;
         let upgrade = tunnel::asked(&mut head, &body);
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
-        let given = trace::given(&head.headers).is_some();
-        let context = self.rewrite(&mut head, path, protocol)?;
-        self.traceparent = Some(self.span(&mut head.headers, context, given));
+        let mut head = self.rewrite(head, path, protocol)?;
+        self.trace(&mut head)?;
         let told = (!body.is_end_stream()).then(Told::default);
         let body = match &told {
             None => body::nothing(),
@@ -214,7 +220,7 @@ impl Way<'_> {
                 FromCaller::new(body, idle, told.clone(), counts.clone()).boxed()
             }
         };
-        let sent = service.send(group, Request::from_parts(head, body)).await;
+        let sent = service.ask(group, head, body).await;
         let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
         let call = Call::new(self.api.clone(), counts, self.caller.clone(), room);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

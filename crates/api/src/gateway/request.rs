@@ -4,12 +4,13 @@
 //! was, so that a service can rely on it. `Connection` has been obeyed before anything of ours is set, and cannot name it.
 
 use super::{Way, framing, hop};
-use crate::auth::holds_secret;
+use crate::auth::{API_KEY, holds_secret};
 use crate::door::REQUEST_ID;
 use crate::fault::Fault;
 use crate::trace::{self, TRACEPARENT, TRACESTATE};
 use bytes::{BufMut as _, BytesMut};
 use handover_runtime::config::Auth;
+use handover_service::Head;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
@@ -21,9 +22,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// So many headers are added.
 const ADDED: usize = 10;
+type Added = Vec<(HeaderName, HeaderValue)>;
 /// Others of these may come to be: none of them is a client's to set.
 const OURS: [&str; 2] = ["x-handover-", "x-forwarded-"];
 
@@ -54,23 +55,19 @@ fn leads(name: &HeaderName) -> bool {
 }
 
 impl Way<'_> {
-    /// Makes a request's head the one that the service gets at this path; gives its trace context. `protocol` is the one to
-    /// which the connection may change.
+    /// A request's head, as the service gets it at this path. `protocol` is the one to which the connection may change.
     pub(super) fn rewrite(
         &self,
-        head: &mut Parts,
+        mut head: Parts,
         path: &str,
         protocol: Option<HeaderValue>,
-    ) -> Result<HeaderValue, Fault> {
-        let host = host(head);
+    ) -> Result<Head, Fault> {
+        let host = host(&mut head);
         let via = via(head.version);
-        head.uri = uri(path, self.uri.query())?;
-        head.version = Version::HTTP_11;
-        let headers = &mut head.headers;
-        headers.reserve(ADDED);
-        let takes_trailers = takes_trailers(headers);
-        hop::remove(headers);
-        self.remove_ours(headers);
+        let mut headers = head.headers;
+        let takes_trailers = takes_trailers(&headers);
+        hop::remove(&mut headers);
+        self.remove_ours(&mut headers);
         match protocol {
             Some(protocol) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -82,19 +79,20 @@ impl Way<'_> {
             }
             None => {}
         }
-        headers.insert(CALLER, said(self.caller.as_ref().map_or("-", |caller| &caller.name))?);
-        headers.insert(REQUEST_ID, self.id.clone());
-        headers.insert(FORWARDED_PREFIX, said(prefix(self.uri.path(), path))?);
-        self.say_from(headers, host)?;
-        headers.append(header::VIA, via);
-        self.trace(headers)
+        let mut added = Vec::with_capacity(ADDED);
+        added.push((CALLER, said(self.caller.as_ref().map_or("-", |caller| &caller.name))?));
+        added.push((REQUEST_ID, self.id.clone()));
+        added.push((FORWARDED_PREFIX, said(prefix(self.uri.path(), path))?));
+        self.say_from(&mut added, host)?;
+        added.push((header::VIA, via));
+        Ok(Head { method: head.method, path: uri(path, self.uri.query())?, headers, added })
     }
 
     /// Where the request came from (RFC 7239, and the headers that were there before it).
-    fn say_from(&self, headers: &mut HeaderMap, host: Option<HeaderValue>) -> Result<(), Fault> {
+    fn say_from(&self, added: &mut Added, host: Option<HeaderValue>) -> Result<(), Fault> {
         let scheme = self.peer.scheme();
         let from = self.peer.named.as_bytes();
-        let mut said = BytesMut::with_capacity(64);
+        let mut said = BytesMut::with_capacity(96);
         said.put_slice(b"for=");
         match from.contains(&b':') {
             true => [b"\"[", from, b"]\""].iter().for_each(|part| said.put_slice(part)),
@@ -105,33 +103,19 @@ impl Way<'_> {
         }
         [b";proto=", scheme.as_bytes()].iter().for_each(|part| said.put_slice(part));
         let said = HeaderValue::from_maybe_shared(said.freeze());
-        headers.insert(header::FORWARDED, said.map_err(|e| Fault::internal(e.to_string()))?);
-        headers.insert(FORWARDED_FOR, self.peer.named.clone());
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        added.push((header::FORWARDED, said.map_err(|e| Fault::internal(e.to_string()))?));
+        added.push((FORWARDED_FOR, self.peer.named.clone()));
+        added.push((FORWARDED_PROTO, HeaderValue::from_static(scheme)));
         if let Some(host) = host {
-            headers.insert(FORWARDED_HOST, host);
+            added.push((FORWARDED_HOST, host));
         }
         Ok(())
     }
 
-    /// Passes the trace on, or begins one.
-    fn trace(&self, headers: &mut HeaderMap) -> Result<HeaderValue, Fault> {
-        if trace::given(headers).is_some()
-            && let Some(context) = headers.get(TRACEPARENT)
-        {
-            return Ok(context.clone());
-        }
-        headers.remove(TRACESTATE);
-        let random = crate::random::bytes().map_err(|e| Fault::internal(e.to_string()))?;
-        let context = HeaderValue::from_maybe_shared(bytes::Bytes::from(trace::new(random)));
-        let context = context.map_err(|e| Fault::internal(e.to_string()))?;
-        headers.insert(TRACEPARENT, context.clone());
-        Ok(context)
-    }
-
     /// Removes what is not the client's to say, and the key that it showed.
     fn remove_ours(&self, headers: &mut HeaderMap) {
-        let is_ours = |name: &HeaderName| leads(name) || *name == header::FORWARDED || *name == REAL_IP;
+        let is_ours =
+            |name: &HeaderName| leads(name) || [header::FORWARDED, REAL_IP, REQUEST_ID].contains(name);
         let there: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
         hop::remove_all(headers, &there);
         let keys = self.current.config.auth != Auth::None;
@@ -154,6 +138,13 @@ impl Way<'_> {
             headers.remove(header::AUTHORIZATION);
         }
     }
+}
+
+/// A trace that begins here.
+pub(super) fn new_trace() -> Result<HeaderValue, Fault> {
+    let random = crate::random::bytes().map_err(|e| Fault::internal(e.to_string()))?;
+    let context = HeaderValue::from_maybe_shared(bytes::Bytes::from(trace::new(random)));
+    context.map_err(|e| Fault::internal(e.to_string()))
 }
 
 /// What stands before the path that the service gets.

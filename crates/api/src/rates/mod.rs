@@ -9,6 +9,7 @@ mod local;
 mod shared;
 
 use crate::fault::Fault;
+use bytes::Bytes;
 use handover_ledger::Ledger;
 use handover_runtime::config::{ApiLimits, Rate};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -43,7 +44,24 @@ enum Counted {
 struct Limit {
     name: &'static str,
     rate: Rate,
+    /// What is said of it each time.
+    policy: HeaderValue,
     counted: Counted,
+}
+
+/// What a caller is told of a limit.
+#[derive(Debug)]
+pub(crate) struct Said {
+    policy: HeaderValue,
+    left: HeaderValue,
+}
+
+impl Said {
+    /// Adds it to an answer's headers, beside what is said there of other limits: all hold.
+    pub(crate) fn put(self, headers: &mut HeaderMap) {
+        headers.append(POLICY, self.policy);
+        headers.append(LEFT, self.left);
+    }
 }
 
 impl Limit {
@@ -53,30 +71,33 @@ impl Limit {
             Some(shared) => Counted::Shared(shared.clone(), format!("{name}:{whole}|")),
             None => Counted::Local(Local::new(rate)),
         };
-        Self { name, rate, counted }
+        Self { name, rate, policy: policy(name, rate), counted }
     }
 
-    /// Takes one. The headers say what is left.
-    fn take(&self, key: &str) -> Result<HeaderMap, Fault> {
+    /// Takes one; what is said is what is left.
+    fn take(&self, key: &str) -> Result<Said, Fault> {
         let taken = match &self.counted {
             Counted::Local(local) => local.take(&key.to_owned()),
             Counted::Shared(shared, whole) => shared.take(format!("{whole}{key}"), self.rate),
         };
-        said(self.name, self.rate, taken)
+        match taken {
+            Ok(Left(left)) => {
+                let left = self::left(self.name, left, refill(self.rate, left));
+                Ok(Said { policy: self.policy.clone(), left })
+            }
+            Err(over) => Err(refused(self.name, self.rate, &over)),
+        }
     }
 }
 
-/// What a caller is told.
-fn said(name: &'static str, rate: Rate, taken: Result<Left, Over>) -> Result<HeaderMap, Fault> {
-    match taken {
-        Ok(Left(left)) => Ok(headers(name, rate, left, refill(rate, left))),
-        Err(Over { again }) => {
-            let Rate { count, per } = rate;
-            let message = format!("too many requests: {count} in {} are taken ({name})", seconds(per));
-            let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).retry_after(again);
-            Err(fault.with_all(headers(name, rate, 0, again)))
-        }
-    }
+/// What is said to who asks for too much.
+fn refused(name: &'static str, rate: Rate, Over { again }: &Over) -> Fault {
+    let Rate { count, per } = rate;
+    let message = format!("too many requests: {count} in {} are taken ({name})", seconds(per));
+    let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).retry_after(*again);
+    let mut headers = HeaderMap::new();
+    Said { policy: policy(name, rate), left: left(name, 0, *again) }.put(&mut headers);
+    fault.with_all(headers)
 }
 
 /// How long until all is there again.
@@ -84,16 +105,19 @@ fn refill(rate: Rate, left: u32) -> Duration {
     rate.per / rate.count.get() * rate.count.get().saturating_sub(left)
 }
 
-fn headers(name: &'static str, rate: Rate, left: u32, until: Duration) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    let policy = format!("\"{name}\";q={};w={}", rate.count, rate.per.as_secs().max(1));
-    let left = format!("\"{name}\";r={left};t={}", until.as_millis().div_ceil(1_000));
-    for (name, text) in [(POLICY, policy), (LEFT, left)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            headers.insert(name, value);
-        }
-    }
-    headers
+/// What is taken in which time; in seconds.
+fn policy(name: &str, rate: Rate) -> HeaderValue {
+    text(format!("\"{name}\";q={};w={}", rate.count, rate.per.as_secs().max(1)))
+}
+
+/// What is left, and in how many seconds all is there again.
+fn left(name: &str, left: u32, until: Duration) -> HeaderValue {
+    let seconds = until.as_secs() + u64::from(until.subsec_nanos() > 0);
+    text(format!("\"{name}\";r={left};t={seconds}"))
+}
+
+fn text(text: String) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn seconds(per: Duration) -> String {
@@ -153,18 +177,13 @@ impl Rates {
         };
         match self.address.1.take(&key) {
             Ok(_) => Ok(()),
-            over => said("address", self.address.0, over).map(drop),
+            Err(over) => Err(refused("address", self.address.0, &over)),
         }
     }
 
     /// Takes one of a caller for a route (`POST /jobs`), where that has a limit of its own, and one of all; the headers say what is
     /// left of the narrower one.
-    pub(crate) fn take(
-        &self,
-        caller: &str,
-        address: IpAddr,
-        route: Option<&str>,
-    ) -> Result<HeaderMap, Fault> {
+    pub(crate) fn take(&self, caller: &str, address: IpAddr, route: Option<&str>) -> Result<Said, Fault> {
         // Without keys all callers are one by name, and told apart by their address.
         let key = if caller == "api" { address.to_string() } else { caller.to_owned() };
         let by_route =
@@ -174,7 +193,7 @@ impl Rates {
     }
 
     /// Takes one of a caller's jobs for an app, or calls of a service app, where that has a limit of its own.
-    pub(crate) fn take_app(&self, caller: &str, app: &str) -> Result<Option<HeaderMap>, Fault> {
+    pub(crate) fn take_app(&self, caller: &str, app: &str) -> Result<Option<Said>, Fault> {
         self.apps.get(app).map(|limit| limit.take(caller)).transpose()
     }
 
@@ -197,12 +216,11 @@ mod tests {
     #[test]
     fn what_is_left_is_said_and_then_refused() {
         let limit = Limit::new("default", "", "3/h".parse().unwrap(), None);
-        let left =
-            |headers: &HeaderMap| headers[&LEFT].to_str().unwrap().split(';').nth(1).unwrap().to_owned();
-        let said: Vec<_> = (0..3).map(|_| left(&limit.take("a").unwrap())).collect();
+        let left = |said: Said| said.left.to_str().unwrap().split(';').nth(1).unwrap().to_owned();
+        let said: Vec<_> = (0..3).map(|_| left(limit.take("a").unwrap())).collect();
         assert_eq!(said, ["r=2", "r=1", "r=0"]);
         let refused = limit.take("a").unwrap_err();
         assert_eq!((refused.status().as_u16(), refused.code()), (429, "RATE_LIMITED"));
-        assert_eq!(limit.take("b").unwrap()[&POLICY], "\"default\";q=3;w=3600");
+        assert_eq!(limit.take("b").unwrap().policy, "\"default\";q=3;w=3600");
     }
 }

@@ -184,7 +184,9 @@ impl Submitting<'_> {
             }
         };
         let mut response = self.answer(&current, accepted, known).await?;
-        response.headers_mut().extend(rate.into_iter().flatten());
+        if let Some(rate) = rate {
+            rate.put(response.headers_mut());
+        }
         Ok(response)
     }
 

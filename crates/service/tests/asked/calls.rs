@@ -128,9 +128,9 @@ async fn only_what_may_be_done_twice_is_sent_twice() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_is_no_failure_of_the_upstream() {
-    let server = HttpServer::start(|asked| if asked.method == "POST" { Reply::Nothing } else { echo(asked) });
+    let server = HttpServer::start(|asked| if asked.target == "/b" { Reply::Nothing } else { echo(asked) });
     let service = service(settings(&[server.url()]));
-    assert_eq!(get(&service, "/").await.unwrap().0, 200);
+    assert_eq!(send(&service, request(Method::POST, "/a", "a body")).await.unwrap().0, 200);
     let post = send(&service, request(Method::POST, "/b", "a body")).await;
     assert!(matches!(post, Err(Failure::NoAnswer { not_begun: false, .. })), "{post:?}");
     assert_eq!((server.connections(), server.asked().len()), (1, 2), "it is not sent again");
