@@ -309,8 +309,9 @@ impl Accept {
             let (router, api, peer) = (router.clone(), api.clone(), peer.clone());
             async move {
                 let answer = if gateway::is_for(&request) {
+                    let (mut head, body) = request.into_parts();
                     // In a box: a connection that waits does not keep room for it.
-                    Box::pin(gateway::answer(&api, &peer, request)).await
+                    Box::pin(gateway::answer(&api, &peer, &mut head, body)).await
                 } else {
                     routed(router, peer.address, request).await
                 };

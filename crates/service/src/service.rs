@@ -107,14 +107,14 @@ impl Service {
     /// See [`Failure`].
     pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Received>, Failure> {
         let (parts, body) = request.into_parts();
-        self.ask(group, parts.into(), body).await
+        self.ask(group, &parts.into(), body).await
     }
 
     /// The same, of a head and a body.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn ask(&self, group: &Group, head: Head, body: Body) -> Result<Response<Received>, Failure> {
+    pub async fn ask(&self, group: &Group, head: &Head, body: Body) -> Result<Response<Received>, Failure> {
         let known = self.balances.iter().find(|one| one.version == group.version);
         let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
             return Err(self.misconfigured("it has no upstream".to_owned()));
@@ -123,7 +123,7 @@ impl Service {
         let retries = self.settings.retries;
         let again = repeats && retries > 0;
         let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
-        let call = Call {
+        let mut call = Call {
             service: self,
             balance,
             head,
@@ -156,7 +156,7 @@ impl Service {
 struct Call<'a> {
     service: &'a Service,
     balance: &'a Balance,
-    head: Head,
+    head: &'a Head,
     kept: Kept,
     /// Whether it may be tried again after it was sent.
     again: bool,
@@ -169,10 +169,10 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn made(mut self) -> Result<Response<Received>, Failure> {
+    async fn made(&mut self) -> Result<Response<Received>, Failure> {
         loop {
             let Some(nth) = self.balance.choose(self.tried, self.repeats) else {
-                self.until_one_is_back().await?;
+                Box::pin(self.until_one_is_back()).await?;
                 continue;
             };
             if let Outcome::Answered(answer) = self.one_try(nth).await? {
@@ -189,7 +189,7 @@ impl Call<'_> {
         let mut on = None;
         let outcome = tokio::select! {
             biased;
-            outcome = upstream.exchange(&self.head, sent, &mut on) => outcome,
+            outcome = upstream.exchange(self.head, sent, &mut on) => outcome,
             () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
                 if self.kept.awaits_caller() {
                     return Err(Failure::CallerPaused { within: self.service.settings.timeout });
@@ -211,7 +211,7 @@ impl Call<'_> {
                     return Ok(Outcome::Answered(answer));
                 }
                 drop(answer);
-                self.pause(PAUSE_ELSEWHERE).await?;
+                Box::pin(self.pause(PAUSE_ELSEWHERE)).await?;
                 Ok(Outcome::Again)
             }
             Err(_) if self.kept.broke_off() => Err(Failure::Caller),
@@ -228,7 +228,7 @@ impl Call<'_> {
                 self.tried.add(nth);
                 if self.retries > 0 && self.balance.has_another(self.tried) {
                     asking.failed(&broke.why);
-                    return self.after(broke).await;
+                    return Box::pin(self.after(broke)).await;
                 }
                 asking.told(&broke.why);
                 Err(Failure::Untrusted { app: self.service.settings.name.clone(), why: broke.why })
@@ -236,7 +236,7 @@ impl Call<'_> {
             Err(broke) => {
                 asking.failed(&broke.why);
                 self.tried.add(nth);
-                self.after(broke).await
+                Box::pin(self.after(broke)).await
             }
         }
     }

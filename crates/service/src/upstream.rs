@@ -220,7 +220,8 @@ impl Upstream {
             let used = known.is_some();
             let sender = match known {
                 Some(sender) => sender,
-                None => self.pool.connect(needs).await.map_err(|unmade| Broke::unmade(&unmade))?,
+                // In a box, as all that is rare: a call keeps no room for it.
+                None => Box::pin(self.pool.connect(needs)).await.map_err(|unmade| Broke::unmade(&unmade))?,
             };
             let mut task = match sender {
                 Sender::Task(task) => task,
@@ -232,7 +233,7 @@ impl Upstream {
                 }
             };
             *on = task.shared();
-            match task.send(self.request(head, path.clone(), sent, on.is_some())).await {
+            match Box::pin(task.send(self.request(head, path.clone(), sent, on.is_some()))).await {
                 Ok(answer) => {
                     self.pool.put(task);
                     return Ok(answer.map(Received::task));

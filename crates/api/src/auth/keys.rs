@@ -238,11 +238,15 @@ impl Keys {
         if let Some(keys) = self.fresh() {
             return Ok(keys);
         }
-        let _one = self.reading.lock().await;
-        match self.fresh() {
-            Some(keys) => Ok(keys),
-            None => self.read().await,
-        }
+        // In a box, as is all that most requests do not come to: they keep no room for it.
+        let read = Box::pin(async {
+            let _one = self.reading.lock().await;
+            match self.fresh() {
+                Some(keys) => Ok(keys),
+                None => self.read().await,
+            }
+        });
+        read.await
     }
 
     /// The keys as they are from now on. One look serves all who ask meanwhile, and looks are so far apart that whoever shows
@@ -311,7 +315,7 @@ impl Keys {
         let id = id_in(secret);
         // One that was made a moment ago, in another process.
         if id.is_some_and(|id| !keys.contains_key(id)) {
-            keys = self.newer().await?;
+            keys = Box::pin(self.newer()).await?;
         }
         let found = id.and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.

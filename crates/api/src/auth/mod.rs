@@ -186,7 +186,7 @@ pub(crate) async fn caller(
     match (shown(headers)?, tokens) {
         (None, _) => Err(missing(auth)),
         (Some(Shown::Bearer(token)), Some(tokens)) if !token.starts_with(keys::LEAD) => {
-            tokens.caller(token).await.map(Arc::new)
+            Box::pin(tokens.caller(token)).await.map(Arc::new)
         }
         (Some(Shown::Bearer(key) | Shown::Key(key)), _) if auth == Auth::Keys => {
             keys.caller(key, if_away).await

@@ -39,14 +39,16 @@ use crate::trace::{self, TRACEPARENT, TRACESTATE};
 use admit::Admitted;
 use body::{FromCaller, FromService, Told};
 use call::Call;
-use futures_util::FutureExt as _;
 use handover_runtime::traces::{Begun, SpanKind};
 use handover_service::Head;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// What a connection knows of its client.
@@ -113,15 +115,15 @@ struct Way<'a> {
     span: Option<Begun>,
 }
 
-/// Answers a request to a service app.
-pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -> Response<Sent> {
+/// Answers a request to a service app. Its head stays where it is: the state of a call is moved into a box, and is the smaller.
+pub(crate) async fn answer(api: &Api, peer: &Peer, head: &mut Parts, body: Incoming) -> Response<Sent> {
     let began = Instant::now();
     let id = RequestId::new();
     let current = api.current();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (method, uri) = (head.method.clone(), head.uri.clone());
     let path = uri.path();
-    let form = door::form(path, request.headers());
-    let origin = request.headers().get(header::ORIGIN).cloned();
+    let form = door::form(path, &head.headers);
+    let origin = head.headers.get(header::ORIGIN).cloned();
     let mut way = Way {
         api,
         current: &current,
@@ -134,10 +136,10 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
         traceparent: None,
         span: None,
     };
-    let outcome = AssertUnwindSafe(way.go(request))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|panic| Err(Fault::internal(format!("a panic: {}", door::panic_text(&*panic)))));
+    let outcome = {
+        let mut going = std::pin::pin!(way.go(head, body));
+        std::future::poll_fn(|cx| caught(going.as_mut(), cx)).await
+    };
     let mut response = outcome.unwrap_or_else(|fault| {
         let ends = matches!(
             fault.status(),
@@ -182,6 +184,17 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, request: Request<Incoming>) -
     response
 }
 
+/// What comes of it, where it panics too.
+fn caught<T>(
+    going: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, Fault>> {
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| going.poll(cx)));
+    polled.unwrap_or_else(|panic| {
+        Poll::Ready(Err(Fault::internal(format!("a panic: {}", door::panic_text(&*panic)))))
+    })
+}
+
 impl Way<'_> {
     /// Passes the trace on, or begins one. Where the request's span is to be sent, the service hears that it is its child.
     fn trace(&mut self, head: &mut Head) -> Result<(), Fault> {
@@ -204,11 +217,10 @@ impl Way<'_> {
     }
 
     /// There and back.
-    async fn go(&mut self, request: Request<Incoming>) -> Result<Response<Sent>, Fault> {
-        let (mut head, body) = request.into_parts();
-        let admitted = self.admit(&head).await?;
+    async fn go(&mut self, head: &mut Parts, body: Incoming) -> Result<Response<Sent>, Fault> {
+        let admitted = self.admit(head).await?;
         let Admitted { service, group, path, room, counts } = admitted;
-        let upgrade = tunnel::asked(&mut head, &body);
+        let upgrade = tunnel::asked(head, &body);
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
         let mut head = self.rewrite(head, path, protocol)?;
         self.trace(&mut head)?;
@@ -220,7 +232,7 @@ impl Way<'_> {
                 FromCaller::new(body, idle, told.clone(), counts.clone()).boxed()
             }
         };
-        let sent = service.ask(group, head, body).await;
+        let sent = service.ask(group, &head, body).await;
         let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
         let call = Call::new(self.api.clone(), counts, self.caller.clone(), room);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -232,5 +244,22 @@ impl Way<'_> {
         answer::rewrite(&mut response);
         let patience = service.settings().timeout;
         Ok(response.map(|body| FromService::new(body, patience, self.id.clone(), call).sent()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Asked<'a, F> = fn(&'a Api, &'a Peer, &'a mut Parts, Incoming) -> F;
+
+    fn size<'a, F: Future>(_: Asked<'a, F>) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_on_its_way_is_small() {
+        let bytes = size(answer);
+        assert!(bytes <= 4_096, "{bytes} bytes");
     }
 }

@@ -55,16 +55,16 @@ fn leads(name: &HeaderName) -> bool {
 }
 
 impl Way<'_> {
-    /// A request's head, as the service gets it at this path. `protocol` is the one to which the connection may change.
+    /// A request's head, as the service gets it at this path; its headers are taken out. `protocol` is the one to which the connection may change.
     pub(super) fn rewrite(
         &self,
-        mut head: Parts,
+        head: &mut Parts,
         path: &str,
         protocol: Option<HeaderValue>,
     ) -> Result<Head, Fault> {
-        let host = host(&mut head);
+        let host = host(head);
         let via = via(head.version);
-        let mut headers = head.headers;
+        let mut headers = std::mem::take(&mut head.headers);
         let takes_trailers = takes_trailers(&headers);
         hop::remove(&mut headers);
         self.remove_ours(&mut headers);
@@ -85,7 +85,7 @@ impl Way<'_> {
         added.push((FORWARDED_PREFIX, said(prefix(self.uri.path(), path))?));
         self.say_from(&mut added, host)?;
         added.push((header::VIA, via));
-        Ok(Head { method: head.method, path: uri(path, self.uri.query())?, headers, added })
+        Ok(Head { method: head.method.clone(), path: uri(path, self.uri.query())?, headers, added })
     }
 
     /// Where the request came from (RFC 7239, and the headers that were there before it).

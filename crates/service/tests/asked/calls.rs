@@ -275,3 +275,12 @@ impl http_body::Body for Unmeasured {
         std::pin::Pin::new(&mut self.0).poll_frame(cx)
     }
 }
+
+#[tokio::test]
+async fn a_call_on_its_way_is_small() {
+    let service = service(settings(&[nowhere()]));
+    let (parts, body) = request(Method::GET, "/", "").into_parts();
+    let head = parts.into();
+    let call = service.ask(&service.settings().groups[0], &head, body);
+    assert!(std::mem::size_of_val(&call) <= 1_280, "{} bytes", std::mem::size_of_val(&call));
+}
