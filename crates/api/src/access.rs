@@ -136,8 +136,7 @@ impl Lines {
 fn put_json(bytes: &mut Vec<u8>, time: &str, millis: i32, line: &Line<'_>) {
     let method = line.method.as_str();
     // Most paths have nothing that JSON escapes.
-    let fine = line.path.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'));
-    let escaped = if fine { None } else { serde_json::to_string(line.path).ok() };
+    let escaped = if is_fine(line.path) { None } else { serde_json::to_string(line.path).ok() };
     let path = escaped.as_deref().map_or(line.path, |text| &text[1..text.len() - 1]);
     let millis = u64::try_from(millis).unwrap_or_default();
     let took = u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX);
@@ -173,10 +172,18 @@ fn put_number(bytes: &mut Vec<u8>, mut number: u64, least: usize) {
     bytes[start..].reverse();
 }
 
+/// Whether JSON has a text as it is.
+fn is_fine(text: &str) -> bool {
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
+}
+
 /// A text of JSON, or null. These are names and ids; a caller's may be anything.
 fn put_text(bytes: &mut Vec<u8>, text: Option<&str>) {
-    // Writing to memory does not fail.
-    let _ = serde_json::to_writer(bytes, &text);
+    match text {
+        Some(text) if is_fine(text) => put(bytes, &["\"", text, "\""]),
+        // Writing to memory does not fail.
+        _ => drop(serde_json::to_writer(bytes, &text)),
+    }
 }
 
 #[cfg(test)]

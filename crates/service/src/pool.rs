@@ -212,6 +212,10 @@ impl Pool {
 
     /// A connection that is open and free.
     pub(crate) fn take(&self, needs: Needs) -> Option<Sender> {
+        let speaks_one = self.plain.is_some() && !self.http2;
+        if needs == Needs::Head && speaks_one {
+            return self.bare.take().map(Sender::Bare);
+        }
         let mut idle = self.idle();
         if needs != Needs::Upgrade
             && let Some(many) = &mut idle.many

@@ -31,8 +31,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(api: Api, counts: Arc<Counts>, caller: Option<Arc<Caller>>, room: Place) -> Self {
-        Self { api, counts, began: Instant::now(), caller, ended: None, _room: room }
+    /// `began` is when the request came.
+    pub(super) fn new(
+        api: Api,
+        counts: Arc<Counts>,
+        began: Instant,
+        caller: Option<Arc<Caller>>,
+        room: Place,
+    ) -> Self {
+        Self { api, counts, began, caller, ended: None, _room: room }
     }
 
     /// Ready when who called could ask no more; to be polled whenever something else of the call is.

@@ -49,7 +49,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// What a connection knows of its client.
 pub(crate) struct Peer {
@@ -100,6 +100,7 @@ fn app_and_path(path: &str) -> Option<(&str, &str)> {
 
 /// What is known of a request, on its way.
 struct Way<'a> {
+    began: Instant,
     api: &'a Api,
     current: &'a Current,
     peer: &'a Peer,
@@ -125,6 +126,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, head: &mut Parts, body: Incom
     let form = door::form(path, &head.headers);
     let origin = head.headers.get(header::ORIGIN).cloned();
     let mut way = Way {
+        began,
         api,
         current: &current,
         peer,
@@ -234,7 +236,7 @@ impl Way<'_> {
         };
         let sent = service.ask(group, &head, body).await;
         let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
-        let call = Call::new(self.api.clone(), counts, self.caller.clone(), room);
+        let call = Call::new(self.api.clone(), counts, self.began, self.caller.clone(), room);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let upgrade = upgrade.ok_or_else(|| answer::unasked_upgrade(&service.settings().name))?;
             self.peer.tunnel.open(upgrade, hyper::upgrade::on(&mut response), call);

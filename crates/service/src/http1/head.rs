@@ -98,7 +98,9 @@ pub(super) fn read(bytes: &mut BytesMut, places: &mut Vec<Place>) -> Result<Opti
     *answer.version_mut() = version;
     *answer.status_mut() = status;
     *answer.headers_mut() = taken(&head, places)?;
-    let reused = version == Version::HTTP_11 && !closes(answer.headers());
+    // What changed its protocol unasked speaks nobody knows what.
+    let reused =
+        version == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS && !closes(answer.headers());
     if let Some(reason) = reason {
         answer.extensions_mut().insert(reason);
     }

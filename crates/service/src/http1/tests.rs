@@ -81,6 +81,7 @@ async fn a_body_ends_where_its_head_says_however_it_is_cut_into_pieces() {
         (Method::GET, b"HTTP/1.1 304 Not Modified\r\ncontent-length: 3\r\n\r\n", b"", true),
         (Method::GET, b"HTTP/1.1 200 OK\r\nconnection: x, Close\r\ncontent-length: 3\r\n\r\nabc", b"abc", false),
         (Method::GET, b"HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc", b"abc", false),
+        (Method::GET, b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", b"", false),
         // What nobody asked for is nobody's answer.
         (Method::GET, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\n\r\n", b"abc", false),
     ] {
