@@ -99,6 +99,18 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes that a text has as hexadecimal digits; none where it has more or fewer, or others.
+pub fn unhex<const COUNT: usize>(text: &str) -> Option<[u8; COUNT]> {
+    if text.len() != 2 * COUNT || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; COUNT];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
+use crate::id::unhex;
 use crate::name::{AppName, FileName};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -34,15 +35,7 @@ impl FromStr for Checksum {
             Error::bad_data(format!("{text:?} is not a checksum"))
                 .hint("a checksum is sha256: and 64 hex digits")
         };
-        let hex = text
-            .strip_prefix("sha256:")
-            .filter(|hex| hex.len() == 64 && hex.is_ascii())
-            .ok_or_else(refuse)?;
-        let mut bytes = [0u8; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| refuse())?;
-        }
-        Ok(Self(bytes))
+        text.strip_prefix("sha256:").and_then(unhex).map(Self).ok_or_else(refuse)
     }
 }
 

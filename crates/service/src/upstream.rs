@@ -109,9 +109,7 @@ impl Broke {
         };
         Self { why: unmade.to_string(), not_begun: true, sort }
     }
-}
 
-impl Broke {
     /// On a connection that the request drove; `used` is whether it had served before.
     fn bare(broken: &http1::Broken, used: bool) -> Self {
         let sort = if used { Sort::Stale } else { Sort::Upstream };

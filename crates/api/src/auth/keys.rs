@@ -9,7 +9,7 @@
 use super::{Caller, Credential, Scope, unauthorized};
 use crate::fault::Fault;
 use foldhash::fast::RandomState;
-use handover_core::id::hex;
+use handover_core::id::{hex, unhex};
 use handover_core::{Clock, Error, ErrorKind, Result};
 use handover_ledger::{ApiKey, Ledger};
 use jiff::Timestamp;
@@ -147,19 +147,6 @@ impl Kept {
         });
         Self { digest: unhex(&key.digest), key, caller, noted: AtomicI64::new(i64::MIN) }
     }
-}
-
-/// The bytes of a digest in hexadecimal digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let pairs = text.as_bytes().chunks_exact(2);
-    if text.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// Keys by their ids.
