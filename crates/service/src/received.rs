@@ -1,7 +1,7 @@
 //! What a service answers: its body, by whichever connection it comes.
 
 use crate::body::BoxError;
-use crate::http1::Rest;
+use crate::http1::{Ahead, Rest};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -16,6 +16,8 @@ enum From {
     Whole(Option<Bytes>),
     /// It is read from the connection as it is asked for.
     Rest(Box<Rest>),
+    /// It is long, and read ahead.
+    Ahead(Ahead),
     /// It comes by a connection that has a task of its own.
     Task(Incoming),
 }
@@ -32,6 +34,14 @@ impl Received {
     pub(crate) fn task(body: Incoming) -> Self {
         Self(From::Task(body))
     }
+
+    /// Has what is still to come of a long body read ahead.
+    fn read_ahead(&mut self) {
+        self.0 = match std::mem::replace(&mut self.0, From::Whole(None)) {
+            From::Rest(rest) => From::Ahead(Ahead::of(*rest)),
+            other => other,
+        };
+    }
 }
 
 impl Body for Received {
@@ -44,7 +54,14 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             From::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            From::Rest(rest) => rest.poll_frame(cx).map_err(BoxError::from),
+            From::Rest(rest) => {
+                let polled = rest.poll_frame(cx).map_err(BoxError::from);
+                if rest.is_long() {
+                    self.read_ahead();
+                }
+                polled
+            }
+            From::Ahead(ahead) => ahead.poll_frame(cx).map_err(BoxError::from),
             From::Task(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         }
     }
@@ -53,6 +70,7 @@ impl Body for Received {
         match &self.0 {
             From::Whole(bytes) => bytes.is_none(),
             From::Rest(rest) => rest.is_at_end(),
+            From::Ahead(ahead) => ahead.is_at_end(),
             From::Task(body) => body.is_end_stream(),
         }
     }
@@ -61,6 +79,7 @@ impl Body for Received {
         match &self.0 {
             From::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             From::Rest(rest) => rest.size_hint(),
+            From::Ahead(ahead) => ahead.size_hint(),
             From::Task(body) => body.size_hint(),
         }
     }

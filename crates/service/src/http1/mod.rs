@@ -6,18 +6,20 @@
 //! Heads are taken apart by httparse, which hyper uses too.
 //!
 //! - here: a connection, and a request over it · [`head`]: both heads, as bytes · [`rest`]: an answer's body, piece by piece ·
-//!   [`shelf`]: the connections that are free.
+//!   [`ahead`]: the same for a long one, read ahead · [`shelf`]: the connections that are free.
 //!
 //! Invariants: a connection has one request at a time, and is given back when its answer has ended where it should, and never
 //! with a byte that nobody asked for. An answer has one length: what could be read in two ways ends the connection. Memory is
 //! bounded by [`head::MAX_BYTES`] and by [`READ_MAX`]. Dropped at any point, the connection is closed.
 
+mod ahead;
 mod head;
 mod rest;
 mod shelf;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use rest::Rest;
 pub(crate) use shelf::Shelf;
 

@@ -1,5 +1,6 @@
 //! The body of an answer that was not there whole with its head, read from its connection as it is asked for.
 
+use super::ahead::LONG;
 use super::head::{Length, MAX_BYTES, trailers};
 use super::{Broken, Connection, Shelf};
 use bytes::Bytes;
@@ -14,6 +15,8 @@ pub(crate) struct Rest {
     next: Next,
     /// Why it broke off.
     broken: Option<Broken>,
+    /// How many bytes it gave so far.
+    given: u64,
     reused: bool,
     shelf: Arc<Shelf>,
 }
@@ -45,11 +48,16 @@ impl Rest {
             Length::UntilEnd => Next::Any,
         };
         let reused = reused && next != Next::Any;
-        Self { connection: Some(connection), next, broken: None, reused, shelf }
+        Self { connection: Some(connection), next, broken: None, given: 0, reused, shelf }
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
         self.next == Next::End && self.broken.is_none()
+    }
+
+    /// Whether it goes on where most have ended.
+    pub(crate) fn is_long(&self) -> bool {
+        self.given >= LONG && !self.is_at_end()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -119,10 +127,14 @@ impl Rest {
                 Next::Last(0) => self.next = Next::End,
                 Next::End => return Ok(None),
                 _ if bytes.is_empty() => return Ok(None),
-                Next::Any => return Ok(Some(Frame::data(bytes.split().freeze()))),
+                Next::Any => {
+                    self.given += bytes.len() as u64;
+                    return Ok(Some(Frame::data(bytes.split().freeze())));
+                }
                 Next::Last(left) | Next::Chunk(left) => {
                     let size = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     let piece = bytes.split_to(size).freeze();
+                    self.given += size as u64;
                     let left = left - size as u64;
                     self.next = match self.next {
                         Next::Last(_) if left == 0 => Next::End,

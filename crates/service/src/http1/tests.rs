@@ -219,7 +219,7 @@ async fn a_connection_that_was_closed_meanwhile_is_not_given_out() {
 }
 
 #[tokio::test]
-async fn a_long_answer_comes_in_pieces_that_grow_and_no_further() {
+async fn a_long_answer_is_read_ahead_in_pieces_that_grow_and_no_further() {
     let size = 4 * 1024 * 1024;
     let answer =
         [format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").into_bytes(), vec![b'x'; size]];
@@ -232,9 +232,43 @@ async fn a_long_answer_comes_in_pieces_that_grow_and_no_further() {
     while let Some(frame) = body.frame().await {
         let piece: Bytes = frame.unwrap().into_data().unwrap();
         (all, longest) = (all + piece.len(), longest.max(piece.len()));
+        assert_eq!(body.size_hint().exact(), Some((size - all) as u64));
+        assert_eq!(body.is_end_stream(), all == size);
     }
     assert_eq!(all, size);
     assert!(longest > READ && longest <= 2 * READ_MAX, "{longest}");
     assert!(shelf.take().is_some());
     drop(peer.await);
+}
+
+#[tokio::test]
+async fn a_long_answer_that_breaks_off_says_so_behind_what_came_of_it() {
+    let long = vec![b'x'; 3 * ahead::LONG as usize];
+    for (head, whole) in [
+        (format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", long.len() + 1), false),
+        (format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n", long.len()), false),
+        ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), true),
+    ] {
+        let seen = seen(Method::GET, &[head.as_bytes(), &long].concat(), 5, true).await.unwrap();
+        assert!(seen.body == long, "{head}: {}", seen.body.len());
+        assert_eq!((seen.error.is_none(), seen.back), (whole, false), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_that_nobody_wants_any_more_ends_its_connection() {
+    let (connection, side) = pair().await;
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n".to_vec();
+    let peer = says(side, vec![head, vec![b'x'; 2 * ahead::LONG as usize]], false);
+    let (shelf, host) = (Arc::new(Shelf::default()), HeaderValue::from_static("there"));
+    let mut body = connection.ask(&asked(Method::GET), "/", &host, &shelf).await.unwrap().into_body();
+    let mut came = 0;
+    while came < ahead::LONG as usize * 3 / 2 {
+        came += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    drop(body);
+    let mut side = peer.await.unwrap().1.unwrap();
+    // Bytes that nobody read make it a reset.
+    assert!(matches!(side.read(&mut [0]).await, Ok(0) | Err(_)));
+    assert!(shelf.take().is_none());
 }
