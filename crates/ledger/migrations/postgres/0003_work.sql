@@ -70,7 +70,9 @@ BEGIN
 -- own index, and at no more of them than four for each place or 256, so that young ones are not all read at each claim: what lies
 -- behind them has its turn when they have had theirs. Where all have the same priority, it gives nothing: that is the usual order. Null: nothing waits at all, and nobody need look
 -- through the entries of what was claimed, which a vacuum has not removed yet, once more.
-CREATE FUNCTION integration._aged_{table}(p_app text, p_places bigint, p_now timestamptz, p_skip bigint[], p_keys text[])
+-- p_from_id: as for the claim; where it is given, what waits with the usual priority is looked for by the claim alone.
+CREATE FUNCTION integration._aged_{table}(
+    p_app text, p_places bigint, p_now timestamptz, p_skip bigint[], p_keys text[], p_from_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -81,6 +83,11 @@ DECLARE
     v_ids bigint[];
 BEGIN
     IF p_places < 1 THEN
+        RETURN '{}';
+    END IF;
+    IF p_from_id > 0
+        AND NOT EXISTS (SELECT FROM integration.{table}_live WHERE status = 'pending' AND target_app = p_app AND priority > 0)
+        AND NOT EXISTS (SELECT FROM integration.{table}_live WHERE status = 'pending' AND target_app = p_app AND priority < 0) THEN
         RETURN '{}';
     END IF;
     SELECT priority INTO v_lowest FROM integration.{table}_live
@@ -123,7 +130,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off
 AS $f$
 #variable_conflict use_column
 DECLARE
-    v_aged bigint[] := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), p_now, p_skip, p_keys);
+    v_aged bigint[] := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), p_now, p_skip, p_keys, p_from_id);
     v_skip bigint[] := p_skip || v_aged;
     v_max bigint := p_max - cardinality(v_aged);
     v_ids bigint[];
@@ -232,7 +239,7 @@ BEGIN
             WHERE id = ANY (v_next) AND status COLLATE "C" = 'pending' AND run_at <= v_now AND deleted_at IS NULL
             FOR NO KEY UPDATE SKIP LOCKED) AS picked;
     ELSE
-        v_next := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), v_now, '{}', '{}');
+        v_next := integration._aged_{table}(p_app, integration._places_of_age(p_max, p_token), v_now, '{}', '{}', p_from_id);
         IF v_next IS NULL THEN
             RETURN;
         END IF;

@@ -7,6 +7,7 @@
 use super::PostgresLedger;
 use super::claimed;
 use super::error::{Again, Attempt, Fault};
+use super::hints::Next;
 use super::lanes;
 use super::row::{bounded, get, id};
 use super::tx::{Tx, number, numbers, seconds, text, texts, time, until_known};
@@ -14,7 +15,7 @@ use crate::api::{Claim, Held, Queue, Rescued};
 use handover_core::limits::RESCUES_MAX;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, HolderId, LeaseToken, Result, Status};
 use jiff::Timestamp;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 
 /// A claimed delivery, and why its data cannot be handed to an app, where that is so.
@@ -93,7 +94,7 @@ async fn take_once(
     lease: f64,
     max: i64,
 ) -> Attempt<Vec<Taken>> {
-    let from = ledger.hints.from(claim);
+    let (from, began) = (ledger.hints.from(claim), Instant::now());
     let taken = match take_from(ledger, claim, token, lease, max, from).await {
         // A batch is one row on the server, which holds a gigabyte: large records are claimed by fewer.
         Err(fault) if fault.again == Again::Less && max > 1 => {
@@ -101,11 +102,27 @@ async fn take_once(
         }
         taken => taken?,
     };
-    ledger.hints.ended(claim, taken.len(), last_usual(&taken));
-    if taken.is_empty() && from > 0 {
-        return take_from(ledger, claim, token, lease, max, 0).await;
+    ledger.hints.ended(claim, from, taken.len(), last_usual(&taken), began);
+    if !taken.is_empty() || from == 0 || put_off(ledger, claim) {
+        return Ok(taken);
     }
+    let began = Instant::now();
+    let taken = take_from(ledger, claim, token, lease, max, 0).await?;
+    ledger.hints.ended(claim, 0, taken.len(), last_usual(&taken), began);
     Ok(taken)
+}
+
+/// Whether a claim that found nothing from its hint on leaves it at that; then the app's workers are woken in time.
+pub(super) fn put_off(ledger: &PostgresLedger, claim: &Claim) -> bool {
+    match ledger.hints.after_nothing(claim) {
+        Next::All => false,
+        Next::Later(wait) => {
+            if let Some(wait) = wait {
+                ledger.wake.later(claim.app.clone(), wait);
+            }
+            true
+        }
+    }
 }
 
 async fn take_from(
@@ -117,11 +134,10 @@ async fn take_from(
     from: i64,
 ) -> Attempt<Vec<Taken>> {
     let now = ledger.now();
-    let call = format!(
-        "SELECT {} FROM integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
-        claimed::COLUMNS,
+    let call = claimed::query(&format!(
+        "integration._claim_{}($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
         claim.queue.named()
-    );
+    ));
     let values = [
         text(&claim.app),
         number(&max),
@@ -147,13 +163,12 @@ pub(super) fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<
 }
 
 /// What a claim whose answer was lost has taken.
-async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
-    let query = format!(
-        "SELECT {} FROM (SELECT * FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1 \
+pub(super) async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
+    let query = claimed::query(&format!(
+        "(SELECT * FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1 \
          UNION ALL SELECT * FROM integration._in_flight WHERE lease_token = $1) AS found",
-        claimed::COLUMNS,
         claim.queue.named()
-    );
+    ));
     let rows = ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await?;
     batch(&rows, claim, token)
 }

@@ -1,23 +1,45 @@
 //! A claimed batch as one row, an array for each column: a batch is one message of the server's and one wake of ours, where a
 //! row for each delivery costs both sides more than the claim itself. What is the same for all that are claimed together is
-//! no column: the app, the holder, the token, the end of the lease.
+//! no column: the app, the holder, the token, the end of the lease. And what few deliveries have is gathered for those alone that
+//! have any of it, as an array for each of a batch's columns is what the claim of it costs beside its rows.
 
 use super::error::{Attempt, Fault};
 use super::row::{Time, json_of};
-use crate::api::Claim;
-use handover_core::{Delivery, DeliveryId, Error, HolderId, LeaseToken, Status};
+use crate::api::{Claim, Queue};
+use handover_core::{Delivery, DeliveryId, Error, HolderId, Kind, LeaseToken, Status};
 use jiff::Timestamp;
+use std::iter::Peekable;
 use std::vec::IntoIter;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-/// The columns of a claimed batch, in the order that [`deliveries`] reads; its rows come in any order, but all columns in
-/// the same.
-pub(super) const COLUMNS: &str = "min(lease_until), min(updated_at), array_agg(id), array_agg(kind), array_agg(source_app), \
-     array_agg(data::text), array_agg(created_at), array_agg(created_by), array_agg(flow), array_agg(priority), \
-     array_agg(run_at), array_agg(attempts), array_agg(max_attempts), array_agg(dedup_key), array_agg(order_key), \
-     array_agg(parent_id), array_agg(replay_of), array_agg(last_error), array_agg(trace), array_agg(rescues), \
-     array_agg(snoozes), array_agg(result::text)";
+/// What every delivery has, in the order that [`deliveries`] reads; its rows come in any order, but all columns in the same.
+const EACH: &str = "min(lease_until), min(updated_at), array_agg(id), array_agg(source_app), array_agg(data::text), \
+     array_agg(created_at), array_agg(created_by), array_agg(flow), array_agg(attempts), array_agg(max_attempts), array_agg(parent_id)";
+/// What few have, after the number of each of them.
+const FEW: [&str; 12] = [
+    "id",
+    "kind",
+    "priority",
+    "run_at",
+    "dedup_key",
+    "order_key",
+    "replay_of",
+    "last_error",
+    "trace",
+    "rescues",
+    "snoozes",
+    "result::text",
+];
+/// Whether it is one of those few.
+const IS_ONE: &str = "kind = 'job' OR priority <> 0 OR run_at <> created_at OR dedup_key IS NOT NULL OR order_key IS NOT NULL \
+     OR replay_of IS NOT NULL OR last_error IS NOT NULL OR trace IS NOT NULL OR rescues <> 0 OR snoozes <> 0 OR result IS NOT NULL";
+
+/// Reads these rows, claimed together, as one.
+pub(super) fn query(rows: &str) -> String {
+    let few: String = FEW.iter().map(|what| format!(", array_agg({what}) FILTER (WHERE few)")).collect();
+    format!("SELECT {EACH}{few} FROM (SELECT *, ({IS_ONE}) AS few FROM {rows} OFFSET 0) AS claimed")
+}
 
 /// A column, from its first row on.
 struct Column<T>(IntoIter<T>);
@@ -27,9 +49,65 @@ impl<'a, T: FromSql<'a>> Column<T> {
         let all: Option<Vec<T>> = super::row::get(row, number)?;
         Ok(Self(all.unwrap_or_default().into_iter()))
     }
+}
 
+impl<T> Column<T> {
     fn next(&mut self) -> Attempt<T> {
         self.0.next().ok_or_else(|| Fault::from(Error::internal("PostgreSQL gave a batch of uneven columns")))
+    }
+}
+
+/// What few deliveries have.
+struct Few<'a> {
+    ids: Peekable<IntoIter<i64>>,
+    kind: Column<&'a str>,
+    priority: Column<i32>,
+    run_at: Column<Time>,
+    dedup_key: Column<Option<&'a str>>,
+    order_key: Column<Option<&'a str>>,
+    replay_of: Column<Option<i64>>,
+    last_error: Column<Option<&'a str>>,
+    trace: Column<Option<&'a str>>,
+    rescues: Column<i64>,
+    snoozes: Column<i64>,
+    result: Column<Option<&'a str>>,
+}
+
+impl<'a> Few<'a> {
+    /// From this column on.
+    fn of(row: &'a Row, first: usize) -> Attempt<Self> {
+        Ok(Self {
+            ids: Column::of(row, first)?.0.peekable(),
+            kind: Column::of(row, first + 1)?,
+            priority: Column::of(row, first + 2)?,
+            run_at: Column::of(row, first + 3)?,
+            dedup_key: Column::of(row, first + 4)?,
+            order_key: Column::of(row, first + 5)?,
+            replay_of: Column::of(row, first + 6)?,
+            last_error: Column::of(row, first + 7)?,
+            trace: Column::of(row, first + 8)?,
+            rescues: Column::of(row, first + 9)?,
+            snoozes: Column::of(row, first + 10)?,
+            result: Column::of(row, first + 11)?,
+        })
+    }
+
+    /// Gives it to this delivery, if it is the next of those few.
+    fn give(&mut self, to: &mut Delivery) -> Attempt<()> {
+        if self.ids.next_if_eq(&to.id.0).is_some() {
+            to.kind = self.kind.next()?.parse()?;
+            to.priority = self.priority.next()?;
+            to.run_at = self.run_at.next()?.0;
+            to.dedup_key = owned(self.dedup_key.next()?);
+            to.order_key = owned(self.order_key.next()?);
+            to.replay_of = self.replay_of.next()?.map(DeliveryId);
+            to.last_error = owned(self.last_error.next()?);
+            to.trace = owned(self.trace.next()?);
+            to.rescues = count(self.rescues.next()?);
+            to.snoozes = count(self.snoozes.next()?);
+            to.result = self.result.next()?.map(|text| json_of(text).0);
+        }
+        Ok(())
     }
 }
 
@@ -50,33 +128,27 @@ pub(super) fn deliveries(
     let lease_until: Option<Time> = super::row::get(row, 0)?;
     let updated_at: Option<Time> = super::row::get(row, 1)?;
     let ids = Column::<i64>::of(row, 2)?.0;
-    let mut kind = Column::<&str>::of(row, 3)?;
-    let mut source_app = Column::<&str>::of(row, 4)?;
-    let mut data = Column::<&str>::of(row, 5)?;
-    let mut created_at = Column::<Time>::of(row, 6)?;
-    let mut created_by = Column::<Option<&str>>::of(row, 7)?;
-    let mut flow = Column::<Option<&str>>::of(row, 8)?;
-    let mut priority = Column::<i32>::of(row, 9)?;
-    let mut run_at = Column::<Time>::of(row, 10)?;
-    let mut attempts = Column::<i64>::of(row, 11)?;
-    let mut max_attempts = Column::<i64>::of(row, 12)?;
-    let mut dedup_key = Column::<Option<&str>>::of(row, 13)?;
-    let mut order_key = Column::<Option<&str>>::of(row, 14)?;
-    let mut parent_id = Column::<Option<i64>>::of(row, 15)?;
-    let mut replay_of = Column::<Option<i64>>::of(row, 16)?;
-    let mut last_error = Column::<Option<&str>>::of(row, 17)?;
-    let mut trace = Column::<Option<&str>>::of(row, 18)?;
-    let mut rescues = Column::<i64>::of(row, 19)?;
-    let mut snoozes = Column::<i64>::of(row, 20)?;
-    let mut result = Column::<Option<&str>>::of(row, 21)?;
+    let mut source_app = Column::<&str>::of(row, 3)?;
+    let mut data = Column::<&str>::of(row, 4)?;
+    let mut created_at = Column::<Time>::of(row, 5)?;
+    let mut created_by = Column::<Option<&str>>::of(row, 6)?;
+    let mut flow = Column::<Option<&str>>::of(row, 7)?;
+    let mut attempts = Column::<i64>::of(row, 8)?;
+    let mut max_attempts = Column::<i64>::of(row, 9)?;
+    let mut parent_id = Column::<Option<i64>>::of(row, 10)?;
+    let mut few = Few::of(row, 11)?;
+    let kind = match claim.queue {
+        Queue::Records => Kind::Record,
+        Queue::Deliveries => Kind::File,
+    };
     let lease_until: Option<Timestamp> = lease_until.map(|time| time.0);
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let (data, unreadable) = json_of(data.next()?);
         let created_at = created_at.next()?.0;
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             id: DeliveryId(id),
-            kind: kind.next()?.parse()?,
+            kind,
             source_app: source_app.next()?.to_owned(),
             target_app: Some(claim.app.clone()),
             data,
@@ -87,24 +159,28 @@ pub(super) fn deliveries(
             created_by: owned(created_by.next()?),
             deleted_at: None,
             flow: owned(flow.next()?),
-            priority: priority.next()?,
-            run_at: run_at.next()?.0,
+            priority: 0,
+            run_at: created_at,
             attempts: count(attempts.next()?),
             max_attempts: count(max_attempts.next()?),
             lease_token: Some(token.clone()),
             leased_by: Some(HolderId(claim.holder.0.clone())),
             lease_until,
-            dedup_key: owned(dedup_key.next()?),
-            order_key: owned(order_key.next()?),
+            dedup_key: None,
+            order_key: None,
             parent_id: parent_id.next()?.map(DeliveryId),
-            replay_of: replay_of.next()?.map(DeliveryId),
-            last_error: owned(last_error.next()?),
-            trace: owned(trace.next()?),
-            rescues: count(rescues.next()?),
-            snoozes: count(snoozes.next()?),
-            result: result.next()?.map(|text| json_of(text).0),
+            replay_of: None,
+            last_error: None,
+            trace: None,
+            rescues: 0,
+            snoozes: 0,
+            result: None,
         };
+        few.give(&mut delivery)?;
         claimed.push((delivery, unreadable));
     }
-    Ok(claimed)
+    match few.ids.next() {
+        None => Ok(claimed),
+        Some(_) => Err(Error::internal("PostgreSQL gave a batch whose columns are in another order").into()),
+    }
 }

@@ -13,7 +13,7 @@
 
 use super::PostgresLedger;
 use super::claim::{
-    BEGIN as BEGIN_CLAIM, Taken, batch, held_by, keep_readable, last_usual, lease_seconds, release,
+    BEGIN as BEGIN_CLAIM, Taken, batch, held_by, keep_readable, last_usual, lease_seconds, put_off, release,
 };
 use super::claimed;
 use super::error::{Again, Attempt};
@@ -27,6 +27,7 @@ use crate::api::{Answer, Answered, Answers, Claim, Outcome, Queue};
 use handover_core::{Delivery, LeaseToken, Result};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio_postgres::types::Type;
 
 /// How the tokens of such claims begin, so that an answer knows its way. Another token that begins so goes the usual way.
@@ -86,7 +87,9 @@ pub(super) async fn claim(ledger: &PostgresLedger, claim: &Claim) -> Result<Opti
             ledger.lanes.apps().remove(&claim.app);
             return Ok((!claimed.is_empty()).then_some(claimed));
         };
-        let unreadable = keep_readable(taken, &mut claimed);
+        // What was looked for by its token may be had already.
+        let new = taken.into_iter().filter(|(one, _)| !claimed.iter().any(|had| had.id == one.id)).collect();
+        let unreadable = keep_readable(new, &mut claimed);
         // What takes the place of those that were refused.
         if unreadable.is_empty() {
             break;
@@ -124,7 +127,7 @@ async fn take_once(
     lease: f64,
     had: usize,
 ) -> Attempt<Option<Vec<Taken>>> {
-    let from = ledger.hints.from(claim);
+    let (from, began) = (ledger.hints.from(claim), Instant::now());
     let taken = match take_from(ledger, claim, token, lease, had, from).await {
         // What was taken could not be read. A batch is one row on the server, which holds a gigabyte: large records are claimed
         // by fewer.
@@ -140,11 +143,16 @@ async fn take_once(
         taken => taken?,
     };
     let Some(taken) = taken else { return Ok(None) };
-    ledger.hints.ended(claim, had + taken.len(), last_usual(&taken));
-    if taken.is_empty() && from > 0 {
-        return take_from(ledger, claim, token, lease, had, 0).await;
+    ledger.hints.ended(claim, from, had + taken.len(), last_usual(&taken), began);
+    if !taken.is_empty() || from == 0 || put_off(ledger, claim) {
+        return Ok(Some(taken));
     }
-    Ok(Some(taken))
+    let began = Instant::now();
+    let taken = take_from(ledger, claim, token, lease, had, 0).await?;
+    if let Some(taken) = &taken {
+        ledger.hints.ended(claim, 0, had + taken.len(), last_usual(taken), began);
+    }
+    Ok(taken)
 }
 
 async fn take_from(
@@ -171,7 +179,13 @@ async fn take_from(
     let (taken, rows) =
         ledger.one_trip(BEGIN_CLAIM, "claim", (take, &taking), Some((&read(), &reading))).await?;
     let taken = taken.first().map(|row| get::<Option<i64>>(row, 0)).transpose()?.flatten();
-    taken.map(|_| batch(&rows, claim, token)).transpose()
+    let Some(taken) = taken else { return Ok(None) };
+    let read = batch(&rows, claim, token)?;
+    if usize::try_from(taken).is_ok_and(|taken| read.len() >= taken) {
+        return Ok(Some(read));
+    }
+    // Some of it was landed before it was read: it is ours all the same, or nobody would have it before its lease has run out.
+    super::claim::found(ledger, claim, token).await.map(Some)
 }
 
 /// What a claim whose answer was lost has taken.
@@ -188,7 +202,7 @@ async fn found(
 
 /// Reads a lane's records beyond the first few, as a batch.
 fn read() -> String {
-    format!("SELECT {} FROM integration._lane_rows($1, $2)", claimed::COLUMNS)
+    claimed::query("integration._lane_rows($1, $2)")
 }
 
 /// Answers a claim by lanes where all is well and nothing follows, which is one round trip; none where the usual way is to be

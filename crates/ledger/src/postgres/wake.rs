@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
@@ -42,7 +42,7 @@ const NET: Duration = Duration::from_secs(10);
 /// How often to look where there are no notifications; every fourth look wakes.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOKS_PER_WAKE: u32 = 4;
-/// Rings within so short a time are told to the others at once.
+/// Rings within so short a time after one that was told are told to the others together.
 const RING_EVERY: Duration = Duration::from_millis(2);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -115,13 +115,22 @@ impl Wake {
             let (rings, rung) = mpsc::unbounded_channel();
             let (started, start) = std::sync::mpsc::sync_channel(1);
             let (here, connections, ends) = (self.here.clone(), self.connections.clone(), self.ends.clone());
-            let listener = Listener { here, connections, ends, rung };
+            let listener = Listener { here, connections, ends, rung, told: Instant::now() };
             self.runtime.spawn(listener.run(started));
             // Whoever listens stays, and can keep house.
             self.runtime.spawn(super::chores::keep(self.connections.clone(), self.server.clone()));
             // Where it takes longer, the wake that follows it makes good what was missed.
             let _ = start.recv_timeout(START_MAX);
             rings
+        });
+    }
+
+    /// Wakes those here who wait for this app's work, after so long.
+    pub(super) fn later(&self, app: String, after: Duration) {
+        let here = self.here.clone();
+        self.runtime.spawn(async move {
+            sleep(after).await;
+            here.wake(std::iter::once(app.as_str()));
         });
     }
 
@@ -151,6 +160,8 @@ struct Listener {
     connections: Arc<Connections>,
     ends: Ends,
     rung: mpsc::UnboundedReceiver<BTreeSet<String>>,
+    /// When others were last told.
+    told: Instant,
 }
 
 /// A listening connection.
@@ -269,9 +280,11 @@ impl Listener {
         }
     }
 
-    /// Tells the others of all that was rung until now. Its transaction is not synced: it changes nothing.
+    /// Tells the others of all that was rung until now: at once, unless they have just been told. Its transaction is not synced: it
+    /// changes nothing.
     async fn tell(&mut self, line: &Line, mut apps: BTreeSet<String>) -> Result<(), End> {
-        sleep(RING_EVERY).await;
+        sleep_until(self.told + RING_EVERY).await;
+        self.told = Instant::now();
         while let Ok(more) = self.rung.try_recv() {
             apps.extend(more);
         }

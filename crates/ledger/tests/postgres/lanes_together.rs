@@ -130,6 +130,32 @@ async fn the_way_of_claiming_changes_while_records_are_in_flight() {
     w.check_counts().await;
 }
 
+/// What a claim took is its own, also where it is landed before the claim has read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_landed_before_it_was_read_is_claimed_all_the_same() {
+    let w = World::<Lanes>::new().await;
+    let sql = w.backend.0.foreign().await;
+    sql.batch_execute(
+        "CREATE FUNCTION land_at_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+            PERFORM integration._land(NEW.token, NULL); RETURN NULL; END $$; \
+         CREATE CONSTRAINT TRIGGER land_at_once AFTER INSERT ON integration.lanes DEFERRABLE INITIALLY DEFERRED \
+            FOR EACH ROW EXECUTE FUNCTION land_at_once()",
+    )
+    .await
+    .unwrap();
+    let all = w.push_to(Kind::Record, "a", 5).await;
+    let first = w.claim(Kind::Record, "a", 3).await;
+    assert_eq!((ids(&first), in_flight(&w).await), (all[..3].to_vec(), 0));
+    sql.batch_execute("DROP TRIGGER land_at_once ON integration.lanes").await.unwrap();
+    let second = w.claim(Kind::Record, "a", 3).await;
+    assert_eq!((ids(&second), in_flight(&w).await), (all[3..].to_vec(), 2));
+    for (claimed, many) in [(first, 3), (second, 2)] {
+        let answered = w.ledger.answer(answers(&claimed, true)).await.unwrap();
+        assert_eq!(answered, vec![Answered::Completed(vec![]); many]);
+    }
+    w.check_counts().await;
+}
+
 /// Claimers go on while the mode is changed to and fro: each record is given once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_given_twice_while_the_way_of_claiming_changes() {
