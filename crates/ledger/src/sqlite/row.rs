@@ -83,7 +83,10 @@ fn broken(column: usize, why: impl std::fmt::Display) -> rusqlite::Error {
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     Ok(match row.get_ref(column)? {
         ValueRef::Null => None,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+        }),
         ValueRef::Integer(number) => Some(number.to_string()),
         ValueRef::Real(number) => Some(number.to_string()),
     })
@@ -117,6 +120,12 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<
 
 /// A JSON column; as text, and with the reason, where it cannot be parsed.
 fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Value>, Option<String>)> {
+    // Most can be parsed where it lies.
+    if let ValueRef::Text(bytes) = row.get_ref(column)?
+        && let Ok(value) = serde_json::from_slice(bytes)
+    {
+        return Ok((Some(value), None));
+    }
     let Some(text) = text(row, column)? else { return Ok((None, None)) };
     Ok(match serde_json::from_str(&text) {
         Ok(value) => (Some(value), None),
