@@ -141,7 +141,7 @@ mod tests {
         let (hints, long) = (Hints::default(), Duration::from_millis(40));
         hints.ended(&claim(1), 0, 1, Some(7), Instant::now());
         assert_eq!(hints.after_nothing(&claim(1)), Next::All, "it found something");
-        hints.ended(&claim(1), 0, 0, None, Instant::now());
+        hints.ended(&claim(1), 0, 0, None, Instant::now() + long);
         assert_eq!(hints.after_nothing(&claim(1)), Next::All, "it was cheap");
         hints.ended(&claim(1), 0, 0, None, Instant::now().checked_sub(long).unwrap());
         assert_eq!(hints.from(&claim(1)), 8);

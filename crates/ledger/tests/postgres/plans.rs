@@ -54,6 +54,40 @@ async fn statistics_of_another_hour_mislead_nobody() {
     assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
 }
 
+/// A single record is found without reading the entries of what was worked on before it, which stay for as long as any transaction
+/// does that is older: here one that is open all the time. But for a look at everything every second.
+#[tokio::test]
+async fn one_record_is_found_behind_many_that_were_worked_on() {
+    const SINGLES: i64 = 20;
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let (old, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM integration.data_staging")
+        .await
+        .unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
+    for _ in 0..RECORDS / 1_000 {
+        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
+    }
+    work(&ledger, RECORDS / CLAIM).await;
+    drop(ledger);
+    let figure = async || read(&client, "data_staging_live_target_app_priority_expr_run_at_idx").await;
+    let before = settled(0, figure).await;
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    for _ in 0..SINGLES {
+        ledger.push("test", vec![record.clone()]).await.unwrap();
+        let claimed = ledger.claim(ask(Kind::Record, "app", 1, "1-w")).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+    }
+    drop(ledger);
+    let entries = settled(before, figure).await - before;
+    assert!(entries >= RECORDS as i64, "{entries} entries were read: those of what was worked on are gone");
+    assert!(entries < SINGLES / 2 * RECORDS as i64, "{entries} entries were read for {SINGLES} records");
+}
+
 /// While nothing has waited for a minute, what is young is not all read at each claim: with two priorities, each claim looks for
 /// what has waited longest.
 #[tokio::test]
