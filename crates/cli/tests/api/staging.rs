@@ -210,6 +210,12 @@ fn who_waits_for_records_gets_them_when_they_come() {
     assert_eq!(pulled["records"][0]["data"]["n"], 1, "{pulled:#}");
     let waits =
         Ask::post("/api/v1/staging/bill/pull").json(&json!({ "wait_seconds": 60 })).send(server.address);
+    // A request that has not been read when the server stops gets no answer.
+    wait_for(LONG, "the request that waits", || {
+        let metrics = client.get("/metrics").text();
+        let taken = metrics.lines().find_map(|line| line.strip_prefix("handover_api_requests_in_flight "));
+        taken.is_some_and(|taken| taken != "0").then_some(())
+    });
     server.stop();
     assert_eq!(read_answer(waits, "POST").map(|answer| answer.json()["records"].clone()), Some(json!([])));
 }
