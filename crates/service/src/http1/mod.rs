@@ -10,7 +10,7 @@
 //!
 //! Invariants: a connection has one request at a time, and is given back when its answer has ended where it should, and never
 //! with a byte that nobody asked for. An answer has one length: what could be read in two ways ends the connection. Memory is
-//! bounded by [`head::MAX_BYTES`] and by [`READ_MAX`]. Dropped at any point, the connection is closed.
+//! bounded by [`head::MAX_BYTES`] and by [`READ_MAX`], of which a long body has a few. Dropped at any point, the connection is closed.
 
 mod ahead;
 mod head;
