@@ -70,6 +70,22 @@ impl Running {
         }
     }
 
+    /// Stops it (SIGSTOP) where `fine` then says that it stands well, such as outside of a transaction: until then it goes on
+    /// for a moment and is stopped again.
+    ///
+    /// # Panics
+    /// Where that has not come within a minute.
+    pub fn stop_where(&mut self, mut fine: impl FnMut() -> bool) {
+        wait_for(Duration::from_secs(60), "it stops where it stands well", || {
+            self.signal(Signal::STOP);
+            let stands = fine();
+            if !stands {
+                self.signal(Signal::CONT);
+            }
+            stands.then_some(())
+        });
+    }
+
     /// How it ended, if it has.
     ///
     /// # Panics

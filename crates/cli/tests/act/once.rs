@@ -110,3 +110,45 @@ fn the_help_of_every_command_says_what_it_does_and_shows_an_example() {
         assert!(help.contains("Example") && help.contains(&format!("handover {command}")), "{help}");
     }
 }
+
+/// Quick programs are begun by the guard one behind another: still only as many at once as there are workers, and one that takes
+/// longer than all others holds up nobody, not even the one that was put behind it.
+#[test]
+fn quick_programs_run_so_many_at_once_and_a_slow_one_holds_up_nobody() {
+    const FILES: usize = 80;
+    let script = r#"
+        echo + >>log
+        read line
+        if [ "$line" = slow ]; then
+            tries=0
+            while [ "$(grep -c - log)" -lt OTHERS ]; do
+                tries=$((tries + 1))
+                [ $tries -lt 1200 ] || exit 70
+                sleep 0.05
+            done
+        fi
+        echo - >>log
+        echo "$line"
+    "#;
+    let place = Place::with("");
+    let config = format!(
+        "apps:\n  in: {{ uses: file-importer, with: {{ from: ./incoming, pattern: \"*.csv\", type: rows, settle: 0s }} }}\n  \
+         each: {{ run: sh {}, workers: 2 }}\nflows:\n  rows: in -> each\n",
+        place.write("each.sh", &script.replace("OTHERS", &(FILES - 1).to_string())).display()
+    );
+    place.write("handover.yaml", &config);
+    for index in 0..FILES {
+        let line = if index == FILES / 2 { "slow".to_owned() } else { format!("line {index}") };
+        place.write(&format!("incoming/{index:03}.csv"), &format!("{line}\n"));
+    }
+    let run = place.run(&["run", "--once"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let log = place.read("log");
+    let (mut now, mut most) = (0, 0);
+    for line in log.lines() {
+        now += if line == "+" { 1 } else { -1 };
+        most = most.max(now);
+    }
+    assert_eq!((now, log.lines().count()), (0, 2 * FILES));
+    assert_eq!(most, 2, "as many at once as it has workers: {log}");
+}

@@ -7,6 +7,7 @@ use handover_testkit::{Running, files_below};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Writes its number beside each row, so that one attempt's output differs from another's; waits for the gate.
 const PROGRAM: &str =
@@ -39,7 +40,13 @@ impl Race {
         };
         if fault.is_none() {
             wait_for(LONG, "the program starts", || (flow.starts().len() == 1).then_some(()));
-            first.signal(Signal::STOP);
+            let ledger = flow.project.join("data/.handover/ledger.db");
+            // Whoever is stopped in the middle of a transaction keeps all others out.
+            first.stop_where(|| {
+                let ledger = rusqlite::Connection::open(&ledger).unwrap();
+                ledger.busy_timeout(Duration::ZERO).unwrap();
+                ledger.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+            });
         }
         first.stopped_within(LONG);
         let second = flow.project.start(&["run"]);

@@ -114,7 +114,7 @@ fn what_was_to_end_and_lost_its_process_ends_when_that_is_seen() {
     let mut run = jobs.run();
     let id = jobs.submit("wait", Value::Null, None);
     jobs.file("pid");
-    run.signal(Signal::STOP);
+    run.stop_where(|| jobs.is_unlocked());
     assert!(jobs.cancel(id).contains("cancelling"));
     run.signal(Signal::KILL);
     run.end_within(crate::kit::LONG);
@@ -142,7 +142,7 @@ fn why_tells_what_a_job_waits_for_and_that_it_is_to_end() {
     );
     let busy = format!("wait works on delivery {first} since ");
     assert!(sentences.contains(&busy) && sentences.contains(&format!("process {}", run.pid())), "{said}");
-    run.signal(Signal::STOP);
+    run.stop_where(|| jobs.is_unlocked());
     jobs.cancel(first);
     let said = why(first);
     assert_eq!(said["state"], "cancelling", "{said}");

@@ -70,6 +70,13 @@ impl Jobs {
         })
     }
 
+    /// Whether nobody is in the middle of a transaction that writes.
+    pub(crate) fn is_unlocked(&self) -> bool {
+        let ledger = rusqlite::Connection::open(self.project.join("data/.handover/ledger.db")).unwrap();
+        ledger.busy_timeout(Duration::ZERO).unwrap();
+        ledger.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+    }
+
     /// Submits a job that nothing is wrong with.
     #[track_caller]
     pub(crate) fn submit(&self, app: &str, config: Value, input: Option<JobInput>) -> DeliveryId {

@@ -23,6 +23,7 @@ mod records;
 mod rows;
 mod service;
 mod settle;
+pub(crate) mod slot;
 mod source;
 mod split;
 mod untouched;
@@ -35,17 +36,17 @@ pub(crate) use settle::{said, tell_failure};
 
 use crate::config::{App, BuiltIn, Mode, Output, Runs};
 use crate::context::Context;
+use crate::engine::Busy;
 use crate::engine::held::Lease;
-use crate::engine::load::Load;
-use crate::engine::{Busy, ended};
 use crate::traces::Begun;
 use handover_core::{Checksum, Delivery, Error, Kind, NewDelivery, Result, Status};
 use handover_ledger::{Held, Queue, Reservation, Reserve};
 use serde::Serialize;
 use serde_json::Value;
+use slot::Slot;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// One attempt at one delivery.
 pub(crate) struct Attempt {
@@ -164,71 +165,6 @@ impl From<Error> for Failed {
     }
 }
 
-/// The right to run: waited for when all is ready for the run, given up as soon as the app has run, so that others run
-/// while names are reserved and files are published.
-pub(crate) struct Slot {
-    slots: Arc<Semaphore>,
-    load: Arc<Load>,
-    end: watch::Receiver<bool>,
-    stop: watch::Receiver<bool>,
-    running: Option<(OwnedSemaphorePermit, std::time::Instant)>,
-    took: Option<Duration>,
-}
-
-impl Slot {
-    /// A slot for work that has not begun. It is not waited for after `end`, nor after `stop`, when the work itself is to stop.
-    pub(crate) fn new(
-        slots: Arc<Semaphore>,
-        load: Arc<Load>,
-        end: watch::Receiver<bool>,
-        stop: watch::Receiver<bool>,
-    ) -> Self {
-        Self { slots, load, end, stop, running: None, took: None }
-    }
-
-    /// Waits for a free slot.
-    ///
-    /// # Errors
-    /// [`handover_core::ErrorKind::Cancelled`] where the end comes first, or a stop: nothing new is begun then.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
-        let permit = tokio::select! {
-            biased;
-            () = ended(&mut self.end) => None,
-            () = ended(&mut self.stop) => None,
-            permit = self.slots.clone().acquire_owned() => permit.ok(),
-        };
-        let stopping = || Error::new(handover_core::ErrorKind::Cancelled, "nothing new is begun any more");
-        self.running = Some((permit.ok_or_else(stopping)?, std::time::Instant::now()));
-        Ok(())
-    }
-
-    /// The app has run elsewhere, for so long.
-    pub(crate) fn ran(&mut self, took: Duration) {
-        if self.took.is_none() {
-            self.took = Some(took);
-            self.load.less(self.took);
-        }
-    }
-
-    /// The app has run; what is left is publishing.
-    pub(crate) fn free(&mut self) {
-        if let Some((permit, began)) = self.running.take() {
-            drop(permit);
-            self.took = Some(began.elapsed());
-            self.load.less(self.took);
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.free();
-        if self.took.is_none() {
-            self.load.less(None);
-        }
-    }
-}
-
 /// The name that the output of this delivery will have, to be reserved together with others'; none where only the attempt
 /// can tell.
 pub(crate) fn name_ahead(app: &App, delivery: &Delivery) -> Option<Reserve> {
@@ -300,7 +236,7 @@ impl Attempt {
     pub(crate) async fn work(self, mut slot: Slot) {
         let outcome = self.run(&mut slot).await;
         slot.free();
-        let took = slot.took.unwrap_or_default();
+        let took = slot.took().unwrap_or_default();
         self.settle(outcome, took).await;
     }
 

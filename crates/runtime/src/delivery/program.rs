@@ -9,9 +9,10 @@ use super::outputs::Says;
 use super::payload::{FilePayload, JobPayload};
 use super::progress::Progress;
 use super::rows::{blocking_for, checked_input, flows_of, rows_of};
+use super::slot::{Slot, Turn};
 use super::source::{From, Source};
 use super::untouched::Untouched;
-use super::{Attempt, Failed, Finished, Slot, Summary};
+use super::{Attempt, Failed, Finished, Summary};
 use crate::config::{App, Input, Output, Placeholder, Placeholders, Program, Then};
 use crate::program::{self, Ended, How, ProgramSpec, Verdict};
 use handover_core::limits::{FULL_BELIEVED_MAX, SHUTDOWN_GRACE_MS};
@@ -88,13 +89,13 @@ impl Attempt {
         let mut files = self.prepare(program, &work, ext.clone()).await?;
         let spec = self.spec(program, &work, sequence, &mut files)?;
         // A slot is for the program alone: all that it needs is ready.
-        slot.begin().await?;
+        let turn = slot.begin_program().await?;
         fault::point("program.before_start")?;
         let untouched =
             Untouched::before(&self.ctx.project.data, files.input.as_ref().map(RetainedPath::path));
-        let ended = self.run_program(spec).await?;
+        let ended = self.run_program(spec, turn, slot).await?;
         fault::point("program.ended")?;
-        slot.free();
+        slot.hand_on().await;
         // Asked while what the program wrote still takes its room.
         let full = disk::low(&disk::space(self.ctx.project.data.tmp_dir())?);
         let mut summary = self.judge(&ended, full)?;
@@ -121,15 +122,18 @@ impl Attempt {
         Ok(Finished { summary, next: made.deliveries, ..Finished::default() })
     }
 
-    /// Runs the program to its end; what that of a submitted job says meanwhile is kept as its progress.
-    async fn run_program(&self, spec: ProgramSpec) -> Result<Ended> {
-        let (guard, cancel) = (&self.ctx.process.guard, self.lease.cancel());
-        if !self.is_submitted() {
-            return guard.run(spec, cancel, None).await;
+    /// Runs the program to its end when it is its turn; what that of a submitted job says meanwhile is kept as its progress.
+    pub(super) async fn run_program(&self, spec: ProgramSpec, turn: Turn, slot: &mut Slot) -> Result<Ended> {
+        let (progress, on_line) = match self.is_submitted() {
+            true => Some(Progress::begin(&self.ctx, self.delivery.id)).unzip(),
+            false => (None, None),
+        };
+        let run = self.ctx.process.guard.begin(spec, on_line, turn.behind()).await?;
+        slot.turn(run.handle()).await;
+        let ended = run.end(self.lease.cancel()).await;
+        if let Some(progress) = progress {
+            progress.end().await;
         }
-        let (progress, on_line) = Progress::begin(&self.ctx, self.delivery.id);
-        let ended = guard.run(spec, cancel, Some(on_line)).await;
-        progress.end().await;
         ended
     }
 

@@ -25,11 +25,11 @@ impl Attempt {
         let work = Work { source: None, type_name, date, flows };
         let mut files = self.record_files(program).await?;
         let spec = self.spec(program, &work, None, &mut files)?;
-        slot.begin().await?;
+        let turn = slot.begin_program().await?;
         fault::point("program.before_start")?;
-        let ended = self.ctx.process.guard.run(spec, self.lease.cancel(), None).await?;
+        let ended = self.run_program(spec, turn, slot).await?;
         fault::point("program.ended")?;
-        slot.free();
+        slot.hand_on().await;
         let full = disk::low(&disk::space(self.ctx.project.data.tmp_dir())?);
         let summary = self.judge(&ended, full)?;
         let made = match files.output.take() {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 const AHEAD: Duration = Duration::from_millis(50);
 /// At most so many deliveries are claimed ahead.
 const AHEAD_MAX: usize = 64;
+/// Runs are quick that end within so long on the average.
+const QUICK: Duration = Duration::from_millis(20);
 /// The weight of the latest run in the mean is one in so many.
 const MEAN_OF: u64 = 8;
 
@@ -58,6 +60,12 @@ impl Load {
                 room => return room,
             }
         }
+    }
+
+    /// Whether runs end within milliseconds.
+    pub(crate) fn is_quick(&self) -> bool {
+        let mean = Duration::from_micros(self.mean_us.load(Ordering::Relaxed));
+        !mean.is_zero() && mean < QUICK
     }
 
     /// One more is claimed.

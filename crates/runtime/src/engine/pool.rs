@@ -9,7 +9,8 @@ use super::load::Load;
 use super::{Complaint, ended, until_due};
 use crate::config::App;
 use crate::context::Context;
-use crate::delivery::{Attempt, Slot, TakenUp, name_ahead};
+use crate::delivery::slot::{Slot, Slots};
+use crate::delivery::{Attempt, TakenUp, name_ahead};
 use crate::stream::Jobs;
 use handover_core::{Delivery, DeliveryId, Error, ErrorKind, Kind, Result};
 use handover_file::disk;
@@ -32,7 +33,7 @@ pub(crate) struct Pool {
     app: Arc<App>,
     queue: Queue,
     load: Arc<Load>,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     places: Arc<Semaphore>,
     busy: Arc<AtomicUsize>,
     /// Who works on its jobs, where that is a program that goes on running.
@@ -47,8 +48,8 @@ impl Pool {
         busy: Arc<AtomicUsize>,
         jobs: Option<Arc<Jobs>>,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(app.workers));
-        ctx.project.meter.pool(app.name.as_str(), &slots, app.workers);
+        let slots = Arc::new(Slots::new(app.workers));
+        ctx.project.meter.pool(app.name.as_str(), &slots.permits, app.workers);
         let places = Arc::new(Semaphore::new(app.workers + PUBLISHING));
         let load = Arc::new(Load::new(app.workers));
         Self { ctx, app, queue, load, slots, places, busy, jobs }

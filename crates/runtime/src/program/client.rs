@@ -106,9 +106,10 @@ fn start_guard(exe: &Path, args: &[OsString]) -> Result<Link> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::internal("the guard was started outside of the asynchronous runtime"));
     }
-    let (mut child, stream) = spawn_guard(exe, args).map_err(failed)?;
-    match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
-        Ok(stream) => Ok(Link::start(child, stream)),
+    let (mut child, requests, replies) = spawn_guard(exe, args).map_err(failed)?;
+    let nonblocking = requests.set_nonblocking(true).and_then(|()| replies.set_nonblocking(true));
+    match nonblocking.and_then(|()| tokio::net::UnixStream::from_std(replies)) {
+        Ok(replies) => Ok(Link::start(child, requests, replies)),
         Err(source) => {
             kill(&mut child);
             Err(failed(source))
@@ -116,9 +117,10 @@ fn start_guard(exe: &Path, args: &[OsString]) -> Result<Link> {
     }
 }
 
-/// Starts the process and waits for its first word.
-fn spawn_guard(exe: &Path, args: &[OsString]) -> io::Result<(Child, UnixStream)> {
-    let (mut ours, theirs) = UnixStream::pair()?;
+/// Starts the process and waits for its first word; gives the sockets of requests and of replies.
+fn spawn_guard(exe: &Path, args: &[OsString]) -> io::Result<(Child, UnixStream, UnixStream)> {
+    let (requests, theirs) = UnixStream::pair()?;
+    let (mut replies, replying) = UnixStream::pair()?;
     let mut child = Command::new(exe)
         .args(args)
         .env(GUARD_VARIABLE, "1")
@@ -127,16 +129,16 @@ fn spawn_guard(exe: &Path, args: &[OsString]) -> io::Result<(Child, UnixStream)>
         .env_remove("WATCHDOG_USEC")
         .env_remove("WATCHDOG_PID")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
+        .stdout(Stdio::from(OwnedFd::from(replying)))
         .spawn()?;
     let ready = Reply::Ready.encode();
     let mut answer = vec![0; ready.len()];
-    let answered = ours
+    let answered = replies
         .set_read_timeout(Some(READY_TIMEOUT))
-        .and_then(|()| ours.read_exact(&mut answer))
-        .and_then(|()| ours.set_read_timeout(None));
+        .and_then(|()| replies.read_exact(&mut answer))
+        .and_then(|()| replies.set_read_timeout(None));
     match answered {
-        Ok(()) if answer == ready => Ok((child, ours)),
+        Ok(()) if answer == ready => Ok((child, requests, replies)),
         answered => {
             kill(&mut child);
             let strange = || io::Error::new(io::ErrorKind::InvalidData, "it did not answer as a guard");

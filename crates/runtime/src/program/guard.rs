@@ -1,11 +1,14 @@
 //! The guard process: starts the programs, knows when a whole tree has ended, and outlives the runtime by just as
 //! long as it takes to kill everything.
 //!
-//! One thread, one loop: requests from the socket on descriptor 0, deaths of children by a pipe that the SIGCHLD
+//! One thread, one loop: requests from the socket on descriptor 0, replies to that on 1, deaths of children by a pipe that the SIGCHLD
 //! handler writes to. It is in a session of its own, so that a Ctrl-C or a signal to the runtime's group does not
 //! reach it, and SIGTERM, SIGINT and SIGHUP do nothing to it: it ends when the socket does.
 //!
-//! On a crash of the runtime the socket ends: see [`super`].
+//! Invariant: what waits behind a run is begun when that has ended, its whole tree, or could not be begun; before the runtime
+//! hears of it, so that a processor need not wait for the runtime.
+//!
+//! On a crash of the runtime the socket ends, and what waits is never begun: see [`super`].
 
 use super::procfs::Children;
 use super::protocol::{Frames, Reply, Request, Start};
@@ -15,7 +18,7 @@ use handover_core::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
 use rustix::process::Pid;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -58,12 +61,23 @@ struct Server {
     /// Descriptors that have come and belong to the next requests, in their order.
     descriptors: VecDeque<OwnedFd>,
     tree: Tree,
+    /// What waits, by the run that it waits for.
+    waiting: HashMap<u64, Ready>,
+}
+
+/// A program that only has to be begun.
+struct Ready {
+    start: Start,
+    stdin: Stdio,
+    stdout: Stdio,
+    stderr: Stdio,
 }
 
 impl Server {
     fn set_up() -> io::Result<Self> {
         let socket = rustix::stdio::stdin();
         rustix::net::getsockname(socket)?;
+        rustix::net::getsockname(rustix::stdio::stdout())?;
         sys::close_on_exec();
         // Fails only where we lead a session already, which is just as well.
         let _ = rustix::process::setsid();
@@ -79,8 +93,14 @@ impl Server {
         }
         sys::catch_signals(woken.into())?;
         let tree = Tree::new(Children::open());
-        let server =
-            Self { socket, wake: wake.into(), frames: Frames::default(), descriptors: VecDeque::new(), tree };
+        let server = Self {
+            socket,
+            wake: wake.into(),
+            frames: Frames::default(),
+            descriptors: VecDeque::new(),
+            tree,
+            waiting: HashMap::new(),
+        };
         server.say(&[Reply::Ready])?;
         Ok(server)
     }
@@ -88,8 +108,7 @@ impl Server {
     /// Serves until the runtime closes its end.
     fn work(&mut self) -> io::Result<()> {
         loop {
-            let replies = self.tree.look()?;
-            self.say(&replies)?;
+            self.look()?;
             let timeout = self.tree.unclear().then_some(RECHECK);
             let ready = wait(&[self.wake.as_fd(), self.socket], timeout)?;
             if ready & 1 != 0 {
@@ -134,32 +153,64 @@ impl Server {
         Ok(count > 0)
     }
 
+    /// Takes note of what has ended, begins what waited for it, and tells.
+    fn look(&mut self) -> io::Result<()> {
+        let replies = self.tree.look()?;
+        self.go_on_after(replies)
+    }
+
+    /// Begins what waited for the runs of these replies, and sends them.
+    fn go_on_after(&mut self, mut replies: Vec<Reply>) -> io::Result<()> {
+        let mut told = 0;
+        while let Some(reply) = replies.get(told) {
+            told += 1;
+            if let Some(ready) = reply.run().and_then(|run| self.waiting.remove(&run)) {
+                replies.extend(self.begin(ready));
+            }
+        }
+        self.say(&replies)
+    }
+
     fn serve_request(&mut self, request: Request) -> io::Result<()> {
         match request {
             Request::Start(start) => {
-                let run = start.run;
-                match self.spawn(&start)? {
-                    Ok(pid) => {
-                        self.tree.add(run, start.tag, pid);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-                        self.say(&[Reply::Refused { run, errno }])
-                    }
+                let ready = self.ready(*start)?;
+                let after = ready.start.after;
+                let waits = self.waiting.values().any(|other| other.start.run == after);
+                if (waits || self.tree.has(after)) && !self.waiting.contains_key(&after) {
+                    self.waiting.insert(after, ready);
+                    return Ok(());
                 }
+                let refused = self.begin(ready);
+                self.go_on_after(refused.into_iter().collect())
             }
             Request::Stop { run, hard } => {
                 // What has died by now was not stopped by this.
-                let replies = self.tree.look()?;
+                self.look()?;
                 self.tree.stop(run, hard);
-                self.say(&replies)
+                self.withdraw(run)
+            }
+            Request::Withdraw { run } => self.withdraw(run),
+            Request::Begin { run } => {
+                let refused = self.take_waiting(run).and_then(|ready| self.begin(ready));
+                self.go_on_after(refused.into_iter().collect())
             }
         }
     }
 
-    /// Starts the program. The outer error is a fault of the connection.
-    fn spawn(&mut self, start: &Start) -> io::Result<io::Result<Pid>> {
+    /// Does not begin it, where it waits.
+    fn withdraw(&mut self, run: u64) -> io::Result<()> {
+        let waited = self.take_waiting(run).map(|_| Reply::Refused { run, errno: libc::ECANCELED });
+        self.go_on_after(waited.into_iter().collect())
+    }
+
+    fn take_waiting(&mut self, run: u64) -> Option<Ready> {
+        let after = *self.waiting.iter().find(|(_, ready)| ready.start.run == run)?.0;
+        self.waiting.remove(&after)
+    }
+
+    /// Takes the descriptors that belong to it.
+    fn ready(&mut self, start: Start) -> io::Result<Ready> {
         let mut next = |wanted: bool| -> io::Result<Stdio> {
             if !wanted {
                 return Ok(Stdio::null());
@@ -168,24 +219,22 @@ impl Server {
             self.descriptors.pop_front().map(Stdio::from).ok_or_else(missing)
         };
         let (stdin, stdout, stderr) = (next(start.stdin)?, next(start.stdout)?, next(true)?);
-        let Some((name, arguments)) = start.words.split_first() else {
-            return Ok(Err(io::Error::from(io::ErrorKind::InvalidInput)));
-        };
-        let text = |bytes| OsStr::from_bytes(bytes);
-        // Nothing here that would keep the standard library from posix_spawn.
-        let spawned = Command::new(text(&start.path))
-            .arg0(text(name))
-            .args(arguments.iter().map(|word| text(word)))
-            .current_dir(text(&start.cwd))
-            .envs(start.env.iter().map(|(name, value)| (text(name), text(value))))
-            .env(RUN_VARIABLE, text(&start.tag))
-            .env_remove(GUARD_VARIABLE)
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(stderr)
-            .process_group(0)
-            .spawn();
-        Ok(spawned.map(|child| Pid::from_child(&child)))
+        Ok(Ready { start, stdin, stdout, stderr })
+    }
+
+    /// Begins a program; the answer where it cannot be begun.
+    fn begin(&mut self, ready: Ready) -> Option<Reply> {
+        let run = ready.start.run;
+        match spawn(&ready.start, ready.stdin, ready.stdout, ready.stderr) {
+            Ok(pid) => {
+                self.tree.add(run, ready.start.tag, pid);
+                None
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+                Some(Reply::Refused { run, errno })
+            }
+        }
     }
 
     /// Sends replies, waiting if the runtime does not read.
@@ -193,7 +242,7 @@ impl Server {
         let bytes: Vec<u8> = replies.iter().flat_map(|reply| reply.encode()).collect();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
-            match rustix::net::send(self.socket, rest, SendFlags::empty()) {
+            match rustix::net::send(rustix::stdio::stdout(), rest, SendFlags::empty()) {
                 Ok(count) => rest = &rest[count..],
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -201,6 +250,27 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn spawn(start: &Start, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> io::Result<Pid> {
+    let Some((name, arguments)) = start.words.split_first() else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let text = |bytes| OsStr::from_bytes(bytes);
+    // Nothing here that would keep the standard library from posix_spawn.
+    let child = Command::new(text(&start.path))
+        .arg0(text(name))
+        .args(arguments.iter().map(|word| text(word)))
+        .current_dir(text(&start.cwd))
+        .envs(start.env.iter().map(|(name, value)| (text(name), text(value))))
+        .env(RUN_VARIABLE, text(&start.tag))
+        .env_remove(GUARD_VARIABLE)
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()?;
+    Ok(Pid::from_child(&child))
 }
 
 /// Waits until one of these can be read (or has ended), a signal comes, or the time is over; a bit for each that

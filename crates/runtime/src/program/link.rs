@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - Frames are written by one task, whole, whatever happens to the run that asked.
+//! - Requests and replies have a socket each, and that of the requests is not watched: the guard would wake us by each frame
+//!   that it takes from it.
 //! - Whoever waits for a run gets its end, or hears that the guard died; then its programs are gone already.
 //! - A run that is dropped is killed.
 
@@ -13,13 +15,14 @@ use rustix::process::Pid;
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as Requests;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::net::UnixStream as Replies;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -64,17 +67,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Link {
-    /// Serves the connection to a guard that has answered. Within a tokio runtime.
-    pub(super) fn start(child: Child, stream: UnixStream) -> Self {
-        let stream = Arc::new(stream);
+    /// Serves the connection to a guard that has answered; `requests` do not block. Within a tokio runtime.
+    pub(super) fn start(child: Child, requests: Requests, replies: Replies) -> Self {
         let nonce = handover_core::id::random_hex()[..12].to_owned();
         let outer = std::env::var(RUN_VARIABLE).ok().filter(|outer| outer.len() <= OUTER_TAG_MAX_BYTES);
         let prefix = outer.map_or_else(|| nonce.clone(), |outer| format!("{outer}/{nonce}"));
         let runs: Arc<Runs> = Arc::new(Mutex::new(Some(HashMap::new())));
         let closing = Arc::new(AtomicBool::new(false));
         let (out, outgoing) = mpsc::unbounded_channel();
-        tokio::spawn(write_frames(Arc::clone(&stream), outgoing, Arc::clone(&closing)));
-        let reader = Reader { stream, child, nonce, runs: Arc::clone(&runs), closing: Arc::clone(&closing) };
+        tokio::spawn(write_frames(requests, outgoing, Arc::clone(&closing)));
+        let reader = Reader { replies, child, nonce, runs: Arc::clone(&runs), closing: Arc::clone(&closing) };
         let reader = Mutex::new(Some(tokio::spawn(reader.read())));
         Self { prefix, next: AtomicU64::new(1), out, runs, closing, reader }
     }
@@ -99,6 +101,29 @@ impl Link {
         let runs = runs.as_mut().ok_or_else(guard_died)?;
         runs.insert(id, ended);
         Ok(OpenRun { id, link: Arc::clone(self), ends, sent: false, over: false })
+    }
+}
+
+/// A run, for whoever puts another behind it, which begins when this one's tree is gone, without a word from us.
+#[derive(Debug, Clone)]
+pub struct RunHandle {
+    pub(super) link: Arc<Link>,
+    pub(super) run: u64,
+}
+
+impl RunHandle {
+    /// Has it begin at once, if it waits behind another.
+    pub fn begin(&self) {
+        self.ask(&Request::Begin { run: self.run });
+    }
+
+    /// Has it not begin, if it waits behind another. One that has begun goes on.
+    pub fn withdraw(&self) {
+        self.ask(&Request::Withdraw { run: self.run });
+    }
+
+    fn ask(&self, request: &Request) {
+        let _ = self.link.out.send(Outgoing::Frame(request.encode(), Vec::new()));
     }
 }
 
@@ -143,6 +168,11 @@ impl OpenRun {
         true
     }
 
+    /// To speak of it elsewhere.
+    pub(super) fn handle(&self) -> RunHandle {
+        RunHandle { link: Arc::clone(&self.link), run: self.id }
+    }
+
     /// Asks for its end.
     pub(super) fn stop(&self, hard: bool) {
         let frame = Request::Stop { run: self.id, hard }.encode();
@@ -167,7 +197,7 @@ impl Drop for OpenRun {
 
 /// Writes the frames, one after the other, until nobody has any more; then the guard's socket ends.
 async fn write_frames(
-    stream: Arc<UnixStream>,
+    stream: Requests,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
     closing: Arc<AtomicBool>,
 ) {
@@ -178,20 +208,22 @@ async fn write_frames(
         }
     }
     closing.store(true, Ordering::SeqCst);
-    let _ = rustix::net::shutdown(&*stream, rustix::net::Shutdown::Write);
+    let _ = stream.shutdown(Shutdown::Write);
 }
 
 /// Writes one frame; its descriptors go with its first bytes.
-async fn write_frame(stream: &UnixStream, frame: &[u8], mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
+async fn write_frame(stream: &Requests, frame: &[u8], mut descriptors: Vec<OwnedFd>) -> io::Result<()> {
     let mut rest = frame;
     while !rest.is_empty() {
-        stream.writable().await?;
-        match stream.try_io(Interest::WRITABLE, || send(stream, rest, &descriptors)) {
+        match send(stream, rest, &descriptors) {
             Ok(count) => {
                 rest = &rest[count..];
                 descriptors.clear();
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Rare, so it is watched for this only now.
+                tokio::net::UnixStream::from_std(stream.try_clone()?)?.writable().await?;
+            }
             // Too many descriptors are on their way; the guard is taking them.
             Err(error) if error.raw_os_error() == Some(libc::ETOOMANYREFS) => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -202,7 +234,7 @@ async fn write_frame(stream: &UnixStream, frame: &[u8], mut descriptors: Vec<Own
     Ok(())
 }
 
-fn send(stream: &UnixStream, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Result<usize> {
+fn send(stream: &Requests, bytes: &[u8], descriptors: &[OwnedFd]) -> io::Result<usize> {
     #[cfg(target_os = "linux")]
     let flags = SendFlags::NOSIGNAL;
     #[cfg(not(target_os = "linux"))]
@@ -234,7 +266,7 @@ fn clean_up_after(mut guard: Child, nonce: &str, asked: bool) -> usize {
 
 /// Reads what the guard says until it ends, and cleans up after it.
 struct Reader {
-    stream: Arc<UnixStream>,
+    replies: Replies,
     child: Child,
     nonce: String,
     runs: Arc<Runs>,
@@ -263,8 +295,8 @@ impl Reader {
         let mut frames = Frames::default();
         let mut bytes = [0u8; 4096];
         loop {
-            self.stream.readable().await?;
-            match self.stream.try_read(&mut bytes) {
+            self.replies.readable().await?;
+            match self.replies.try_read(&mut bytes) {
                 Ok(0) => return Ok(()),
                 Ok(count) => frames.push(&bytes[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,

@@ -36,6 +36,8 @@ mod tree;
 pub use client::Guard;
 pub use exit::{Meaning, Verdict};
 pub use leftovers::{HolderState, Swept, sweep_leftovers};
+pub use link::RunHandle;
+pub use run::Run;
 
 use handover_core::HolderId;
 use std::ffi::OsString;

@@ -17,8 +17,12 @@ pub(super) const FRAME_MAX_BYTES: usize = 8 * 1024 * 1024;
 pub(super) enum Request {
     /// Start a program. With it come the descriptors for stdin (if `stdin`), stdout (if `stdout`) and stderr.
     Start(Box<Start>),
-    /// Signal a run: SIGTERM to its group, or SIGKILL (`hard`).
+    /// Signal a run: SIGTERM to its group, or SIGKILL (`hard`). One that waits behind another is not begun.
     Stop { run: u64, hard: bool },
+    /// Do not begin a run that waits behind another. One that has begun goes on.
+    Withdraw { run: u64 },
+    /// Begin a run that waits behind another at once.
+    Begin { run: u64 },
 }
 
 /// A program to start.
@@ -26,6 +30,8 @@ pub(super) enum Request {
 pub(super) struct Start {
     /// The run's number, from the runtime; they rise.
     pub run: u64,
+    /// Begin when this run has ended; 0 for at once, as where that run has ended already.
+    pub after: u64,
     /// The value of `HANDOVER_RUN`.
     pub tag: Vec<u8>,
     /// Whether a descriptor for stdin comes with it.
@@ -56,7 +62,7 @@ pub(super) enum Death {
 pub(super) enum Reply {
     /// The guard is up.
     Ready,
-    /// The program could not be started: the system's error number.
+    /// The program could not be started: the system's error number; ECANCELED where it was not to be.
     Refused { run: u64, errno: i32 },
     /// The run's tree is gone, but for `left` processes that we have no right to kill. `stopped` says that a
     /// [`Request::Stop`] reached the program before it ended.
@@ -87,6 +93,7 @@ impl Request {
             Request::Start(start) => {
                 out.push(1);
                 out.extend_from_slice(&start.run.to_le_bytes());
+                out.extend_from_slice(&start.after.to_le_bytes());
                 out.push(u8::from(start.stdin) | u8::from(start.stdout) << 1);
                 for text in [&start.tag, &start.cwd, &start.path] {
                     put_text(out, text);
@@ -104,6 +111,14 @@ impl Request {
                 out.extend_from_slice(&run.to_le_bytes());
                 out.push(u8::from(*hard));
             }
+            Request::Withdraw { run } => {
+                out.push(3);
+                out.extend_from_slice(&run.to_le_bytes());
+            }
+            Request::Begin { run } => {
+                out.push(4);
+                out.extend_from_slice(&run.to_le_bytes());
+            }
         })
     }
 
@@ -112,7 +127,7 @@ impl Request {
         let mut input = Body(body);
         let request = match input.byte()? {
             1 => {
-                let run = input.number()?;
+                let (run, after) = (input.number()?, input.number()?);
                 let flags = input.byte()?;
                 let (tag, cwd, path) = (input.text()?, input.text()?, input.text()?);
                 let words = (0..input.count()?).map(|_| input.text()).collect::<io::Result<_>>()?;
@@ -120,9 +135,11 @@ impl Request {
                     .map(|_| Ok((input.text()?, input.text()?)))
                     .collect::<io::Result<_>>()?;
                 let (stdin, stdout) = (flags & 1 != 0, flags & 2 != 0);
-                Request::Start(Box::new(Start { run, tag, stdin, stdout, cwd, path, words, env }))
+                Request::Start(Box::new(Start { run, after, tag, stdin, stdout, cwd, path, words, env }))
             }
             2 => Request::Stop { run: input.number()?, hard: input.byte()? != 0 },
+            3 => Request::Withdraw { run: input.number()? },
+            4 => Request::Begin { run: input.number()? },
             _ => return Err(malformed()),
         };
         input.end(request)
@@ -130,6 +147,14 @@ impl Request {
 }
 
 impl Reply {
+    /// The run that it is about, which is over.
+    pub(super) fn run(self) -> Option<u64> {
+        match self {
+            Reply::Ready => None,
+            Reply::Refused { run, .. } | Reply::Ended { run, .. } => Some(run),
+        }
+    }
+
     /// The reply as a frame.
     pub(super) fn encode(self) -> Vec<u8> {
         framed(|out| match self {
@@ -254,6 +279,7 @@ mod tests {
     fn start() -> Start {
         Start {
             run: 7,
+            after: 6,
             tag: b"abc-7".to_vec(),
             stdin: true,
             stdout: false,
@@ -269,6 +295,8 @@ mod tests {
         let requests = [
             Request::Start(Box::new(start())),
             Request::Stop { run: u64::MAX, hard: true },
+            Request::Withdraw { run: 3 },
+            Request::Begin { run: 4 },
             Request::Start(Box::default()),
         ];
         let bytes: Vec<u8> = requests.iter().flat_map(Request::encode).collect();

@@ -4,7 +4,7 @@
 //! returns an error that a retry may mend; on a crash of this process there is nobody to return to.
 
 use super::client::Guard;
-use super::link::{OpenRun, RunEnd, guard_died};
+use super::link::{OpenRun, RunEnd, RunHandle, guard_died};
 use super::lookup::Found;
 use super::protocol::{Death, Request, Start};
 use super::stderr::Stderr;
@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -27,6 +28,9 @@ const READ_BYTES: usize = 16 * 1024;
 const READS_IN_A_ROW: usize = 16;
 /// What a pipe holds at most (Linux: /proc/sys/fs/pipe-max-size).
 const PIPE_MAX_BYTES: usize = 1024 * 1024;
+/// A program of which nobody wants to hear each line is listened to after so long: one that ends sooner is read at its end, which
+/// spares being woken by it. A flood has to wait for so long at most, once.
+const UNHEARD: Duration = Duration::from_millis(20);
 /// "Never", for a time limit that is beyond the clock: thirty years.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
@@ -48,19 +52,70 @@ impl Guard {
         if *cancel.borrow() {
             return Ok(Ended { how: How::Cancelled, stderr: String::new(), wall: Duration::ZERO });
         }
+        self.begin(spec, on_stderr_line, None).await?.end(cancel).await
+    }
+
+    /// Starts a program, or has it start when another has ended.
+    ///
+    /// # Errors
+    /// As [`Guard::run`], as far as it can be known before.
+    pub async fn begin(
+        &self,
+        spec: ProgramSpec,
+        on_stderr_line: Option<OnStderrLine>,
+        behind: Option<&RunHandle>,
+    ) -> Result<Run> {
         let (cwd, path) = locate(&self.found, &spec)?;
         let (timeout, grace) = (spec.timeout, spec.grace);
-        let link = self.link().await?;
+        let link = match behind {
+            Some(other) => Arc::clone(&other.link),
+            None => self.link().await?,
+        };
         let mut run = link.open()?;
-        let began = Instant::now();
-        let stderr = send_start(&mut run, spec, &cwd, &path)?;
+        let after = behind.map_or(0, |other| other.run);
+        let stderr = send_start(&mut run, spec, &cwd, &path, after)?;
+        let unheard = if on_stderr_line.is_some() { Duration::ZERO } else { UNHEARD };
+        let limits = Limits { timeout, grace, unheard };
+        Ok(Run { run, stderr, sink: Stderr::new(on_stderr_line), limits, cwd, path })
+    }
+}
 
-        let limits = Limits { began, timeout, grace };
-        let mut sink = Stderr::new(on_stderr_line);
-        let ended = watch_run(&mut run, stderr, &mut sink, cancel, &limits).await;
+/// A program that was started, or waits at the guard behind another. Dropped, it is killed.
+pub struct Run {
+    run: OpenRun,
+    stderr: OwnedFd,
+    sink: Stderr,
+    limits: Limits,
+    cwd: PathBuf,
+    path: PathBuf,
+}
+
+impl Run {
+    /// To speak of it elsewhere.
+    pub fn handle(&self) -> RunHandle {
+        self.run.handle()
+    }
+
+    /// Waits until its whole tree is gone; its time begins now. See [`Guard::run`].
+    ///
+    /// # Errors
+    /// As [`Guard::run`]; [`handover_core::ErrorKind::Cancelled`] where it was withdrawn before it had begun.
+    pub async fn end(self, cancel: watch::Receiver<bool>) -> Result<Ended> {
+        let Self { mut run, stderr, mut sink, limits, cwd, path } = self;
+        let began = Instant::now();
+        let ended = watch_run(&mut run, stderr, &mut sink, cancel, began, &limits).await;
         run.set_over();
         let (end, asked) = ended.map_err(|error| error.on(path_text::to_text(&path)))?;
-        let end = end.map_err(|errno| lookup::explain(errno, &path, &cwd))?;
+        let end = match end {
+            Ok(end) => end,
+            Err(libc::ECANCELED) if asked.is_some() => {
+                return Ok(Ended { how: How::Cancelled, stderr: String::new(), wall: Duration::ZERO });
+            }
+            Err(libc::ECANCELED) => {
+                return Err(Error::new(handover_core::ErrorKind::Cancelled, "nothing new is begun any more"));
+            }
+            Err(errno) => return Err(lookup::explain(errno, &path, &cwd)),
+        };
         if end.left > 0 {
             tracing::warn!(
                 program = %path.display(),
@@ -102,11 +157,11 @@ fn locate(found: &Found, spec: &ProgramSpec) -> Result<(PathBuf, PathBuf)> {
     Ok((cwd, path))
 }
 
-/// Asks for the program; gives the end of the pipe that its stderr comes from.
-fn send_start(run: &mut OpenRun, spec: ProgramSpec, cwd: &Path, path: &Path) -> Result<pipe::Receiver> {
+/// Asks for the program, `after` another run or 0; gives the end of the pipe that its stderr comes from, which does not block.
+fn send_start(run: &mut OpenRun, spec: ProgramSpec, cwd: &Path, path: &Path, after: u64) -> Result<OwnedFd> {
     let pipe_failed = |source| Error::io("make a pipe for stderr of", path.display(), source);
     let (ours, theirs) = io::pipe().map_err(pipe_failed)?;
-    let ours = pipe::Receiver::from_owned_fd(ours.into()).map_err(pipe_failed)?;
+    rustix::io::ioctl_fionbio(&ours, true).map_err(|errno| pipe_failed(errno.into()))?;
     let mut descriptors: Vec<OwnedFd> = Vec::with_capacity(3);
     let stdin = matches!(spec.stdin, Input::File(_));
     let stdout = matches!(spec.stdout, Output::File(_));
@@ -121,6 +176,7 @@ fn send_start(run: &mut OpenRun, spec: ProgramSpec, cwd: &Path, path: &Path) -> 
     let holder = (HOLDER_VARIABLE.into(), spec.holder.0.into_bytes());
     let start = Start {
         run: run.id(),
+        after,
         tag: run.tag().into_bytes(),
         stdin,
         stdout,
@@ -130,16 +186,17 @@ fn send_start(run: &mut OpenRun, spec: ProgramSpec, cwd: &Path, path: &Path) -> 
         env: spec.env.iter().map(|(name, value)| (bytes(name), bytes(value))).chain([holder]).collect(),
     };
     if run.send_start(&Request::Start(Box::new(start)), descriptors) {
-        Ok(ours)
+        Ok(ours.into())
     } else {
         Err(lookup::too_big(path))
     }
 }
 
 struct Limits {
-    began: Instant,
     timeout: Duration,
     grace: Duration,
+    /// How long nobody listens to it.
+    unheard: Duration,
 }
 
 fn after(start: Instant, delay: Duration) -> Instant {
@@ -150,22 +207,24 @@ fn after(start: Instant, delay: Duration) -> Instant {
 /// error number if it could not be started; and what it was asked to stop for.
 async fn watch_run(
     run: &mut OpenRun,
-    stderr: pipe::Receiver,
+    stderr: OwnedFd,
     sink: &mut Stderr,
     mut cancel: watch::Receiver<bool>,
+    began: Instant,
     limits: &Limits,
 ) -> Result<(Result<RunEnd, i32>, Option<How>)> {
-    let mut buffer = Vec::new();
-    let (mut open, mut asked, mut killed) = (true, None, false);
-    let alarm = sleep_until(after(limits.began, limits.timeout));
-    tokio::pin!(alarm);
+    let (mut stderr, mut asked, mut killed) = (Pipe::Unheard(stderr), None, false);
+    let alarm = sleep_until(after(began, limits.timeout));
+    let unheard = sleep_until(after(began, limits.unheard));
+    tokio::pin!(alarm, unheard);
     let end = loop {
         let reason = tokio::select! {
             end = &mut run.ends => break end.map_err(|_| guard_died())?,
-            ready = stderr.readable(), if open => {
-                open = ready.is_ok() && drain(&stderr, &mut buffer, sink);
+            () = &mut unheard, if matches!(stderr, Pipe::Unheard(_)) => {
+                stderr = stderr.listen();
                 continue;
             }
+            () = stderr.heard(sink), if matches!(stderr, Pipe::Heard(..)) => continue,
             () = cancelled(&mut cancel), if asked.is_none() => How::Cancelled,
             () = &mut alarm, if !killed => How::TimedOut,
         };
@@ -174,23 +233,60 @@ async fn watch_run(
         run.stop(killed);
         alarm.as_mut().reset(after(Instant::now(), limits.grace));
     };
-    if open {
-        take_rest(stderr, sink);
-    }
+    stderr.take_rest(sink);
     Ok((end, asked))
 }
 
-/// What is in the pipe now is the last: all writers are gone, but for such as we may not kill, which get no more
-/// than the pipe can hold. Asks the system itself: tokio may not have heard of the last bytes yet.
-fn take_rest(stderr: pipe::Receiver, sink: &mut Stderr) {
-    let Ok(stderr) = stderr.into_nonblocking_fd() else { return };
-    let mut buffer = vec![0; READ_BYTES];
-    for _ in 0..PIPE_MAX_BYTES / READ_BYTES {
-        match rustix::io::read(&stderr, &mut buffer) {
-            Ok(0) => return,
-            Ok(count) => sink.push(&buffer[..count]),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return,
+/// Our end of a program's stderr.
+enum Pipe {
+    /// Nobody is woken by it yet.
+    Unheard(OwnedFd),
+    /// With room for what is read.
+    Heard(pipe::Receiver, Vec<u8>),
+    /// It has ended, or cannot be read.
+    Over,
+}
+
+impl Pipe {
+    fn listen(self) -> Self {
+        match self {
+            Pipe::Unheard(fd) => match pipe::Receiver::from_owned_fd(fd) {
+                Ok(receiver) => Pipe::Heard(receiver, vec![0; READ_BYTES]),
+                Err(error) => {
+                    tracing::warn!(%error, "a program's stderr cannot be listened to");
+                    Pipe::Over
+                }
+            },
+            other => other,
+        }
+    }
+
+    /// Waits until there is something, and reads a bounded amount.
+    async fn heard(&mut self, sink: &mut Stderr) {
+        if let Pipe::Heard(receiver, buffer) = self
+            && (receiver.readable().await.is_err() || !drain(receiver, buffer, sink))
+        {
+            *self = Pipe::Over;
+        }
+    }
+
+    /// What is in the pipe now is the last: all writers are gone, but for such as we may not kill, which get no more
+    /// than the pipe can hold. Asks the system itself: tokio may not have heard of the last bytes yet.
+    fn take_rest(self, sink: &mut Stderr) {
+        let fd = match self {
+            Pipe::Unheard(fd) => Ok(fd),
+            Pipe::Heard(receiver, _) => receiver.into_nonblocking_fd(),
+            Pipe::Over => return,
+        };
+        let Ok(fd) = fd else { return };
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..PIPE_MAX_BYTES / READ_BYTES {
+            match rustix::io::read(&fd, &mut buffer) {
+                Ok(0) => return,
+                Ok(count) => sink.push(&buffer[..count]),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
         }
     }
 }
@@ -203,8 +299,7 @@ async fn cancelled(cancel: &mut watch::Receiver<bool>) {
 }
 
 /// Reads what is there, a bounded amount; false at the end.
-fn drain(stderr: &pipe::Receiver, buffer: &mut Vec<u8>, sink: &mut Stderr) -> bool {
-    buffer.resize(READ_BYTES, 0);
+fn drain(stderr: &pipe::Receiver, buffer: &mut [u8], sink: &mut Stderr) -> bool {
     for _ in 0..READS_IN_A_ROW {
         match stderr.try_read(buffer) {
             Ok(0) => return false,

@@ -83,6 +83,11 @@ impl Tree {
         self.runs.insert(run, Run { pid, tag, stopped: false, death: None });
     }
 
+    /// Whether it is a run whose tree is not gone.
+    pub(super) fn has(&self, run: u64) -> bool {
+        self.runs.contains_key(&run)
+    }
+
     /// Whether [`Tree::look`] should be called again soon, without a death.
     pub(super) fn unclear(&self) -> bool {
         self.unclear

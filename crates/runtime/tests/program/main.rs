@@ -1,7 +1,8 @@
-//! Running programs, with real processes: how they end (`ends`), that nothing of their trees is left (`trees`),
+//! Running programs, with real processes: how they end (`ends`), when one begins behind another (`behind`), that nothing of their trees is left (`trees`),
 //! and what is left when the runtime or the guard is killed (`crashes`: nothing).
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod behind;
 mod crashes;
 mod ends;
 mod trees;
