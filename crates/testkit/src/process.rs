@@ -78,6 +78,7 @@ impl Running {
     pub fn stop_where(&mut self, mut fine: impl FnMut() -> bool) {
         wait_for(Duration::from_secs(60), "it stops where it stands well", || {
             self.signal(Signal::STOP);
+            self.stopped_within(Duration::from_secs(60));
             let stands = fine();
             if !stands {
                 self.signal(Signal::CONT);
