@@ -327,7 +327,7 @@ impl RowApp for Importer {
             hash_content: false,
         };
         let mut output = Some(io.output);
-        let mut open = || output.take().ok_or_else(|| Error::internal("an import was begun twice"));
+        let mut open = |_| output.take().ok_or_else(|| Error::internal("an import was begun twice"));
         self.copying.export(from, io.rejected, &mut open).map(|(outcome, _)| outcome)
     }
 }

@@ -56,6 +56,10 @@ pub struct Draft {
     file: Option<File>,
     buffer: Vec<u8>,
     measure: Measure,
+    /// So many bytes were written.
+    standing: u64,
+    /// What is written, where that is known: then it is not hashed.
+    known: Option<Measured>,
     /// So many bytes are on their way to the disk.
     begun: u64,
     broken: bool,
@@ -125,6 +129,8 @@ impl Draft {
             file: None,
             buffer: Vec::new(),
             measure: Measure::default(),
+            standing: 0,
+            known: None,
             begun: 0,
             broken: false,
             verify: false,
@@ -147,6 +153,14 @@ impl Draft {
         self
     }
 
+    /// What will be written is known, byte for byte: it is not hashed, but read again as [`Draft::verified`] says, and that has to
+    /// be it.
+    #[must_use]
+    pub fn verified_as(self, file_size: u64, checksum: Checksum) -> Self {
+        let known = Measured { file_size, checksum, row_count: None };
+        Self { known: Some(known), ..self.verified() }
+    }
+
     fn create(&mut self) -> Result<()> {
         let file = create_file(self.path()).map_err(|e| io_error("create", self.path(), e))?;
         self.file = Some(file);
@@ -165,7 +179,7 @@ impl Draft {
 
     /// How many bytes were written through it so far.
     pub fn bytes_written(&self) -> u64 {
-        self.measure.file_size() + self.buffer.len() as u64
+        self.standing + self.buffer.len() as u64
     }
 
     /// The file, for a child process to use as its standard output.
@@ -200,7 +214,10 @@ impl Draft {
         if let Some(file) = &mut self.file {
             file.write_all(bytes).inspect_err(|_| self.broken = true)?;
         }
-        self.measure.push(bytes);
+        self.standing += bytes.len() as u64;
+        if self.known.is_none() {
+            self.measure.push(bytes);
+        }
         self.begin_writeback();
         self.begin_read_back();
         Ok(())
@@ -208,9 +225,9 @@ impl Draft {
 
     /// Has what stands in the file read. Where that cannot begin, it is read at the end.
     fn begin_read_back(&mut self) {
-        let written = self.measure.file_size();
+        let written = self.standing;
         if self.verify && self.read_back.is_none() && written >= READ_BACK_FROM {
-            self.read_back = ReadBack::begin(self.temp.path()).ok();
+            self.read_back = ReadBack::begin(self.temp.path(), self.known.is_some()).ok();
         }
         if let Some(read_back) = &self.read_back {
             read_back.written(written);
@@ -219,7 +236,7 @@ impl Draft {
 
     /// Has the disk work while the rest is made, so that the sync at the end has little left to wait for.
     fn begin_writeback(&mut self) {
-        let written = self.measure.file_size();
+        let written = self.standing;
         if let (Some(file), true) = (&self.file, written - self.begun >= WRITEBACK_BYTES) {
             writeback::begin(file, self.begun, written - self.begun);
             self.begun = written;
@@ -238,8 +255,9 @@ impl Draft {
         }
         let Some(file) = self.file.take() else { return Err(Error::internal("a draft has no file")) };
         let meta = file.metadata().map_err(|e| io_error("look at", self.path(), e))?;
-        let measured = std::mem::take(&mut self.measure).finish();
-        if meta.len() != measured.file_size || !is_same(self.path(), &file) {
+        let written = std::mem::take(&mut self.measure).finish();
+        let measured = self.known.unwrap_or(written);
+        if meta.len() != self.standing || !is_same(self.path(), &file) {
             return Err(Error::internal("somebody else has written a draft of ours").on(show(self.path())));
         }
         let (verify, read_back) = (self.verify, self.read_back.take());

@@ -662,6 +662,9 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// What this importer has seen, newest first, without what would arrive anew ([`NOT_TAKEN`]).
     async fn arrivals(&self, app: &str, limit: usize) -> Result<Vec<Arrival>>;
 
+    /// The same of originals at these paths alone, in no order.
+    async fn arrivals_of(&self, app: &str, paths: &[String]) -> Result<Vec<Arrival>>;
+
     /// What is known of originals whose path is this, or ends in `/` and this; newest first.
     async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>>;
 

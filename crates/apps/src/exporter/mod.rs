@@ -166,7 +166,8 @@ impl Exporter {
         self.name.render(parts)
     }
 
-    /// Exports an input. Each file is opened by `open` when it begins.
+    /// Exports an input. Each file is opened by `open` when it begins, which is told whether what it gets is the input, byte for
+    /// byte.
     ///
     /// # Errors
     /// As [`RowApp::run`].
@@ -174,7 +175,7 @@ impl Exporter {
         &self,
         from: ExportFrom<'_>,
         rejected: &mut (dyn Write + Send),
-        open: &mut (dyn FnMut() -> Result<W> + Send),
+        open: &mut (dyn FnMut(bool) -> Result<W> + Send),
     ) -> Result<(Outcome, Vec<PartFile<W>>)> {
         let ExportFrom { mut input, input_ext, watch, options, known, hash_content } = from;
         let mut begin = Vec::new();
@@ -188,11 +189,14 @@ impl Exporter {
             written.compression = Compression::None;
         }
         // What is not compressed is hashed by whoever writes it.
-        let same_text = matches!(way, Way::Text { .. }) && found == Compression::None && is_utf8(&kind, &to);
+        let utf8 = is_utf8(&kind, &to) && !self.input.sniff && !is_utf16(&begin);
+        let same_text = matches!(way, Way::Text { .. }) && found == Compression::None && utf8;
         let as_is = matches!(way, Way::AsIs { .. });
         let hash =
             !as_is && hash_content && to.compression != Compression::None && !(same_text && known.is_some());
-        let mut parts = Parts::new(open, &written, self.output.level, self.verify.content(), hash);
+        let same_bytes = as_is || same_text && written.compression == Compression::None;
+        let mut open = || open(same_bytes);
+        let mut parts = Parts::new(&mut open, &written, self.output.level, self.verify.content(), hash);
         let input = Cursor::new(begin).chain(input);
         let outcome = match way {
             Way::AsIs { count: false } => copy::raw(input, watch, &mut parts)?,
@@ -249,10 +253,9 @@ impl Exporter {
         if !known_format {
             return if packed_alike { Way::AsIs { count: false } } else { Way::Text { count: false } };
         }
-        let utf16 = matches!(begin, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
         let recodes = kind.dialect.encoding != Encoding::Utf8
             || self.output.dialect.as_ref().is_some_and(|dialect| dialect.encoding != Encoding::Utf8);
-        if packed_alike && !recodes && (utf16 || found != Compression::None) {
+        if packed_alike && !recodes && (is_utf16(begin) || found != Compression::None) {
             return Way::AsIs { count: true };
         }
         Way::Text { count: true }
@@ -281,6 +284,11 @@ impl Exporter {
         }
         says
     }
+}
+
+/// Whether an input says that it is UTF-16.
+fn is_utf16(begin: &[u8]) -> bool {
+    matches!(begin, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
 }
 
 fn is_utf8(from: &FileKind, to: &FileKind) -> bool {
@@ -323,7 +331,7 @@ impl RowApp for Exporter {
             hash_content: true,
         };
         let mut output = Some(io.output);
-        let mut open = || output.take().ok_or_else(|| Error::internal("an export was begun twice"));
+        let mut open = |_| output.take().ok_or_else(|| Error::internal("an export was begun twice"));
         let (mut outcome, files) = self.export(from, io.rejected, &mut open)?;
         if let Some(file) = files.first() {
             outcome.manifest.extend(self.manifest_of(file.content, file.rows, 1, 1));

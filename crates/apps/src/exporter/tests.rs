@@ -18,6 +18,8 @@ struct Exported {
     files: Vec<PartFile<Vec<u8>>>,
     rejected: Vec<u8>,
     outcome: Outcome,
+    /// Whether it was said before that the output is the input.
+    same: bool,
 }
 
 impl Exported {
@@ -37,8 +39,14 @@ fn export(app: &Exporter, input: &[u8], ext: &str, limit: Option<u64>) -> Export
         known: None,
         hash_content: true,
     };
-    let (outcome, files) = app.export(from, &mut rejected, &mut || Ok(Vec::new())).unwrap();
-    Exported { files, rejected, outcome }
+    let mut same = false;
+    let mut open = |told| {
+        same = told;
+        Ok(Vec::new())
+    };
+    let (outcome, files) = app.export(from, &mut rejected, &mut open).unwrap();
+    assert!(!same || files.len() == 1 && files[0].out == input, "what was said is what came of it");
+    Exported { files, rejected, outcome, same }
 }
 
 fn expanded(bytes: &[u8]) -> Vec<u8> {
@@ -128,6 +136,40 @@ fn what_is_compressed_stays_as_it_is_unless_something_else_is_asked_for() {
 }
 
 #[test]
+fn what_goes_out_as_it_came_is_known_before() {
+    let text = "\u{feff}a,b\r\n1,\"x\ny\"\r\n".as_bytes();
+    let utf16: Vec<u8> = "\u{feff}a,b\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin = b"a,b\n1,\xfc\n";
+    let packed = packed(text, Compression::Gzip);
+    let plain = || json!({ "compression": "none" });
+    let sniffed = || json!({ "compression": "none", "input": { "sniff": true } });
+    for (with, input, ext, same) in [
+        (json!({}), text, "csv", true),
+        (plain(), text, "csv", true),
+        (plain(), b"", "csv", true),
+        (plain(), b"a,b\n1,\xff\n", "csv", true),
+        (plain(), &utf16, "csv", true),
+        (plain(), b"whatever", "dat", true),
+        (json!({}), &packed, "csv.gz", true),
+        (plain(), &packed, "csv.gz", false),
+        (json!({ "compression": "gzip" }), text, "csv", false),
+        (json!({ "compression": "gzip" }), &utf16, "csv", false),
+        (sniffed(), latin, "csv", false),
+        (sniffed(), text, "csv", false),
+        (
+            json!({ "input": { "dialect": { "encoding": "windows-1252" } }, "compression": "none" }),
+            latin,
+            "csv",
+            false,
+        ),
+        (json!({ "format": "ndjson" }), text, "csv", false),
+    ] {
+        let made = export(&exporter(with.clone()), input, ext, None);
+        assert_eq!(made.same, same, "{with} {ext}");
+    }
+}
+
+#[test]
 fn a_compressed_input_that_is_cut_short_is_bad_data() {
     let packed = packed(&b"a,b\n1,2\n".repeat(1000), Compression::Gzip);
     let mut cut = &packed[..packed.len() - 5];
@@ -140,7 +182,7 @@ fn a_compressed_input_that_is_cut_short_is_bad_data() {
         hash_content: false,
     };
     let app = exporter(json!({}));
-    let error = app.export(from, &mut std::io::sink(), &mut || Ok(Vec::new())).unwrap_err();
+    let error = app.export(from, &mut std::io::sink(), &mut |_| Ok(Vec::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadData);
     assert!(error.to_string().contains("cut short"), "{error}");
 }
@@ -237,7 +279,7 @@ fn an_export_is_split_into_parts_that_are_whole() {
         known: None,
         hash_content: false,
     };
-    let many = app.export(from, &mut std::io::sink(), &mut || Ok(Vec::new())).map(|(_, files)| files.len());
+    let many = app.export(from, &mut std::io::sink(), &mut |_| Ok(Vec::new())).map(|(_, files)| files.len());
     assert_eq!(many.unwrap(), 500, "the first line is the header");
 }
 
@@ -265,7 +307,7 @@ fn what_the_input_is_known_to_be_is_not_hashed_again() {
             hash_content: true,
         };
         let app = exporter(with);
-        let (_, files) = app.export(from, &mut std::io::sink(), &mut || Ok(Vec::new())).unwrap();
+        let (_, files) = app.export(from, &mut std::io::sink(), &mut |_| Ok(Vec::new())).unwrap();
         match expected {
             Some(known) => assert_eq!(files[0].content, Some(known)),
             None => assert_ne!(files[0].content.unwrap().checksum, known.checksum),
@@ -380,7 +422,7 @@ fn an_output_that_fails_is_said_as_one() {
             known: None,
             hash_content: false,
         };
-        let error = exporter(json!({})).export(from, &mut std::io::sink(), &mut || Ok(Full)).err().unwrap();
+        let error = exporter(json!({})).export(from, &mut std::io::sink(), &mut |_| Ok(Full)).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotYet);
     }
 }

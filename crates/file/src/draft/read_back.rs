@@ -26,16 +26,17 @@ pub(super) struct ReadBack {
 }
 
 impl ReadBack {
-    /// Begins to read the file at this path.
+    /// Begins to read the file at this path. `beside` is whether it is hashed beside what else is hashed: where the writer does
+    /// not hash it too.
     ///
     /// # Errors
     /// Where it cannot be opened, or there is no thread to be had.
-    pub(super) fn begin(path: &Path) -> Result<Self> {
+    pub(super) fn begin(path: &Path, beside: bool) -> Result<Self> {
         let (file, _) = open_regular(path)?;
         let (standing, until) = channel();
         let thread = std::thread::Builder::new()
             .name("read-back".to_owned())
-            .spawn(move || read(file, &until))
+            .spawn(move || read(file, &until, beside))
             .map_err(|error| Error::io("start", "a thread that reads back", error))?;
         Ok(Self { standing: Some(standing), thread: Some(thread) })
     }
@@ -67,8 +68,8 @@ impl Drop for ReadBack {
     }
 }
 
-fn read(mut file: File, until: &Receiver<u64>) -> io::Result<Measured> {
-    let mut measure = Measure::here();
+fn read(mut file: File, until: &Receiver<u64>, beside: bool) -> io::Result<Measured> {
+    let mut measure = if beside { Measure::default() } else { Measure::here() };
     let mut buffer = vec![0u8; BUFFER_BYTES];
     for standing in until {
         while measure.file_size() < standing && read_some(&mut file, &mut buffer, &mut measure)? {}

@@ -147,13 +147,35 @@ fn what_was_written_is_read_again_where_that_is_asked_for() {
 }
 
 #[test]
+fn what_is_known_before_is_not_hashed_and_has_to_come_back() {
+    let (_dir, data, holder) = place();
+    for size in [9, 3 * READ_BACK_FROM as usize] {
+        let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+        let known = crate::read::hash_of(&bytes);
+        let begin = |length: usize| data.draft(&holder, "csv").unwrap().verified_as(length as u64, known);
+        let written = |bytes: &[u8], mut draft: Draft| {
+            bytes.chunks(300_000).for_each(|chunk| draft.write_all(chunk).unwrap());
+            draft.finish()
+        };
+        let whole = written(&bytes, begin(size)).unwrap();
+        assert_eq!((whole.file_size, whole.checksum), (size as u64, known));
+        let mut other = bytes.clone();
+        other[size / 2] ^= 1;
+        for wrong in [&bytes[..size - 1], &other, &[&bytes[..], b"x"].concat()] {
+            assert_eq!(written(wrong, begin(size)).unwrap_err().kind(), ErrorKind::Io);
+        }
+    }
+    assert_eq!(in_tmp(&data), 0);
+}
+
+#[test]
 fn a_read_back_sees_what_stands_in_the_file_and_not_what_was_meant() {
     let (_dir, data, _) = place();
     let path = data.tmp_dir().join("file");
     for (then, size) in [(&b"12345678"[..], 8), (b"12345679", 8), (b"1234", 4), (b"123456789", 9)] {
         fs::write(&path, b"12345678").unwrap();
         // It reads nothing before it is told what stands there.
-        let read_back = ReadBack::begin(&path).unwrap();
+        let read_back = ReadBack::begin(&path, size == 8).unwrap();
         fs::write(&path, then).unwrap();
         read_back.written(8);
         let read = read_back.finish().unwrap();

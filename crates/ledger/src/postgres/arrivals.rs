@@ -192,6 +192,11 @@ pub(super) async fn of_app(ledger: &PostgresLedger, app: &str, limit: usize) -> 
     select(ledger, &rest, &[text(&app), number(&limit)]).await
 }
 
+pub(super) async fn of_paths(ledger: &PostgresLedger, app: &str, paths: &[String]) -> Result<Vec<Arrival>> {
+    let rest = format!("WHERE path = ANY($2) AND app = $1 AND NOT {GIVEN_UP}");
+    select(ledger, &rest, &[text(&app), texts(&paths)]).await
+}
+
 pub(super) async fn at(ledger: &PostgresLedger, path: &str) -> Result<Vec<Arrival>> {
     let exact = select(ledger, "WHERE path = $1 ORDER BY id DESC LIMIT 100", &[text(&path)]).await?;
     if !exact.is_empty() {

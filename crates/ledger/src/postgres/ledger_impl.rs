@@ -250,6 +250,10 @@ impl Ledger for PostgresLedger {
         arrivals::of_app(self, app, limit).await
     }
 
+    async fn arrivals_of(&self, app: &str, paths: &[String]) -> Result<Vec<Arrival>> {
+        arrivals::of_paths(self, app, paths).await
+    }
+
     async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>> {
         arrivals::at(self, path).await
     }

@@ -125,6 +125,15 @@ pub(super) fn of_app(connection: &Connection, app: &str, limit: usize) -> Result
     )
 }
 
+/// Those at the paths that this JSON lists.
+pub(super) fn of_paths(connection: &Connection, app: &str, paths: &str) -> Result<Vec<Arrival>> {
+    select(connection, &of_paths_where(), params![app, paths])
+}
+
+pub(super) fn of_paths_where() -> String {
+    format!("WHERE path IN (SELECT value FROM json_each(?2)) AND app = ?1 AND NOT {GIVEN_UP}")
+}
+
 pub(super) fn at(connection: &Connection, path: &str) -> Result<Vec<Arrival>> {
     let exact = select(connection, "WHERE path = ?1 ORDER BY id DESC LIMIT 100", params![path])?;
     if !exact.is_empty() {

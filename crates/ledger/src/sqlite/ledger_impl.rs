@@ -263,6 +263,11 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| arrivals::of_app(c, &app, limit)).await
     }
 
+    async fn arrivals_of(&self, app: &str, paths: &[String]) -> Result<Vec<Arrival>> {
+        let (app, paths) = (app.to_owned(), serde_json::json!(paths).to_string());
+        self.readers.run(move |c| arrivals::of_paths(c, &app, &paths)).await
+    }
+
     async fn arrivals_at(&self, path: &str) -> Result<Vec<Arrival>> {
         let path = path.to_owned();
         self.readers.run(move |c| arrivals::at(c, &path)).await

@@ -281,6 +281,9 @@ fn the_archive_is_fed_by_index() {
 #[test]
 fn whether_an_arrival_was_imported_is_looked_up_by_number() {
     let connection = ledger();
+    // An importer's own index would be its whole past.
+    let text = arrivals::query(&arrivals::of_paths_where());
+    assert_by(&connection, &text, &["sqlite_autoindex_arrivals_1"]);
     let text = arrivals::query(&arrivals::of_content());
     assert_by(&connection, &text, &["idx_arrivals_content"]);
     let steps = plan(&connection, &text).join("\n");

@@ -55,6 +55,13 @@ pub(crate) async fn one_state_of_a_file_arrives_once<B: Backend>() {
     assert_eq!((&oldest.key, oldest.delivery_id), (&seen("in/a.csv", 1).key, first));
     assert_eq!((oldest.proof.as_str(), oldest.arrived_at, &oldest.checksum), ("renamed in", w.now(), &None));
     assert_eq!(w.ledger.arrivals("file-importer", 2).await.unwrap(), known[..2]);
+    let of = async |paths: &[&str]| {
+        let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+        w.ledger.arrivals_of("file-importer", &paths).await.unwrap()
+    };
+    let b = known.iter().find(|arrival| arrival.key.path == "in/b.csv").unwrap();
+    assert_eq!(of(&["in/b.csv", "b.csv", "in/none.csv"]).await, [b.clone()]);
+    assert_eq!((of(&["in/a.csv"]).await.len(), of(&[]).await.len()), (5, 0));
 }
 
 pub(crate) async fn a_refused_one_is_born_failed<B: Backend>() {
@@ -149,6 +156,7 @@ pub(crate) async fn one_that_was_never_read_arrives_anew<B: Backend>() {
     let ended = Completion { result: not_taken(), ..completion(&take().await, vec![]) };
     w.ledger.complete(ended).await.unwrap();
     assert!(w.ledger.arrivals("file-importer", 9).await.unwrap().is_empty());
+    assert!(w.ledger.arrivals_of("file-importer", &["in/a.csv".into()]).await.unwrap().is_empty());
     let Arrived::New(second) = arrive(&w, seen("in/a.csv", 1)).await else { panic!("nobody has read it") };
     assert_ne!(first, second);
     assert_eq!(arrive(&w, seen("in/a.csv", 1)).await, Arrived::Known(second));

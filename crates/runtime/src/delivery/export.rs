@@ -175,9 +175,14 @@ impl Attempt {
                     known,
                     hash_content: true,
                 };
-                let mut open = || {
+                let mut open = |same_bytes: bool| {
                     let draft = Draft::beside(&export.folders[0], &work.holder, &ext)?;
-                    Ok(if exporter.verifies() { draft.verified() } else { draft })
+                    Ok(match known.filter(|_| same_bytes) {
+                        _ if !exporter.verifies() => draft,
+                        // The input is checked as it is read, and so need not be hashed again as it is written.
+                        Some(known) => draft.verified_as(known.bytes, known.checksum),
+                        None => draft.verified(),
+                    })
                 };
                 exporter.export(from, io.rejected, &mut open)
             })?;

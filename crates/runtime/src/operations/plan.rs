@@ -17,6 +17,7 @@ use handover_file::{lock, read};
 use handover_ledger::Filter;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ const PAGE: usize = 1_000;
 const HELD_LOOKED_AT: usize = 10_000;
 /// So many originals of the past are compared with.
 const REMEMBERED_MAX: usize = 2_000_000;
+/// So many files are looked up in the ledger one by one.
+const BY_NAME_MAX: usize = 20_000;
 
 /// What a run would do.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -167,6 +170,39 @@ pub(crate) async fn in_front(config: &Config, project: Option<&Project>, now: Ti
     Ok(plan)
 }
 
+/// The paths of all that lies in these folders; none where that is too much to ask for by name. A folder that cannot be read
+/// has nothing: whoever looks into it next says so.
+fn paths_in(sources: &[Source]) -> Option<Vec<String>> {
+    let paths = RefCell::new(Vec::new());
+    for source in sources {
+        // Whatever passes is taken for known, so that nothing else is found out about it.
+        let pass = |candidate: &Candidate| {
+            paths.borrow_mut().push(candidate.path_text());
+            true
+        };
+        let mut after = None;
+        loop {
+            let options = ScanOptions {
+                recursive: source.config.recursive,
+                after,
+                known: Some(&pass),
+                ..ScanOptions::default()
+            };
+            let Ok(scan) = arrive::scan(&source.config.from, &source.patterns, &options) else { break };
+            let refused = scan.refused.iter().filter_map(|refusal| refusal.seen.as_ref());
+            paths.borrow_mut().extend(refused.map(Candidate::path_text));
+            if paths.borrow().len() > BY_NAME_MAX {
+                return None;
+            }
+            after = scan.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Some(paths.into_inner())
+}
+
 /// One state of one file, as the ledger knows it: the modification time in milliseconds.
 type State = (String, u64, u64, u64, i64);
 
@@ -190,7 +226,12 @@ impl Plan {
     ) -> Result<()> {
         let mut known: HashSet<State> = HashSet::new();
         if let Some(project) = project {
-            let arrivals = project.ledger.arrivals(app.name.as_str(), REMEMBERED_MAX).await?;
+            let ledger = &project.ledger;
+            // Of a long past, most originals are gone.
+            let arrivals = match paths_in(sources) {
+                Some(paths) => ledger.arrivals_of(app.name.as_str(), &paths).await?,
+                None => ledger.arrivals(app.name.as_str(), REMEMBERED_MAX).await?,
+            };
             known.extend(
                 arrivals.into_iter().map(|a| {
                     (a.key.path, a.key.device, a.key.inode, a.key.size, a.key.mtime.as_millisecond())
