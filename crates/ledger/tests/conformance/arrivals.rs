@@ -60,7 +60,7 @@ pub(crate) async fn one_state_of_a_file_arrives_once<B: Backend>() {
         w.ledger.arrivals_of("file-importer", &paths).await.unwrap()
     };
     let b = known.iter().find(|arrival| arrival.key.path == "in/b.csv").unwrap();
-    assert_eq!(of(&["in/b.csv", "b.csv", "in/none.csv"]).await, [b.clone()]);
+    assert_eq!(of(&["in/b.csv", "b.csv", "in/none.csv"]).await, std::slice::from_ref(b));
     assert_eq!((of(&["in/a.csv"]).await.len(), of(&[]).await.len()), (5, 0));
 }
 
