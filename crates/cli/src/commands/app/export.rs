@@ -92,7 +92,7 @@ fn export<W: Write + Send>(
         known: None,
         hash_content: false,
     };
-    let ran = app.export(from, rejected, &mut open);
+    let ran = app.export(from, rejected, &mut |_| open());
     bar.finish_and_clear();
     ran
 }
