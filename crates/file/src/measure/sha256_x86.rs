@@ -2,6 +2,9 @@
 //! instructions (Intel's SHA extensions), their rounds taken in turns; elsewhere one stream after the other.
 //!
 //! Invariant: the instructions run only where the processor said that it has them.
+//!
+//! Loops go by numbers: a closure, or what an iterator is made of, may be compiled apart from the function that has the
+//! instructions, and is then called for each block.
 #![allow(unsafe_code)]
 
 use sha2::block_api::compress256;
@@ -95,14 +98,13 @@ mod x86 {
             // Unrolled by the compiler: the places in the schedule go round.
             for round in 4..16 {
                 let place = round % 4;
-                for words in &mut message {
-                    words[place] = next(words, place);
-                }
+                message[0][place] = next(&message[0], place);
+                message[1][place] = next(&message[1], place);
                 rounds(&mut words, &message, round, place);
             }
-            for (words, before) in words.iter_mut().zip(before) {
-                words.abef = _mm_add_epi32(words.abef, before.abef);
-                words.cdgh = _mm_add_epi32(words.cdgh, before.cdgh);
+            for stream in 0..2 {
+                words[stream].abef = _mm_add_epi32(words[stream].abef, before[stream].abef);
+                words[stream].cdgh = _mm_add_epi32(words[stream].cdgh, before[stream].cdgh);
             }
         }
         words[0].store(one);
@@ -113,19 +115,26 @@ mod x86 {
     #[target_feature(enable = "sse2,ssse3")]
     #[inline]
     fn schedule_of(block: &[u8; 64]) -> [__m128i; 4] {
+        [words_of(block, 0), words_of(block, 1), words_of(block, 2), words_of(block, 3)]
+    }
+
+    /// The first, second, third or fourth four words of a block.
+    #[target_feature(enable = "sse2,ssse3")]
+    #[inline]
+    fn words_of(block: &[u8; 64], four: usize) -> __m128i {
         let to_words = _mm_set_epi64x(0x0C0D_0E0F_0809_0A0B, 0x0405_0607_0001_0203);
-        [0, 16, 32, 48].map(|at| {
-            // SAFETY: each load of 16 bytes lies within the 64 of the block, and may be unaligned.
-            let bytes = unsafe { _mm_loadu_si128(block.as_ptr().add(at).cast()) };
-            _mm_shuffle_epi8(bytes, to_words)
-        })
+        let (fours, _) = block.as_chunks::<16>();
+        // SAFETY: the load is of the 16 bytes that were taken, and may be unaligned.
+        let bytes = unsafe { _mm_loadu_si128(fours[four].as_ptr().cast()) };
+        _mm_shuffle_epi8(bytes, to_words)
     }
 
     /// The next four words of a schedule, in the place of its oldest four.
     #[target_feature(enable = "sha,sse2,ssse3")]
     #[inline]
     fn next(words: &[__m128i; 4], place: usize) -> __m128i {
-        let [oldest, second, third, newest] = [0, 1, 2, 3].map(|further| words[(place + further) % 4]);
+        let (oldest, second) = (words[place], words[(place + 1) % 4]);
+        let (third, newest) = (words[(place + 2) % 4], words[(place + 3) % 4]);
         let partly = _mm_sha256msg1_epu32(oldest, second);
         _mm_sha256msg2_epu32(_mm_add_epi32(partly, _mm_alignr_epi8(newest, third, 4)), newest)
     }
@@ -136,8 +145,8 @@ mod x86 {
     fn rounds(words: &mut [Words; 2], message: &[[__m128i; 4]; 2], round: usize, place: usize) {
         // SAFETY: it loads the 16 bytes of one line, and may be unaligned.
         let constants = unsafe { _mm_loadu_si128(ROUNDS[round].as_ptr().cast()) };
-        for (words, message) in words.iter_mut().zip(message) {
-            let sum = _mm_add_epi32(message[place], constants);
+        for stream in 0..2 {
+            let (words, sum) = (&mut words[stream], _mm_add_epi32(message[stream][place], constants));
             words.cdgh = _mm_sha256rnds2_epu32(words.cdgh, words.abef, sum);
             words.abef = _mm_sha256rnds2_epu32(words.abef, words.cdgh, _mm_shuffle_epi32(sum, 0x0E));
         }

@@ -1,7 +1,8 @@
 //! The kernels that use vector instructions, and the only way to them: [`run`] with a level that the processor has.
 //!
 //! Invariant: a `Level` other than the portable one exists only where [`has_avx2`] or [`has_avx512`] said yes, so no
-//! instruction runs that the processor does not know.
+//! instruction runs that the processor does not know. Loops go by numbers: a closure may be compiled apart from the function
+//! that has the instructions, and is then called for each block.
 #![allow(unsafe_code)]
 
 use super::kernel::{Kernel, Level, Portable};
@@ -61,12 +62,14 @@ mod x86 {
             unsafe {
                 let low = _mm256_loadu_si256(block.as_ptr().cast());
                 let high = _mm256_loadu_si256(block.as_ptr().add(32).cast());
-                needles.map(|needle| {
-                    let needle = _mm256_set1_epi8(needle.cast_signed());
+                let mut found = [0; N];
+                for at in 0..N {
+                    let needle = _mm256_set1_epi8(needles[at].cast_signed());
                     let low = _mm256_movemask_epi8(_mm256_cmpeq_epi8(low, needle)).cast_unsigned();
                     let high = _mm256_movemask_epi8(_mm256_cmpeq_epi8(high, needle)).cast_unsigned();
-                    u64::from(low) | (u64::from(high) << 32)
-                })
+                    found[at] = u64::from(low) | (u64::from(high) << 32);
+                }
+                found
             }
         }
     }
@@ -78,7 +81,11 @@ mod x86 {
             // have AVX-512 BW.
             unsafe {
                 let bytes = _mm512_loadu_si512(block.as_ptr().cast());
-                needles.map(|needle| _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(needle.cast_signed())))
+                let mut found = [0; N];
+                for at in 0..N {
+                    found[at] = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(needles[at].cast_signed()));
+                }
+                found
             }
         }
     }
