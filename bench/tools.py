@@ -27,6 +27,7 @@ import http.server
 import json
 import os
 import platform
+import select
 import statistics
 import subprocess
 import sys
@@ -256,19 +257,24 @@ def repeat_flights(flights, count, out):
 
 
 def resident_kib(root):
-    """The resident memory of a process and all that come from it."""
-    total, waiting = 0, [root]
+    """The resident memory of a process and all that come from it. Pages of files (the program itself, above all) are counted
+    once for all processes of one program."""
+    total, of_files, waiting = 0, {}, [root]
     while waiting:
         process = waiting.pop()
         try:
-            with open(f"/proc/{process}/statm") as f:
-                total += int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+            with open(f"/proc/{process}/status") as f:
+                sizes = {line.split(":")[0]: int(line.split()[1]) for line in f if line.startswith("Rss")}
+            if sizes:
+                program = os.readlink(f"/proc/{process}/exe")
+                of_files[program] = max(of_files.get(program, 0), sizes["RssFile"])
+                total += sizes["RssAnon"] + sizes["RssShmem"]
             for task in os.listdir(f"/proc/{process}/task"):
                 with open(f"/proc/{process}/task/{task}/children") as f:
                     waiting.extend(map(int, f.read().split()))
         except OSError:
             pass
-    return total
+    return total + sum(of_files.values())
 
 
 def measured(bench, count, who, *command):
@@ -276,9 +282,11 @@ def measured(bench, count, who, *command):
     start, peak = time.perf_counter(), 0
     with open(os.path.join(os.environ["WORK"], f"{who}.out"), "w") as out:
         process = subprocess.Popen(command, stdout=out)
-        while process.poll() is None:
+        ended = select.poll()
+        ended.register(os.pidfd_open(process.pid), select.POLLIN)
+        while not ended.poll(100):
             peak = max(peak, resident_kib(process.pid))
-            time.sleep(0.1)
+        process.wait()
     seconds = time.perf_counter() - start
     used = os.times()
     assert process.returncode == 0, f"{who} ended with {process.returncode}"
