@@ -12,13 +12,14 @@
 # whole core (proxy_us_per_request, the kernel's part for the network too) and of the process (cpu_us_per_request, ours alone).
 # Needs wrk, curl, nginx and python3, and two cores.
 #
-# See lib.sh for HANDOVER and BENCH_DIR.
+# See lib.sh for HANDOVER and BENCH_DIR; the build is that of the profile `dist`.
 
 # shellcheck source=bench/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 rounds=${ROUNDS:-3} port=${PORT:-18191}
 need wrk curl python3 nginx taskset
 peers=$(realpath "${PEERS:?names the folder of the gateway peers}")
+PROFILE=${PROFILE:-dist}
 find_handover
 make_work
 server=

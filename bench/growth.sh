@@ -5,7 +5,8 @@
 #
 # The past is written into the embedded ledger itself by `tools.py fill` (a file through file-importer and `cat`: its
 # deliveries, audit, names and arrivals). Each round starts from a fresh copy of both projects; the two alternate.
-# Prints JSON lines, the last two with the ratio grown / empty: of files a second, and of the milliseconds of `status`.
+# Prints JSON lines, the last three with the ratio grown / empty: of files a second, and of the milliseconds of `status`, just after
+# the ledger was copied and after the files.
 #
 # PAST=1000000 FILES=10000 ROUNDS=5 are the defaults; see lib.sh for BENCH_DIR and HANDOVER.
 
@@ -30,8 +31,11 @@ round() { # round NUMBER WHO
     status_ms=$(python3 "$tools" median-ms 20 "$handover" status)
     cd "$work"
     small_ours "$work/project" "$work/inputs"
-    printf '{"bench":"growth","round":%d,"who":"%s","seconds":%s,"files_per_second":%s,"status_ms":%s}\n' \
-        "$1" "$2" "$took" "$(awk -v n="$files" -v s="$took" 'BEGIN { printf "%.1f", n / s }')" "$status_ms" |
+    cd "$work/project"
+    after_ms=$(python3 "$tools" median-ms 20 "$handover" status)
+    cd "$work"
+    printf '{"bench":"growth","round":%d,"who":"%s","seconds":%s,"files_per_second":%s,"status_ms":%s,"status_after_ms":%s}\n' \
+        "$1" "$2" "$took" "$(awk -v n="$files" -v s="$took" 'BEGIN { printf "%.1f", n / s }')" "$status_ms" "$after_ms" |
         tee -a "$work/results"
 }
 
@@ -46,3 +50,4 @@ for ((n = 1; n <= rounds; n++)); do
 done
 python3 "$tools" summary growth files_per_second grown empty <"$work/results"
 python3 "$tools" summary growth status_ms grown empty <"$work/results"
+python3 "$tools" summary growth status_after_ms grown empty <"$work/results"

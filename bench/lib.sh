@@ -4,6 +4,7 @@
 # BENCH_DIR   where the work is done, in a new folder that is removed at the end: on a local disk, not a tmpfs (default:
 #             ${TMPDIR:-/tmp})
 # HANDOVER    the binary (default: the release build; it is built where it is missing)
+# PROFILE     another of Cargo's profiles to build it with: dist
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -28,8 +29,8 @@ make_work() {
 find_handover() {
     handover=${HANDOVER:-}
     if [ -z "$handover" ]; then
-        (cd "$here/.." && cargo build --release --quiet -p handover)
-        handover=${CARGO_TARGET_DIR:-$here/../target}/release/handover
+        (cd "$here/.." && cargo build --profile "${PROFILE:-release}" --quiet -p handover)
+        handover=${CARGO_TARGET_DIR:-$here/../target}/${PROFILE:-release}/handover
     fi
     handover=$(realpath "$handover")
     [ -x "$handover" ] || { echo "$handover is not a program" >&2 && exit 2; }
