@@ -23,17 +23,17 @@ template() {
     (cd "$1" && seconds "$handover" run --once)
 }
 
+status() {
+    (cd "$work/project" && python3 "$tools" median-ms 20 "$handover" status)
+}
+
 round() { # round NUMBER WHO
     rm -rf "$work/project"
     small_project "$work/project" "$work/$2"
     sync
-    cd "$work/project"
-    status_ms=$(python3 "$tools" median-ms 20 "$handover" status)
-    cd "$work"
+    status_ms=$(status)
     small_ours "$work/project" "$work/inputs"
-    cd "$work/project"
-    after_ms=$(python3 "$tools" median-ms 20 "$handover" status)
-    cd "$work"
+    after_ms=$(status)
     printf '{"bench":"growth","round":%d,"who":"%s","seconds":%s,"files_per_second":%s,"status_ms":%s,"status_after_ms":%s}\n' \
         "$1" "$2" "$took" "$(awk -v n="$files" -v s="$took" 'BEGIN { printf "%.1f", n / s }')" "$status_ms" "$after_ms" |
         tee -a "$work/results"
