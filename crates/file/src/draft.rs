@@ -31,9 +31,6 @@ const SMALL_BUFFER_BYTES: usize = 8 * 1024;
 /// So much is given to the disk at a time.
 const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
 
-/// From so many bytes on a draft is read back while it is written.
-const READ_BACK_FROM: u64 = 2 * 1024 * 1024;
-
 /// The permissions that a new file gets here (0666 less the umask), learnt from the first one made.
 static NEW_FILE_MODE: OnceLock<u32> = OnceLock::new();
 
@@ -58,14 +55,21 @@ pub struct Draft {
     measure: Measure,
     /// So many bytes were written.
     standing: u64,
-    /// What is written, where that is known: then it is not hashed.
-    known: Option<Measured>,
     /// So many bytes are on their way to the disk.
     begun: u64,
     broken: bool,
-    /// Whether what was written is read again.
-    verify: bool,
+    verify: Verify,
     read_back: Option<ReadBack>,
+}
+
+/// Whether what was written is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verify {
+    No,
+    /// It is, and compared.
+    Yes,
+    /// It is, and was known before it was written: it is not hashed then.
+    As(Measured),
 }
 
 /// A draft that is finished: what it holds is known. Dropping it removes the file.
@@ -130,10 +134,9 @@ impl Draft {
             buffer: Vec::new(),
             measure: Measure::default(),
             standing: 0,
-            known: None,
             begun: 0,
             broken: false,
-            verify: false,
+            verify: Verify::No,
             read_back: None,
         })
     }
@@ -145,20 +148,18 @@ impl Draft {
         self
     }
 
-    /// Reads again what was written, and compares it: a large file while it is written, behind the writer, and a small
-    /// one at the end.
+    /// Reads again what was written, and compares it: what does not fit into the draft's buffer while it is written, behind the
+    /// writer, and a small file at the end.
     #[must_use]
-    pub fn verified(mut self) -> Self {
-        self.verify = true;
-        self
+    pub fn verified(self) -> Self {
+        Self { verify: Verify::Yes, ..self }
     }
 
-    /// What will be written is known, byte for byte: it is not hashed, but read again as [`Draft::verified`] says, and that has to
-    /// be it.
+    /// What will be written is known, byte for byte, as whoever writes it reads it from what is checked against this: a copy of a
+    /// checked input. It is not hashed then, but read again and compared as [`Draft::verified`] says, and its size has to be this.
     #[must_use]
     pub fn verified_as(self, file_size: u64, checksum: Checksum) -> Self {
-        let known = Measured { file_size, checksum, row_count: None };
-        Self { known: Some(known), ..self.verified() }
+        Self { verify: Verify::As(Measured { file_size, checksum, row_count: None }), ..self }
     }
 
     fn create(&mut self) -> Result<()> {
@@ -215,23 +216,31 @@ impl Draft {
             file.write_all(bytes).inspect_err(|_| self.broken = true)?;
         }
         self.standing += bytes.len() as u64;
-        if self.known.is_none() {
+        if self.is_hashed() {
             self.measure.push(bytes);
         }
+        if let Some(read_back) = &mut self.read_back {
+            read_back.written(bytes);
+        }
         self.begin_writeback();
-        self.begin_read_back();
         Ok(())
     }
 
-    /// Has what stands in the file read. Where that cannot begin, it is read at the end.
-    fn begin_read_back(&mut self) {
-        let written = self.standing;
-        if self.verify && self.read_back.is_none() && written >= READ_BACK_FROM {
-            self.read_back = ReadBack::begin(self.temp.path(), self.known.is_some()).ok();
+    /// What was known before is hashed in a debug build alone, to be found out where it is something else.
+    fn is_hashed(&self) -> bool {
+        !matches!(self.verify, Verify::As(_)) || cfg!(debug_assertions)
+    }
+
+    /// There is more than the buffer holds: has what will stand in the file read as it is written. Where that cannot begin, it is
+    /// read at the end.
+    fn begin_read_back(&mut self) -> io::Result<()> {
+        if self.verify != Verify::No && self.read_back.is_none() && self.standing == 0 {
+            if self.file.is_none() {
+                self.file = Some(create_file(self.temp.path())?);
+            }
+            self.read_back = ReadBack::begin(self.temp.path()).ok();
         }
-        if let Some(read_back) = &self.read_back {
-            read_back.written(written);
-        }
+        Ok(())
     }
 
     /// Has the disk work while the rest is made, so that the sync at the end has little left to wait for.
@@ -255,22 +264,31 @@ impl Draft {
         }
         let Some(file) = self.file.take() else { return Err(Error::internal("a draft has no file")) };
         let meta = file.metadata().map_err(|e| io_error("look at", self.path(), e))?;
-        let written = std::mem::take(&mut self.measure).finish();
-        let measured = self.known.unwrap_or(written);
+        let measured = self.measured()?;
         if meta.len() != self.standing || !is_same(self.path(), &file) {
             return Err(Error::internal("somebody else has written a draft of ours").on(show(self.path())));
         }
         let (verify, read_back) = (self.verify, self.read_back.take());
         let written = self.into_written(file, measured);
-        match read_back {
-            Some(read_back) => {
-                let read = read_back.finish().map_err(|e| io_error("read", written.path(), e))?;
-                written.compare(read.file_size, read.checksum)?;
-            }
-            None if verify => written.read_again()?,
+        match read_back.map(ReadBack::finish) {
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => return Err(written.came_back_different()),
+            Some(Err(error)) => return Err(io_error("read", written.path(), error)),
+            None if verify != Verify::No => written.read_again()?,
             None => {}
         }
         Ok(written)
+    }
+
+    /// What was written.
+    fn measured(&mut self) -> Result<Measured> {
+        let hashed = self.is_hashed();
+        let found = std::mem::take(&mut self.measure).finish();
+        let Verify::As(known) = self.verify else { return Ok(found) };
+        if known.file_size != self.standing || hashed && known.checksum != found.checksum {
+            return Err(Error::internal("a copy of a checked input is something else").on(show(self.path())));
+        }
+        Ok(known)
     }
 
     /// Ends a draft that a program wrote: reads it once, to hash and count it. A file that the program put in
@@ -369,6 +387,7 @@ pub(crate) fn read_chunks(source: &mut impl Read, mut each: impl FnMut(&[u8])) -
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.begin_read_back()?;
             self.spill()?;
         }
         if bytes.len() >= BUFFER_BYTES {
@@ -417,17 +436,16 @@ impl Written {
     /// # Errors
     /// [`ErrorKind::Io`] where it is not the same: a retry writes it anew.
     pub fn read_again(&self) -> Result<()> {
-        let (size, checksum) = crate::read::check_hash(self.path())?;
-        self.compare(size, checksum)
+        if crate::read::check_hash(self.path())? != (self.file_size, self.checksum) {
+            return Err(self.came_back_different());
+        }
+        Ok(())
     }
 
-    fn compare(&self, size: u64, checksum: Checksum) -> Result<()> {
-        if (size, checksum) == (self.file_size, self.checksum) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Io, "what was written is not what comes back from the disk")
+    fn came_back_different(&self) -> Error {
+        Error::new(ErrorKind::Io, "what was written is not what comes back from the disk")
             .on(show(self.path()))
-            .hint("the disk or the network changed it; it is written again"))
+            .hint("the disk or the network changed it; it is written again")
     }
 }
 

@@ -13,6 +13,7 @@
 // The one crate in which files are written: everywhere else clippy.toml bans the calls.
 #![allow(clippy::disallowed_methods)]
 
+mod aside;
 mod checked;
 mod place;
 mod temp;

@@ -1,5 +1,5 @@
 use super::*;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 
 fn place() -> (tempfile::TempDir, DataDir, HolderId) {
     let dir = tempfile::tempdir().unwrap();
@@ -131,11 +131,11 @@ fn beside_its_target_a_draft_is_dot_named() {
 #[test]
 fn what_was_written_is_read_again_where_that_is_asked_for() {
     let (_dir, data, holder) = place();
-    for size in [5, 100_000, 5 * READ_BACK_FROM as usize] {
+    for size in [5, 100_000, 80 * BUFFER_BYTES] {
         let mut draft = data.draft(&holder, "csv").unwrap().verified();
         let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
         bytes.chunks(300_000).for_each(|chunk| draft.write_all(chunk).unwrap());
-        assert_eq!(draft.read_back.is_some(), size as u64 > READ_BACK_FROM);
+        assert_eq!(draft.read_back.is_some(), size > BUFFER_BYTES);
         assert_eq!(draft.finish().unwrap().checksum, crate::read::hash_of(&bytes));
     }
     let mut draft = data.draft(&holder, "csv").unwrap().verified();
@@ -147,9 +147,9 @@ fn what_was_written_is_read_again_where_that_is_asked_for() {
 }
 
 #[test]
-fn what_is_known_before_is_not_hashed_and_has_to_come_back() {
+fn what_is_known_before_has_its_checksum_and_its_size() {
     let (_dir, data, holder) = place();
-    for size in [9, 3 * READ_BACK_FROM as usize] {
+    for size in [9, 20 * BUFFER_BYTES] {
         let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
         let known = crate::read::hash_of(&bytes);
         let begin = |length: usize| data.draft(&holder, "csv").unwrap().verified_as(length as u64, known);
@@ -159,11 +159,36 @@ fn what_is_known_before_is_not_hashed_and_has_to_come_back() {
         };
         let whole = written(&bytes, begin(size)).unwrap();
         assert_eq!((whole.file_size, whole.checksum), (size as u64, known));
+        for wrong in [&bytes[..size - 1], &[&bytes[..], b"x"].concat()] {
+            assert_eq!(written(wrong, begin(size)).unwrap_err().kind(), ErrorKind::Internal);
+        }
+        // A large one that is none is found out where the build has debug assertions, and whenever it is read.
         let mut other = bytes.clone();
         other[size / 2] ^= 1;
-        for wrong in [&bytes[..size - 1], &other, &[&bytes[..], b"x"].concat()] {
-            assert_eq!(written(wrong, begin(size)).unwrap_err().kind(), ErrorKind::Io);
+        if size < BUFFER_BYTES || cfg!(debug_assertions) {
+            assert!(written(&other, begin(size)).is_err());
         }
+    }
+    assert_eq!(in_tmp(&data), 0);
+}
+
+#[test]
+fn a_large_draft_that_does_not_come_back_is_no_draft() {
+    let (_dir, data, holder) = place();
+    let bytes: Vec<u8> = (0..20 * BUFFER_BYTES).map(|i| (i % 251) as u8).collect();
+    let known = crate::read::hash_of(&bytes);
+    for as_known in [false, true] {
+        let draft = data.draft(&holder, "csv").unwrap();
+        let mut draft =
+            if as_known { draft.verified_as(bytes.len() as u64, known) } else { draft.verified() };
+        let (most, last) = bytes.split_at(bytes.len() - 7);
+        draft.write_all(most).unwrap();
+        draft.write_all(last).unwrap();
+        // What is in the buffer will stand from here on, and the read-back waits for a whole chunk.
+        let file = OpenOptions::new().write(true).open(draft.path()).unwrap();
+        file.write_at(b"?", draft.standing - 1).unwrap();
+        let error = draft.finish().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     }
     assert_eq!(in_tmp(&data), 0);
 }
@@ -172,13 +197,14 @@ fn what_is_known_before_is_not_hashed_and_has_to_come_back() {
 fn a_read_back_sees_what_stands_in_the_file_and_not_what_was_meant() {
     let (_dir, data, _) = place();
     let path = data.tmp_dir().join("file");
-    for (then, size) in [(&b"12345678"[..], 8), (b"12345679", 8), (b"1234", 4), (b"123456789", 9)] {
-        fs::write(&path, b"12345678").unwrap();
+    for (then, same) in
+        [(&b"12345678"[..], true), (b"12345679", false), (b"1234", false), (b"123456789", false)]
+    {
+        fs::write(&path, b"").unwrap();
         // It reads nothing before it is told what stands there.
-        let read_back = ReadBack::begin(&path, size == 8).unwrap();
+        let mut read_back = ReadBack::begin(&path).unwrap();
         fs::write(&path, then).unwrap();
-        read_back.written(8);
-        let read = read_back.finish().unwrap();
-        assert_eq!((read.file_size, read.checksum), (size, crate::read::hash_of(then)));
+        read_back.written(b"12345678");
+        assert_eq!(read_back.finish().unwrap(), same, "{then:?}");
     }
 }

@@ -95,12 +95,11 @@ mod x86 {
             for round in 0..4 {
                 rounds(&mut words, &message, round, round);
             }
-            // Unrolled by the compiler: the places in the schedule go round.
-            for round in 4..16 {
-                let place = round % 4;
-                message[0][place] = next(&message[0], place);
-                message[1][place] = next(&message[1], place);
-                rounds(&mut words, &message, round, place);
+            for first in [4, 8, 12] {
+                scheduled::<0>(&mut words, &mut message, first);
+                scheduled::<1>(&mut words, &mut message, first);
+                scheduled::<2>(&mut words, &mut message, first);
+                scheduled::<3>(&mut words, &mut message, first);
             }
             for stream in 0..2 {
                 words[stream].abef = _mm_add_epi32(words[stream].abef, before[stream].abef);
@@ -137,6 +136,16 @@ mod x86 {
         let (third, newest) = (words[(place + 2) % 4], words[(place + 3) % 4]);
         let partly = _mm_sha256msg1_epu32(oldest, second);
         _mm_sha256msg2_epu32(_mm_add_epi32(partly, _mm_alignr_epi8(newest, third, 4)), newest)
+    }
+
+    /// Four rounds of both streams with the next words of their schedules. The place is known to the compiler, so that schedules
+    /// stay in registers.
+    #[target_feature(enable = "sha,sse2,ssse3")]
+    #[inline]
+    fn scheduled<const PLACE: usize>(words: &mut [Words; 2], message: &mut [[__m128i; 4]; 2], first: usize) {
+        message[0][PLACE] = next(&message[0], PLACE);
+        message[1][PLACE] = next(&message[1], PLACE);
+        rounds(words, message, first + PLACE, PLACE);
     }
 
     /// Four rounds of both streams, in turns.
