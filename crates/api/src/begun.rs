@@ -21,6 +21,21 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// Whether it speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.first.get_ref().starts_with(PREFACE)
+    }
+
+    /// What was read of it, and what it is read from.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Line) {
+        (self.first.into_inner(), self.line)
+    }
+
+    /// One of which this was read, and is to be read again.
+    pub(crate) fn again(bytes: Vec<u8>, line: Line) -> Self {
+        Self { first: Cursor::new(bytes), line }
+    }
+
     /// Whether nobody on the way can read it.
     pub(crate) fn is_secure(&self) -> bool {
         self.line.is_secure()

@@ -4,9 +4,8 @@ use crate::fault::Fault;
 use foldhash::fast::RandomState;
 use http::StatusCode;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Places of one sort.
 #[derive(Clone)]
@@ -14,29 +13,33 @@ pub(crate) struct Places(Arc<Inner>);
 
 struct Inner {
     what: &'static str,
-    all: Arc<Semaphore>,
+    max: usize,
     caller_max: usize,
-    taken: Mutex<HashMap<Arc<str>, usize, RandomState>>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_caller: HashMap<Arc<str>, usize, RandomState>,
 }
 
 /// A place that is taken as long as this lives.
 pub(crate) struct Place {
     places: Places,
     caller: Arc<str>,
-    _one: OwnedSemaphorePermit,
 }
 
 impl Places {
     /// So many places for `what`; one caller gets three of four.
     pub(crate) fn new(what: &'static str, all: usize) -> Self {
         let caller_max = all.saturating_mul(3).div_ceil(4).max(1);
-        let all = Arc::new(Semaphore::new(all));
-        Self(Arc::new(Inner { what, all, caller_max, taken: Mutex::default() }))
+        Self(Arc::new(Inner { what, max: all, caller_max, taken: Mutex::default() }))
     }
 
     /// How many are taken.
     pub(crate) fn taken(&self) -> usize {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.locked().all
     }
 
     /// Takes one for a caller.
@@ -44,15 +47,15 @@ impl Places {
     /// # Errors
     /// 503 where all are taken, 429 where this caller has its share of them.
     pub(crate) fn take(&self, caller: &str) -> Result<Place, Fault> {
-        let Inner { what, all, caller_max, taken } = &*self.0;
-        let full = || {
+        let Inner { what, max, caller_max, .. } = &*self.0;
+        let mut taken = self.locked();
+        if taken.all >= *max {
             let message = format!("as many {what} are under way as this server takes at a time");
-            Fault::unavailable("OVERLOADED", message, Duration::from_secs(1))
-        };
-        let one = all.clone().try_acquire_owned().map_err(|_| full())?;
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let caller = taken.get_key_value(caller).map_or_else(|| caller.into(), |(known, _)| known.clone());
-        let has = taken.entry(caller.clone()).or_default();
+            return Err(Fault::unavailable("OVERLOADED", message, Duration::from_secs(1)));
+        }
+        let known = taken.by_caller.get_key_value(caller).map(|(known, _)| known.clone());
+        let caller = known.unwrap_or_else(|| caller.into());
+        let has = taken.by_caller.entry(caller.clone()).or_default();
         if *has >= *caller_max {
             let message =
                 format!("{has} {what} of this caller are under way, and more are not taken at a time");
@@ -60,17 +63,24 @@ impl Places {
             return Err(fault.retry_after(Duration::from_secs(1)));
         }
         *has += 1;
-        Ok(Place { places: self.clone(), caller, _one: one })
+        taken.all += 1;
+        drop(taken);
+        Ok(Place { places: self.clone(), caller })
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Taken> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(has) = taken.get_mut(&self.caller) {
+        let mut taken = self.places.locked();
+        taken.all -= 1;
+        if let Some(has) = taken.by_caller.get_mut(&self.caller) {
             *has -= 1;
             if *has == 0 {
-                taken.remove(&self.caller);
+                taken.by_caller.remove(&self.caller);
             }
         }
     }
@@ -88,6 +98,6 @@ mod tests {
         let _bob = places.take("bob").unwrap();
         assert_eq!(places.take("bob").err().map(|fault| fault.status().as_u16()), Some(503));
         drop(ann);
-        assert!(places.take("ann").is_ok() && places.0.taken.lock().unwrap().len() == 1);
+        assert!(places.take("ann").is_ok() && places.locked().by_caller.len() == 1);
     }
 }

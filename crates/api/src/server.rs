@@ -7,7 +7,7 @@
 //! [`idle`]: handover_runtime::config::ApiLimits::idle
 
 use crate::begun::{self, Begun};
-use crate::gateway::{self, Peer, Sent};
+use crate::gateway::{self, Peer, Sent, plain};
 use crate::state::{Api, Current};
 use crate::tls::{Line, Tls};
 use crate::{access, document, door, routes, webhook};
@@ -21,6 +21,7 @@ use handover_core::limits::API_HEADERS_MAX_BYTES;
 use handover_core::{Error, ErrorKind, HolderId, Result};
 use handover_runtime::Project;
 use handover_runtime::config::Auth;
+use handover_service::Alarm;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -266,8 +267,10 @@ impl Accept {
                         let _room = room;
                         let idle = serving.api.current().config.limits.idle;
                         let Some(line) = serving.line(stream, idle).await else { return };
-                        let Some(stream) = begun::begun(line, idle, draining).await else { return };
+                        let Some(stream) = begun::begun(line, idle, draining.clone()).await else { return };
                         let peer = Arc::new(Peer::new(from, stream.is_secure()));
+                        let served = plain::serve(&serving.api, &peer, stream, idle, draining);
+                        let Some(stream) = served.await else { return };
                         if let Err(e) = watcher.watch(serving.connection(stream, idle, peer.clone())).await {
                             tracing::debug!("a connection of {from} ended: {e}");
                         }
@@ -311,7 +314,8 @@ impl Accept {
                 let answer = if gateway::is_for(&request) {
                     let (mut head, body) = request.into_parts();
                     // In a box: a connection that waits does not keep room for it.
-                    Box::pin(gateway::answer(&api, &peer, &mut head, body)).await
+                    let mut deadline = Alarm::default();
+                    Box::pin(gateway::answer(&api, &peer, &mut head, Some(body), &mut deadline)).await
                 } else {
                     routed(router, peer.address, request).await
                 };

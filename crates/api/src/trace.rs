@@ -20,11 +20,21 @@ fn is_context(text: &str) -> bool {
 }
 
 /// A new one: whether it is recorded is for others to say.
-pub(crate) fn new(random: [u8; 24]) -> String {
-    let digits = handover_core::id::hex(&random);
-    // All zero is none.
-    ["00-1", &digits[1..32], "-1", &digits[33..48], "-00"].concat()
+pub(crate) fn new(random: [u8; 24]) -> [u8; 55] {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    let (trace, span) = random.split_at(16);
+    for (at, bytes) in [(3, trace), (36, span)] {
+        for (nth, byte) in bytes.iter().enumerate() {
+            text[at + 2 * nth] = DIGITS[usize::from(byte >> 4)];
+            text[at + 2 * nth + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        // All zero is none.
+        text[at] = b'1';
+    }
+    text
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The id of the trace in a context.
 pub(crate) fn id(context: &str) -> &str {
@@ -52,6 +62,7 @@ mod tests {
         // What a context is, `core::trace` knows.
         assert_eq!(given(&[&fine[1..]]), None);
         assert_eq!(given(&[fine, fine]), None);
-        assert!(is_context(&new([0; 24])) && is_context(&new([0xff; 24])));
+        let is_new = |random| is_context(std::str::from_utf8(&new(random)).unwrap());
+        assert!(is_new([0; 24]) && is_new([0xff; 24]));
     }
 }

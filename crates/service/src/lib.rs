@@ -5,9 +5,10 @@
 //!
 //! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
 //! connections, its `breaker`, its `tls` · `http1` requests without a body · `head`, `body` what is sent, and can be taken back, `received`
-//! what is answered · `budget` how much may be tried again ·
+//! what is answered · `budget` how much may be tried again · `alarm` a timer for one wait after another ·
 //! `watch` whether they are well · `post` how deliveries are posted · `client` what asks others that are no service apps.
 
+mod alarm;
 mod balance;
 mod body;
 mod breaker;
@@ -26,6 +27,7 @@ mod tls;
 mod upstream;
 mod watch;
 
+pub use alarm::Alarm;
 pub use body::{Body, BoxError};
 pub use breaker::BreakerState;
 pub use failure::Failure;

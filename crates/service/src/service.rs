@@ -7,6 +7,7 @@
 //!
 //! Invariant: no lock is held while anything is waited for. Nothing is kept, so a crash leaves nothing.
 
+use crate::alarm::Alarm;
 use crate::balance::{Balance, Tried};
 use crate::body::{Body, Kept};
 use crate::budget::Budget;
@@ -17,11 +18,10 @@ use crate::settings::{Group, Settings};
 use crate::tls::Secured;
 use crate::upstream::{Broke, Sort, Upstream, is_overwhelmed};
 use http::{Request, Response};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 /// An outage so young is waited out.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -107,14 +107,22 @@ impl Service {
     /// See [`Failure`].
     pub async fn send(&self, group: &Group, request: Request<Body>) -> Result<Response<Received>, Failure> {
         let (parts, body) = request.into_parts();
-        self.ask(group, &parts.into(), body).await
+        self.ask(group, &parts.into(), Some(body), Instant::now(), &mut Alarm::default()).await
     }
 
-    /// The same, of a head and a body.
+    /// The same, of a head and a body, or of none. Its time counts from `began` on; `deadline` is what it is taken with, and may have
+    /// been another's.
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn ask(&self, group: &Group, head: &Head, body: Body) -> Result<Response<Received>, Failure> {
+    pub async fn ask(
+        &self,
+        group: &Group,
+        head: &Head,
+        body: Option<Body>,
+        began: Instant,
+        deadline: &mut Alarm,
+    ) -> Result<Response<Received>, Failure> {
         let known = self.balances.iter().find(|one| one.version == group.version);
         let Some(balance) = known.filter(|one| !one.upstreams.is_empty()) else {
             return Err(self.misconfigured("it has no upstream".to_owned()));
@@ -122,12 +130,12 @@ impl Service {
         let repeats = head.repeats();
         let retries = self.settings.retries;
         let again = repeats && retries > 0;
-        let deadline = std::pin::pin!(tokio::time::sleep(self.settings.timeout));
+        deadline.set(began + self.settings.timeout);
         let mut call = Call {
             service: self,
             balance,
             head,
-            kept: Kept::new(body, again),
+            kept: body.map_or(Kept::Nothing, |body| Kept::new(body, again)),
             again,
             repeats,
             retries,
@@ -165,7 +173,7 @@ struct Call<'a> {
     retries: u32,
     tried: Tried,
     stale: u32,
-    deadline: Pin<&'a mut Sleep>,
+    deadline: &'a mut Alarm,
 }
 
 impl Call<'_> {
@@ -190,7 +198,7 @@ impl Call<'_> {
         let outcome = tokio::select! {
             biased;
             outcome = upstream.exchange(self.head, sent, &mut on) => outcome,
-            () = expired(&mut self.deadline, &self.kept, self.service.settings.timeout) => {
+            () = expired(self.deadline, &self.kept, self.service.settings.timeout) => {
                 if self.kept.awaits_caller() {
                     return Err(Failure::CallerPaused { within: self.service.settings.timeout });
                 }
@@ -280,7 +288,7 @@ impl Call<'_> {
         tokio::select! {
             biased;
             () = tokio::time::sleep(pause) => Ok(()),
-            () = self.deadline.as_mut() => Err(self.timed_out()),
+            () = self.deadline.ended() => Err(self.timed_out()),
         }
     }
 
@@ -297,7 +305,7 @@ impl Call<'_> {
         tokio::select! {
             () = self.service.back.notified() => Ok(()),
             () = tokio::time::sleep(again.clamp(Duration::from_millis(1), LOOK)) => Ok(()),
-            () = self.deadline.as_mut() => Err(unavailable()),
+            () = self.deadline.ended() => Err(unavailable()),
         }
     }
 
@@ -318,11 +326,11 @@ enum Outcome {
 }
 
 /// Until the time for an answer is over; it begins anew with each piece of the body that is taken.
-async fn expired(deadline: &mut Pin<&mut Sleep>, kept: &Kept, timeout: Duration) {
+async fn expired(deadline: &mut Alarm, kept: &Kept, timeout: Duration) {
     loop {
-        deadline.as_mut().await;
+        deadline.ended().await;
         match kept.taken_before().and_then(|before| timeout.checked_sub(before)) {
-            Some(left) if !left.is_zero() => deadline.as_mut().reset(Instant::now() + left),
+            Some(left) if !left.is_zero() => deadline.set(Instant::now() + left),
             _ => return,
         }
     }

@@ -102,6 +102,12 @@ fn digest(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
+/// A digest in a few pieces: comparing those in constant time costs an eighth of what comparing bytes does.
+fn words(digest: [u8; 32]) -> [u64; 4] {
+    let (eights, _) = digest.as_chunks::<8>();
+    std::array::from_fn(|at| u64::from_le_bytes(eights[at]))
+}
+
 /// Whether [`written`] writes this.
 fn is_written(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z') && !matches!(byte, b'i' | b'l' | b'o' | b'u')
@@ -299,16 +305,18 @@ impl Keys {
     pub(crate) async fn caller(&self, secret: &str, if_away: IfAway) -> Result<Arc<Caller>, Fault> {
         let invalid = || unauthorized("this key is not (or no longer) valid");
         let mut keys = self.all_or_last(if_away).await?;
-        let id = id_in(secret);
+        // What is known need not be looked at letter by letter: its digest says whether it is the key.
+        let id = secret.get(LEAD.len()..LEAD.len() + ID_CHARS);
+        let mut found = id.and_then(|id| keys.get(id));
         // One that was made a moment ago, in another process.
-        if id.is_some_and(|id| !keys.contains_key(id)) {
+        if found.is_none() && id_in(secret).is_some() {
             keys = Box::pin(self.newer()).await?;
+            found = id.and_then(|id| keys.get(id));
         }
-        let found = id.and_then(|id| keys.get(id));
         // The same work whether there is such a key or not.
-        let given = Sha256::digest(secret.as_bytes());
+        let given = words(Sha256::digest(secret.as_bytes()).into());
         let kept = found.and_then(|kept| kept.digest);
-        let equal = bool::from(given.as_slice().ct_eq(&kept.unwrap_or_default())) && kept.is_some();
+        let equal = bool::from(given.ct_eq(&words(kept.unwrap_or_default()))) && kept.is_some();
         let kept = found.filter(|_| equal).ok_or_else(invalid)?;
         self.caller_of(kept).ok_or_else(invalid)
     }

@@ -1,6 +1,6 @@
 //! Bodies on their way: passed on as they come, at the pace of who takes them, and cut where one side pauses too long.
 //!
-//! Nothing is copied or gathered. One timer a body is made when it is first waited for, and then set anew only when it goes off.
+//! Nothing is copied or gathered. A body has a timer from when it is first waited for.
 
 use super::call::Call;
 use super::metrics::Counts;
@@ -8,10 +8,9 @@ use super::{hop, request};
 use axum::body::Body as DoorBody;
 use bytes::Bytes;
 use futures_util::ready;
-use handover_service::{Body as ServiceBody, Received};
+use handover_service::{Alarm, Body as ServiceBody, Received};
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use std::error::Error;
 use std::pin::Pin;
@@ -19,15 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tracing::warn;
 
 type BoxError = Box<dyn Error + Send + Sync>;
-
-/// No body.
-pub(super) fn nothing() -> ServiceBody {
-    ServiceBody::new(Empty::new().map_err(|never| match never {}))
-}
 
 /// What became of a caller's body before it was whole.
 #[derive(Clone, Default)]
@@ -47,34 +41,29 @@ impl Told {
 }
 
 /// How long something has been waited for.
-struct Patience {
+pub(super) struct Patience {
     most: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    waits: bool,
+    alarm: Alarm,
 }
 
 impl Patience {
-    fn new(most: Duration) -> Self {
-        Self { most, since: None, timer: None }
+    pub(super) fn new(most: Duration) -> Self {
+        Self { most, waits: false, alarm: Alarm::default() }
     }
 
     /// What was waited for has come.
-    fn came(&mut self) {
-        self.since = None;
+    pub(super) fn came(&mut self) {
+        self.waits = false;
     }
 
     /// It has not; ready when it was waited for too long.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let end = *self.since.get_or_insert_with(Instant::now) + self.most;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        loop {
-            ready!(timer.as_mut().poll(context));
-            // It was set for an earlier wait.
-            if timer.deadline() >= end {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(end);
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.waits {
+            self.waits = true;
+            self.alarm.set(Instant::now() + self.most);
         }
+        self.alarm.poll(context)
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - [`admit`]: who may, how much, to which app. [`framing`]: what two programs could read differently is refused.
 //! - [`request`], [`answer`]: the headers, there and back. [`hop`]: those of one connection alone.
+//! - [`plain`]: requests without a body are read and answered without a library, by the same functions.
 //! - [`body`]: bytes on their way, in constant memory. [`tunnel`]: connections that change their protocol.
 //! - [`call`]: what a call holds while it goes on. [`metrics`]: what is counted of each app.
 //!
@@ -22,6 +23,7 @@ mod call;
 mod framing;
 mod hop;
 pub(crate) mod metrics;
+pub(crate) mod plain;
 mod request;
 mod tunnel;
 
@@ -40,14 +42,14 @@ use admit::Admitted;
 use body::{FromCaller, FromService, Told};
 use call::Call;
 use handover_runtime::traces::{Begun, SpanKind};
-use handover_service::Head;
+use handover_service::{Alarm, Head};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -59,6 +61,8 @@ pub(crate) struct Peer {
     secure: bool,
     /// The address, as services are told it.
     named: HeaderValue,
+    /// What the last service was told of who asks and where from: the next one is most often told the same.
+    told: Mutex<request::Told>,
     /// Where what the connection becomes when it changes its protocol is put.
     pub(crate) tunnel: Tunnel,
 }
@@ -70,6 +74,7 @@ impl Peer {
             address,
             secure,
             named: named.unwrap_or(HeaderValue::from_static("unknown")),
+            told: Mutex::default(),
             tunnel: Tunnel::default(),
         }
     }
@@ -117,7 +122,14 @@ struct Way<'a> {
 }
 
 /// Answers a request to a service app. Its head stays where it is: the state of a call is moved into a box, and is the smaller.
-pub(crate) async fn answer(api: &Api, peer: &Peer, head: &mut Parts, body: Incoming) -> Response<Sent> {
+/// Without a `body` it has none. `deadline` is for the service's answer, and may serve another request afterwards.
+pub(crate) async fn answer(
+    api: &Api,
+    peer: &Peer,
+    head: &mut Parts,
+    body: Option<Incoming>,
+    deadline: &mut Alarm,
+) -> Response<Sent> {
     let began = Instant::now();
     let id = RequestId::new();
     let current = api.current();
@@ -139,7 +151,7 @@ pub(crate) async fn answer(api: &Api, peer: &Peer, head: &mut Parts, body: Incom
         span: None,
     };
     let outcome = {
-        let mut going = std::pin::pin!(way.go(head, body));
+        let mut going = std::pin::pin!(way.go(head, body, deadline));
         std::future::poll_fn(|cx| caught(going.as_mut(), cx)).await
     };
     let mut response = outcome.unwrap_or_else(|fault| {
@@ -207,7 +219,8 @@ impl Way<'_> {
             [TRACEPARENT, TRACESTATE].iter().for_each(|name| drop(head.headers.remove(name)));
         }
         let project = &self.current.project;
-        let span = project.tracer.request(context.to_str().unwrap_or_default(), given, project.clock.now());
+        let span =
+            project.tracer.request(context.to_str().unwrap_or_default(), given, || project.clock.now());
         if let Some(span) = span
             && let Ok(ours) = HeaderValue::try_from(span.context.to_string())
         {
@@ -219,22 +232,28 @@ impl Way<'_> {
     }
 
     /// There and back.
-    async fn go(&mut self, head: &mut Parts, body: Incoming) -> Result<Response<Sent>, Fault> {
+    async fn go(
+        &mut self,
+        head: &mut Parts,
+        body: Option<Incoming>,
+        deadline: &mut Alarm,
+    ) -> Result<Response<Sent>, Fault> {
         let admitted = self.admit(head).await?;
         let Admitted { service, group, path, room, counts } = admitted;
-        let upgrade = tunnel::asked(head, &body);
+        let body = body.filter(|body| !body.is_end_stream());
+        let upgrade = if body.is_none() { tunnel::asked(head) } else { None };
         let protocol = upgrade.as_ref().map(|asked| asked.protocol.clone());
         let mut head = self.rewrite(head, path, protocol)?;
         self.trace(&mut head)?;
-        let told = (!body.is_end_stream()).then(Told::default);
-        let body = match &told {
-            None => body::nothing(),
-            Some(told) => {
-                let idle = self.current.config.limits.idle;
-                FromCaller::new(body, idle, told.clone(), counts.clone()).boxed()
+        let (body, told) = match body {
+            None => (None, None),
+            Some(body) => {
+                let (idle, told) = (self.current.config.limits.idle, Told::default());
+                let body = FromCaller::new(body, idle, told.clone(), counts.clone());
+                (Some(body.boxed()), Some(told))
             }
         };
-        let sent = service.ask(group, &head, body).await;
+        let sent = service.ask(group, &head, body, self.began, deadline).await;
         let mut response = sent.map_err(|failure| answer::fault(failure, told.as_ref()))?;
         let call = Call::new(self.api.clone(), counts, self.began, self.caller.clone(), room);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -253,7 +272,7 @@ impl Way<'_> {
 mod tests {
     use super::*;
 
-    type Asked<'a, F> = fn(&'a Api, &'a Peer, &'a mut Parts, Incoming) -> F;
+    type Asked<'a, F> = fn(&'a Api, &'a Peer, &'a mut Parts, Option<Incoming>, &'a mut Alarm) -> F;
 
     fn size<'a, F: Future>(_: Asked<'a, F>) -> usize {
         size_of::<F>()

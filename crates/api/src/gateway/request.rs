@@ -14,7 +14,7 @@ use handover_service::Head;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError};
 
 const CALLER: HeaderName = HeaderName::from_static("x-handover-caller");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,6 +27,22 @@ const ADDED: usize = 10;
 type Added = Vec<(HeaderName, HeaderValue)>;
 /// Others of these may come to be: none of them is a client's to set.
 const OURS: [&str; 2] = ["x-handover-", "x-forwarded-"];
+
+/// What a service is told of a connection's client, as it was last.
+pub(super) struct Told {
+    caller: HeaderValue,
+    prefix: HeaderValue,
+    host: Option<HeaderValue>,
+    /// Of that host.
+    forwarded: HeaderValue,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        let nothing = HeaderValue::from_static("");
+        Self { caller: nothing.clone(), prefix: nothing.clone(), host: None, forwarded: nothing }
+    }
+}
 
 /// Whether a header is not the client's to set.
 pub(super) fn is_ours(name: &HeaderName) -> bool {
@@ -46,7 +62,11 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
 
 /// A text as a header has it: a name may have any letters, and goes as UTF-8.
 fn said(text: &str) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_bytes(text.as_bytes()).map_err(|e| Fault::internal(e.to_string()))
+    HeaderValue::from_bytes(text.as_bytes()).map_err(internal)
+}
+
+fn internal(error: impl std::fmt::Display) -> Fault {
+    Fault::internal(error.to_string())
 }
 
 /// Whether a name is one of those that are told by how they begin.
@@ -80,17 +100,41 @@ impl Way<'_> {
             None => {}
         }
         let mut added = Vec::with_capacity(ADDED);
-        added.push((CALLER, said(self.caller.as_ref().map_or("-", |caller| &caller.name))?));
         added.push((REQUEST_ID, self.id.clone()));
-        added.push((FORWARDED_PREFIX, said(prefix(self.uri.path(), path))?));
-        self.say_from(&mut added, host)?;
         added.push((header::VIA, via));
+        self.say_who(&mut added, path, host)?;
         Ok(Head { method: head.method.clone(), path: uri(path, self.uri.query())?, headers, added })
     }
 
-    /// Where the request came from (RFC 7239, and the headers that were there before it).
-    fn say_from(&self, added: &mut Added, host: Option<HeaderValue>) -> Result<(), Fault> {
-        let scheme = self.peer.scheme();
+    /// Who asks, and where the request came from (RFC 7239, and the headers that were there before it).
+    fn say_who(&self, added: &mut Added, path: &str, host: Option<HeaderValue>) -> Result<(), Fault> {
+        let caller = self.caller.as_ref().map_or("-", |caller| &caller.name);
+        let prefix = prefix(self.uri.path(), path);
+        let mut told = self.peer.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.caller != caller.as_bytes() {
+            told.caller = said(caller)?;
+        }
+        if told.prefix != prefix.as_bytes() {
+            told.prefix = said(prefix)?;
+        }
+        if told.forwarded.is_empty() || told.host != host {
+            told.forwarded = self.forwarded(host.as_ref())?;
+            // Not the header itself, which is a part of what was read.
+            told.host =
+                host.map(|host| HeaderValue::from_bytes(host.as_bytes())).transpose().map_err(internal)?;
+        }
+        added.push((CALLER, told.caller.clone()));
+        added.push((FORWARDED_PREFIX, told.prefix.clone()));
+        added.push((header::FORWARDED, told.forwarded.clone()));
+        added.push((FORWARDED_FOR, self.peer.named.clone()));
+        added.push((FORWARDED_PROTO, HeaderValue::from_static(self.peer.scheme())));
+        if let Some(host) = &told.host {
+            added.push((FORWARDED_HOST, host.clone()));
+        }
+        Ok(())
+    }
+
+    fn forwarded(&self, host: Option<&HeaderValue>) -> Result<HeaderValue, Fault> {
         let from = self.peer.named.as_bytes();
         let mut said = BytesMut::with_capacity(96);
         said.put_slice(b"for=");
@@ -98,18 +142,11 @@ impl Way<'_> {
             true => [b"\"[", from, b"]\""].iter().for_each(|part| said.put_slice(part)),
             false => said.put_slice(from),
         }
-        if let Some(host) = &host {
+        if let Some(host) = host {
             [b";host=\"", host.as_bytes(), b"\""].iter().for_each(|part| said.put_slice(part));
         }
-        [b";proto=", scheme.as_bytes()].iter().for_each(|part| said.put_slice(part));
-        let said = HeaderValue::from_maybe_shared(said.freeze());
-        added.push((header::FORWARDED, said.map_err(|e| Fault::internal(e.to_string()))?));
-        added.push((FORWARDED_FOR, self.peer.named.clone()));
-        added.push((FORWARDED_PROTO, HeaderValue::from_static(scheme)));
-        if let Some(host) = host {
-            added.push((FORWARDED_HOST, host));
-        }
-        Ok(())
+        [b";proto=", self.peer.scheme().as_bytes()].iter().for_each(|part| said.put_slice(part));
+        HeaderValue::from_maybe_shared(said.freeze()).map_err(internal)
     }
 
     /// Removes what is not the client's to say, and the key that it showed.
@@ -142,9 +179,8 @@ impl Way<'_> {
 
 /// A trace that begins here.
 pub(super) fn new_trace() -> Result<HeaderValue, Fault> {
-    let random = crate::random::bytes().map_err(|e| Fault::internal(e.to_string()))?;
-    let context = HeaderValue::from_maybe_shared(bytes::Bytes::from(trace::new(random)));
-    context.map_err(|e| Fault::internal(e.to_string()))
+    let random = crate::random::bytes().map_err(internal)?;
+    HeaderValue::from_bytes(&trace::new(random)).map_err(internal)
 }
 
 /// What stands before the path that the service gets.

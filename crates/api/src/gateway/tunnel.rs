@@ -9,7 +9,6 @@ use super::call::Call;
 use super::metrics::Counts;
 use http::request::Parts;
 use http::{HeaderValue, Version, header};
-use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -30,8 +29,8 @@ pub(super) struct Asked {
 }
 
 /// Takes out of a request what it asks its connection to become. Asking for HTTP/2 or TLS is not heard: a service that agreed
-/// would be spoken to by the client directly, past everything here.
-pub(super) fn asked(head: &mut Parts, body: &Incoming) -> Option<Asked> {
+/// would be spoken to by the client directly, past everything here. It has no body.
+pub(super) fn asked(head: &mut Parts) -> Option<Asked> {
     let mut values = head.headers.get_all(header::UPGRADE).iter();
     let protocol = values.next()?.clone();
     let text = protocol.to_str().ok()?.trim().to_ascii_lowercase();
@@ -43,7 +42,7 @@ pub(super) fn asked(head: &mut Parts, body: &Incoming) -> Option<Asked> {
             .split(|byte| *byte == b',')
             .any(|one| one.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
-    let fine = one && named && head.version == Version::HTTP_11 && body.is_end_stream();
+    let fine = one && named && head.version == Version::HTTP_11;
     let client = head.extensions.remove::<OnUpgrade>().filter(|_| fine)?;
     Some(Asked { client, protocol })
 }

@@ -75,9 +75,9 @@ impl Limit {
     }
 
     /// Takes one; what is said is what is left.
-    fn take(&self, key: &str) -> Result<Said, Fault> {
+    fn take(&self, key: &String) -> Result<Said, Fault> {
         let taken = match &self.counted {
-            Counted::Local(local) => local.take(&key.to_owned()),
+            Counted::Local(local) => local.take(key),
             Counted::Shared(shared, whole) => shared.take(format!("{whole}{key}"), self.rate),
         };
         match taken {
@@ -183,17 +183,18 @@ impl Rates {
 
     /// Takes one of a caller for a route (`POST /jobs`), where that has a limit of its own, and one of all; the headers say what is
     /// left of the narrower one.
-    pub(crate) fn take(&self, caller: &str, address: IpAddr, route: Option<&str>) -> Result<Said, Fault> {
+    pub(crate) fn take(&self, caller: &String, address: IpAddr, route: Option<&str>) -> Result<Said, Fault> {
         // Without keys all callers are one by name, and told apart by their address.
-        let key = if caller == "api" { address.to_string() } else { caller.to_owned() };
+        let named = (caller == "api").then(|| address.to_string());
+        let key = named.as_ref().unwrap_or(caller);
         let by_route =
-            route.and_then(|route| self.routes.get(route)).map(|limit| limit.take(&key)).transpose()?;
-        let of_all = self.default.take(&key)?;
+            route.and_then(|route| self.routes.get(route)).map(|limit| limit.take(key)).transpose()?;
+        let of_all = self.default.take(key)?;
         Ok(by_route.unwrap_or(of_all))
     }
 
     /// Takes one of a caller's jobs for an app, or calls of a service app, where that has a limit of its own.
-    pub(crate) fn take_app(&self, caller: &str, app: &str) -> Result<Option<Said>, Fault> {
+    pub(crate) fn take_app(&self, caller: &String, app: &str) -> Result<Option<Said>, Fault> {
         self.apps.get(app).map(|limit| limit.take(caller)).transpose()
     }
 
@@ -217,10 +218,11 @@ mod tests {
     fn what_is_left_is_said_and_then_refused() {
         let limit = Limit::new("default", "", "3/h".parse().unwrap(), None);
         let left = |said: Said| said.left.to_str().unwrap().split(';').nth(1).unwrap().to_owned();
-        let said: Vec<_> = (0..3).map(|_| left(limit.take("a").unwrap())).collect();
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        let said: Vec<_> = (0..3).map(|_| left(limit.take(&a).unwrap())).collect();
         assert_eq!(said, ["r=2", "r=1", "r=0"]);
-        let refused = limit.take("a").unwrap_err();
+        let refused = limit.take(&a).unwrap_err();
         assert_eq!((refused.status().as_u16(), refused.code()), (429, "RATE_LIMITED"));
-        assert_eq!(limit.take("b").unwrap().policy, "\"default\";q=3;w=3600");
+        assert_eq!(limit.take(&b).unwrap().policy, "\"default\";q=3;w=3600");
     }
 }

@@ -1,7 +1,7 @@
 //! Requests that two programs could read differently: each is refused, or reaches the service as exactly one request with one
 //! unambiguous length; and whoever asks next gets their own answer.
 
-use crate::http::{Ask, connect, read_head};
+use crate::http::{Ask, connect, read_answer_of, read_head};
 use crate::kit::{OPEN, Server, Site};
 use crate::proxying::{AT, ask};
 use crate::upstream::Upstream;
@@ -275,14 +275,28 @@ fn requests_of_one_connection_are_answered_in_their_order() {
     let upstream = Upstream::fine();
     let site = Site::new(&upstream.declared(), OPEN);
     let server = site.serve();
-    let mut bytes = Vec::new();
-    for n in 0..20 {
-        bytes.extend(
-            format!("POST {AT}/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello").bytes(),
-        );
+    let post = |n: usize| {
+        format!("POST {AT}/{n} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello").into_bytes()
+    };
+    let get = |n: usize| format!("GET {AT}/{n} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes();
+    // Those without a body go another way until the first that has one.
+    let mixed = |n: usize| if n % 7 == 6 { post(n) } else { get(n) };
+    for (name, of) in [("posts", &post as &dyn Fn(usize) -> Vec<u8>), ("gets", &get), ("both", &mixed)] {
+        let bytes: Vec<u8> = (0..20).flat_map(of).collect();
+        let (_, text) = exchange(&server, &bytes, Some("fine /19"));
+        let answers: Vec<&str> =
+            text.split("fine /").skip(1).map(|rest| rest.split("HTTP").next().unwrap()).collect();
+        assert_eq!(answers, (0..20).map(|n| n.to_string()).collect::<Vec<_>>(), "{name}");
     }
-    let (_, text) = exchange(&server, &bytes, Some("fine /19"));
-    let answers: Vec<&str> =
-        text.split("fine /").skip(1).map(|rest| rest.split("HTTP").next().unwrap()).collect();
-    assert_eq!(answers, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    // In pieces that end anywhere.
+    let mut stream = connect(server.address);
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for n in 0..9 {
+        for piece in mixed(n).chunks(11 + n) {
+            stream.write_all(piece).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let answer = read_answer_of(&mut reader, "GET").unwrap();
+        assert_eq!(answer.text(), format!("fine /{n}"));
+    }
 }

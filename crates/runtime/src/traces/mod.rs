@@ -169,13 +169,13 @@ impl Tracer {
     }
 
     /// A request begins whose context is this; `given` says whether it came with it. None where its span is not sent.
-    pub fn request(&self, context: &str, given: bool, now: Timestamp) -> Option<Begun> {
+    pub fn request(&self, context: &str, given: bool, now: impl FnOnce() -> Timestamp) -> Option<Begun> {
         let inner = self.0.as_ref()?;
         let mut context = TraceContext::parse(context)?;
         if !given {
             context.sampled = TraceContext::is_drawn(&context.trace, inner.settings.sample);
         }
-        let mut begun = context.sampled.then(|| begin(&context, false, now))?;
+        let mut begun = context.sampled.then(|| begin(&context, false, now()))?;
         begun.parent = begun.parent.filter(|_| given);
         Some(begun)
     }

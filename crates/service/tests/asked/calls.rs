@@ -1,7 +1,7 @@
 //! One call: where it goes, what becomes of a connection, of a body, of a failure.
 
 use crate::kit::{get, request, send, service, settings};
-use handover_service::{Failure, Group, Settings};
+use handover_service::{Alarm, Failure, Group, Settings};
 use handover_testkit::{Asked, HttpServer, Reply};
 use http::Method;
 use std::sync::Arc;
@@ -281,6 +281,13 @@ async fn a_call_on_its_way_is_small() {
     let service = service(settings(&[nowhere()]));
     let (parts, body) = request(Method::GET, "/", "").into_parts();
     let head = parts.into();
-    let call = service.ask(&service.settings().groups[0], &head, body);
+    let mut deadline = Alarm::default();
+    let call = service.ask(
+        &service.settings().groups[0],
+        &head,
+        Some(body),
+        tokio::time::Instant::now(),
+        &mut deadline,
+    );
     assert!(std::mem::size_of_val(&call) <= 1_280, "{} bytes", std::mem::size_of_val(&call));
 }
