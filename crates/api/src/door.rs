@@ -279,8 +279,10 @@ fn fine_uri(uri: &Uri) -> Result<(), Fault> {
 /// Refuses paths that two programs could read differently.
 pub(crate) fn fine_path(path: &str) -> Result<(), Fault> {
     // Most have nothing that needs a second look.
-    let plain = |byte: u8| (0x21..0x7f).contains(&byte) && !matches!(byte, b'%' | b'\\');
-    if path.bytes().all(plain) && !path.as_bytes().windows(2).any(|two| two == b"/.") {
+    let plain = |byte: u8| (0x21..0x7f).contains(&byte) & (byte != b'%') & (byte != b'\\');
+    let dotted = path.as_bytes().windows(2).fold(false, |dotted, two| dotted | (two == b"/."));
+    // All of them, for many are looked at at once then.
+    if path.bytes().fold(!dotted, |fine, byte| fine & plain(byte)) {
         return Ok(());
     }
     let lower = path.to_ascii_lowercase();

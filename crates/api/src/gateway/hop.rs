@@ -32,9 +32,11 @@ pub(super) fn is_one(name: &HeaderName) -> bool {
 pub(super) fn remove(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONNECTION) {
         remove_all(headers, &named(headers));
+        headers.remove(header::CONNECTION);
     }
-    let there: Vec<HeaderName> = headers.keys().filter(|name| is_one(name)).cloned().collect();
-    remove_all(headers, &there);
+    if headers.keys().any(is_one) {
+        ALL.iter().for_each(|name| drop(headers.remove(name)));
+    }
 }
 
 /// Removes these.

@@ -1,16 +1,17 @@
 //! A limit that this process counts by itself: the generic cell rate algorithm. A restart begins anew.
 
 use super::{Left, Over};
+use foldhash::fast::RandomState;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
+use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use handover_runtime::config::Rate;
 use std::hash::Hash;
 use std::time::Duration;
 
 pub(super) struct Local<K: Clone + Hash + Eq>(
-    RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>,
+    RateLimiter<K, DashMapStateStore<K, RandomState>, DefaultClock, StateInformationMiddleware>,
 );
 
 impl<K: Clone + Hash + Eq> Local<K> {
@@ -19,7 +20,8 @@ impl<K: Clone + Hash + Eq> Local<K> {
         let quota = Quota::with_period(one.max(Duration::from_nanos(1)))
             .unwrap_or(Quota::per_second(rate.count))
             .allow_burst(rate.count);
-        Self(RateLimiter::keyed(quota).with_middleware())
+        let limiter = RateLimiter::dashmap_with_hasher(quota, RandomState::default());
+        Self(limiter.with_middleware())
     }
 
     pub(super) fn take(&self, key: &K) -> Result<Left, Over> {

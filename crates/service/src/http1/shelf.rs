@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The connections; those used last are at the end.
+/// The connections; those used last are at the end. Each has since when it is known not to be used: that is counted from the next
+/// sweep on, so that nobody asks for the time for each request.
 #[derive(Default)]
-pub(crate) struct Shelf(Mutex<Vec<(Box<Connection>, Instant)>>);
+pub(crate) struct Shelf(Mutex<Vec<(Box<Connection>, Option<Instant>)>>);
 
 impl Shelf {
-    fn all(&self) -> MutexGuard<'_, Vec<(Box<Connection>, Instant)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<(Box<Connection>, Option<Instant>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -30,13 +31,20 @@ impl Shelf {
     pub(crate) fn put(&self, connection: Box<Connection>) {
         let mut all = self.all();
         if all.len() < IDLE_MAX {
-            all.push((connection, Instant::now()));
+            all.push((connection, None));
         }
     }
 
-    /// Closes what nobody used for so long.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.all().len()
+    }
+
+    /// Closes what nobody used for so long since a sweep before, and what is closed.
     pub(crate) fn sweep(&self, now: Instant, idle: Duration) {
-        self.all()
-            .retain_mut(|(connection, since)| now.duration_since(*since) < idle && connection.is_fine());
+        self.all().retain_mut(|(connection, since)| {
+            let since = *since.get_or_insert(now);
+            now.duration_since(since) < idle && connection.is_fine()
+        });
     }
 }

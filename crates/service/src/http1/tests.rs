@@ -214,7 +214,12 @@ async fn a_connection_that_was_closed_meanwhile_is_not_given_out() {
     shelf.sweep(tokio::time::Instant::now(), idle);
     let kept = shelf.take().unwrap();
     shelf.put(kept);
-    shelf.sweep(tokio::time::Instant::now() + idle, idle);
+    // It was used since the last sweep.
+    let later = tokio::time::Instant::now() + idle;
+    shelf.sweep(later, idle);
+    shelf.sweep(later + idle / 2, idle);
+    assert_eq!(shelf.len(), 1);
+    shelf.sweep(later + idle, idle);
     assert!(shelf.take().is_none());
 }
 

@@ -1,6 +1,7 @@
 //! Heads as bytes: a plain request's is read, an answer's is written.
 
 use super::super::app_and_path;
+use crate::access;
 use crate::door::http_date;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
@@ -149,7 +150,11 @@ pub(super) fn write(
     }
     match length {
         _ if keeps_length || is_bare(status) => {}
-        Some(length) => drop(write!(to, "content-length: {length}\r\n")),
+        Some(length) => {
+            to.extend_from_slice(b"content-length: ");
+            access::put_number(to, length, 1);
+            to.extend_from_slice(b"\r\n");
+        }
         None => put(to, b"transfer-encoding", b"chunked"),
     }
     if ends {
