@@ -13,6 +13,11 @@ use tokio::sync::watch;
 /// What every connection of HTTP/2 begins with (RFC 9113).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Whether these bytes begin HTTP/2, or may as far as they go.
+pub(crate) fn may_be_http2(bytes: &[u8]) -> bool {
+    bytes.starts_with(PREFACE) || PREFACE.starts_with(bytes)
+}
+
 /// A connection that has begun to speak, read from its beginning.
 pub(crate) struct Begun {
     /// What was read of it and has not been read again.

@@ -16,6 +16,7 @@ mod kit;
 
 mod bad_services;
 mod bodies;
+mod connections;
 mod frames;
 mod limits;
 mod proxying;

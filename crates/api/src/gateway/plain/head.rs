@@ -139,31 +139,51 @@ pub(super) fn write(
         to.extend_from_slice(part);
     }
     // What an answer to HEAD, and one of 304, says of a length is of a body that is not sent.
-    let keeps_length = is_head || status == StatusCode::NOT_MODIFIED;
+    let keeps_length = status == StatusCode::NOT_MODIFIED || is_head && !is_bare(status);
+    let length = match one_length(&answer.headers).filter(|_| keeps_length) {
+        Some(said) => Some(said),
+        // An error of our own has a body too, which HEAD does not get.
+        None if is_head => length.filter(|length| *length > 0),
+        None if is_bare(status) => None,
+        None => {
+            if length.is_none() {
+                put(to, b"transfer-encoding", b"chunked");
+            }
+            length
+        }
+    };
     let mut dated = false;
     for (name, value) in &answer.headers {
-        if *name == CONNECTION || *name == TRANSFER_ENCODING || (*name == CONTENT_LENGTH && !keeps_length) {
+        if [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH].contains(name) {
             continue;
         }
         dated |= *name == DATE;
         put(to, name.as_str().as_bytes(), value.as_bytes());
     }
-    match length {
-        _ if keeps_length || is_bare(status) => {}
-        Some(length) => {
-            to.extend_from_slice(b"content-length: ");
-            access::put_number(to, length, 1);
-            to.extend_from_slice(b"\r\n");
-        }
-        None => put(to, b"transfer-encoding", b"chunked"),
+    if let Some(length) = length {
+        to.extend_from_slice(b"content-length: ");
+        access::put_number(to, length, 1);
+        to.extend_from_slice(b"\r\n");
     }
-    if ends {
-        put(to, b"connection", b"close");
+    let upgrades = answer.headers.get(CONNECTION).is_some_and(|value| value == "upgrade");
+    match (upgrades, ends) {
+        (true, true) => put(to, b"connection", b"upgrade, close"),
+        (true, false) => put(to, b"connection", b"upgrade"),
+        (false, true) => put(to, b"connection", b"close"),
+        (false, false) => {}
     }
     if !dated {
         put_date(to);
     }
     to.extend_from_slice(b"\r\n");
+}
+
+/// The length that an answer says, where it says one and no other.
+fn one_length(headers: &HeaderMap) -> Option<u64> {
+    let mut said = headers.get_all(CONTENT_LENGTH).iter();
+    let one = said.next()?.as_bytes();
+    let is_one = said.next().is_none() && one.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(one).ok().filter(|_| is_one)?.parse().ok()
 }
 
 fn put(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -18,7 +18,7 @@ mod tests;
 
 use super::body::Patience;
 use super::{Peer, Sent};
-use crate::begun::Begun;
+use crate::begun::{self, Begun};
 use crate::state::Api;
 use crate::tls::Line;
 use bytes::BytesMut;
@@ -57,6 +57,10 @@ pub(crate) async fn serve(
     loop {
         let mut parts = match head::read(&mut connection.bytes, &mut connection.places) {
             Ok(Some(parts)) => parts,
+            // Nor may what began as HTTP/1.1 go on as HTTP/2; and who has said a part of that would be waited for without end.
+            Err(head::Other) if begun::may_be_http2(&connection.bytes) => return None,
+            // At the end nothing new is begun.
+            Err(head::Other) if *api.draining.borrow() => return None,
             Err(head::Other) => return Some(Begun::again(connection.bytes.to_vec(), connection.line)),
             Ok(None) => {
                 connection.read(drains.as_mut()).await?;
@@ -112,27 +116,24 @@ impl Connection {
         pin!(self.line.read_buf(&mut self.bytes)).poll(cx)
     }
 
-    /// Reads more of a head. None where the client goes, or takes too long with it, and at the end of this process where nothing
-    /// of one has come.
+    /// Reads more of a head. None where the client goes, or takes too long with it, and at the end of this process.
     async fn read(&mut self, mut drains: Pin<&mut impl Future<Output = ()>>) -> Option<()> {
-        let mut drained = false;
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_read(cx) {
                 return Poll::Ready(read.ok().filter(|count| *count > 0).map(|_| ()));
             }
-            if self.patience.poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            drained = drained || drains.as_mut().poll(cx).is_ready();
-            if drained && self.bytes.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+            let ends = self.patience.poll(cx).is_ready() || drains.as_mut().poll(cx).is_ready();
+            if ends { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Ready when the client has gone. What it sends meanwhile is kept, as far as there is room for a head.
+    /// Ready when the client has gone. What it sends meanwhile is kept, as far as there is room for a head; where there is any of
+    /// that it may have said all that it has to say, and is answered.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.bytes.len() < head::MAX_BYTES {
             match ready!(self.poll_read(cx)) {
+                Ok(0) if !self.bytes.is_empty() => return Poll::Pending,
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }
@@ -231,7 +232,11 @@ impl Connection {
             let (out, rest) = (&self.out[gone..], &bytes[*sent..]);
             let line = Pin::new(&mut self.line);
             let wrote = match (out.is_empty(), rest.is_empty()) {
-                (true, true) => break line.poll_flush(cx),
+                // TLS has taken it: its client may not have.
+                (true, true) => {
+                    let flushed = line.poll_flush(cx);
+                    break self.patient(flushed, cx);
+                }
                 (false, true) => line.poll_write(cx, out),
                 (true, false) => line.poll_write(cx, rest),
                 (false, false) => line.poll_write_vectored(cx, &[IoSlice::new(out), IoSlice::new(rest)]),
@@ -245,17 +250,30 @@ impl Connection {
                     self.patience.came();
                 }
                 Poll::Ready(Err(e)) => break Poll::Ready(Err(e)),
-                Poll::Pending => {
-                    break self.patience.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
-                }
+                Poll::Pending => break self.patient(Poll::Pending, cx),
             }
         };
         self.out.drain(..gone);
         outcome
     }
 
+    /// What came of an attempt to bring something to the client; an error where it has taken nothing for too long.
+    fn patient(&mut self, outcome: Poll<io::Result<()>>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match outcome {
+            Poll::Ready(outcome) => {
+                self.patience.came();
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => self.patience.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+
     /// Tells the client that nothing more comes.
     async fn shut_down(&mut self) {
-        let _ = poll_fn(|cx| Pin::new(&mut self.line).poll_shutdown(cx)).await;
+        let shut = poll_fn(|cx| {
+            let shut = Pin::new(&mut self.line).poll_shutdown(cx);
+            self.patient(shut, cx)
+        });
+        let _ = shut.await;
     }
 }

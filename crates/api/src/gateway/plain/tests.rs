@@ -139,4 +139,17 @@ fn an_answer_says_one_length_and_the_date_and_whether_it_is_the_last() {
     }
     let (first, all) = written(299, &[], Some(0), false, false);
     assert_eq!((first.as_str(), &all["content-length"]), ("HTTP/1.1 299 ", &"0".parse().unwrap()));
+    // Two lengths are none, and what HEAD does not get has a length all the same.
+    for lies in [&[("content-length", "7"), ("content-length", "8")][..], &[("content-length", "+7")]] {
+        for (status, length, says) in [(200, Some(0), None), (200, Some(9), Some("9")), (304, Some(0), None)]
+        {
+            let (_, all) = written(status, lies, length, status == 200, false);
+            assert_eq!(all.get("content-length").map(|value| value.to_str().unwrap()), says, "{status}");
+        }
+    }
+    let upgrade = [("connection", "upgrade"), ("upgrade", "x")];
+    for (ends, says) in [(false, "upgrade"), (true, "upgrade, close")] {
+        let (_, all) = written(426, &upgrade, Some(0), false, ends);
+        assert_eq!((&all["connection"], &all["upgrade"]), (&says.parse().unwrap(), &"x".parse().unwrap()));
+    }
 }
