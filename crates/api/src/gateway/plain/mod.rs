@@ -1,6 +1,6 @@
 //! Requests that most are, read and answered by the task of their connection, without a library in between: GET and HEAD of
-//! HTTP/1.1 for service apps, whole within [`head::MAX_BYTES`], with no header that says anything of a body, of the connection or
-//! of a change of protocol.
+//! HTTP/1.1 for service apps, whole within [`head::MAX_BYTES`], with no header that says anything of a body, of a change of
+//! protocol, or of the connection but that it goes on or ends.
 //!
 //! The first request that is another, or that is malformed in any way, ends this: what was read goes to `hyper`, which serves the
 //! connection from then on. So nothing is refused here for how it is written, nothing that could be read in two ways is read
