@@ -3,8 +3,11 @@
 use crate::document::Document;
 use crate::http::{Answer, Ask, read_answer};
 use handover_testkit::process::wait_for;
-use handover_testkit::{Project, Running, TemporaryPostgres};
+use handover_testkit::{Authority, Project, Running, TemporaryPostgres};
 use rustix::process::Signal;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -250,4 +253,29 @@ impl Client {
 /// Whether a process of this number is there.
 pub(crate) fn is_there(pid: &str) -> bool {
     handover_testkit::process::is_running(pid.trim().parse().unwrap())
+}
+
+/// A client that believes this authority alone, and shows a certificate where it has one.
+pub(crate) fn client(authority: &Authority, shows: Option<(String, String)>) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(authority.trusted());
+    match shows {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![cert], key).unwrap()
+        }
+    }
+}
+
+/// A server that speaks TLS, and where.
+pub(crate) fn serve_by_tls(site: &Site) -> (Running, SocketAddr) {
+    let listens = "the API listens: https://";
+    let mut run = site.project.start(&["run", "-v"]);
+    run.says_within(LONG, listens);
+    let address = run.stderr().split(listens).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    (run, address)
 }

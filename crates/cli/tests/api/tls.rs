@@ -2,16 +2,15 @@
 //! must show their own, and whoever speaks in the clear.
 
 use crate::http::{Answer, Ask, connect, read_answer_of};
-use crate::kit::{LONG, Site};
+use crate::kit::{LONG, Site, client, serve_by_tls as serve};
 use handover_testkit::process::wait_for;
-use handover_testkit::{Authority, Project, Running};
+use handover_testkit::{Authority, Project};
 use http_body_util::Empty;
 use hyper::Version;
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -19,7 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 const APPS: &str = "apps: { up: { run: 'tr a-z A-Z' } }";
-const LISTENS: &str = "the API listens: https://";
 const FILES: &str = "tls: { cert: tls/cert.pem, key: tls/key.pem }";
 
 /// A certificate of this machine, and its key.
@@ -33,29 +31,6 @@ fn put(authority: &Authority, project: &Project) {
     std::fs::create_dir_all(project.join("tls")).unwrap();
     std::fs::write(project.join("tls/key.pem"), key).unwrap();
     std::fs::write(project.join("tls/cert.pem"), cert).unwrap();
-}
-
-/// A client that believes this authority alone, and shows a certificate where it has one.
-fn client(authority: &Authority, shows: Option<(String, String)>) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let builder = builder.with_root_certificates(authority.trusted());
-    match shows {
-        None => builder.with_no_client_auth(),
-        Some((cert, key)) => {
-            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(vec![cert], key).unwrap()
-        }
-    }
-}
-
-fn serve(site: &Site) -> (Running, SocketAddr) {
-    let mut run = site.project.start(&["run", "-v"]);
-    run.says_within(LONG, LISTENS);
-    let address = run.stderr().split(LISTENS).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-    (run, address)
 }
 
 /// Asks over HTTP/1.1; none where the two do not come to terms.

@@ -2,14 +2,14 @@
 
 use crate::bodies::is_over;
 use crate::http::{Ask, connect, read_answer_of};
-use crate::kit::{LONG, OPEN, Site};
+use crate::kit::{LONG, OPEN, Site, client, serve_by_tls};
 use crate::proxying::{AT, ask};
 use crate::upstream::Upstream;
 use handover_testkit::Authority;
 use handover_testkit::process::wait_for;
 use rustix::process::Signal;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use std::any::Any;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -76,6 +76,9 @@ fn a_client_that_takes_nothing_is_let_go() {
     });
     let authority = Authority::new();
     let (cert, key) = authority.signs("localhost");
+    let trusting = Arc::new(client(&authority, None));
+    let here = || ServerName::try_from("localhost").unwrap();
+    let by_tls = || ClientConnection::new(trusting.clone(), here()).unwrap();
     for (listens, secure) in [("", false), (", tls: { cert: cert.pem, key: key.pem }", true)] {
         let site = Site::new(
             &upstream.declared(),
@@ -83,11 +86,11 @@ fn a_client_that_takes_nothing_is_let_go() {
         );
         std::fs::write(site.project.join("cert.pem"), &cert).unwrap();
         std::fs::write(site.project.join("key.pem"), &key).unwrap();
-        let (_server, address) = if secure { serve_by_tls(&site) } else { serve(&site) };
+        let (_server, address) = serve(&site, secure);
         let stream = connect(address);
         let mut stream: Box<dyn Write> = match secure {
             false => Box::new(stream),
-            true => Box::new(StreamOwned::new(trusting(&authority), stream)),
+            true => Box::new(StreamOwned::new(by_tls(), stream)),
         };
         stream.write_all(GET.as_bytes()).unwrap();
         ends.recv_timeout(LONG).unwrap();
@@ -95,24 +98,13 @@ fn a_client_that_takes_nothing_is_let_go() {
     }
 }
 
-/// A server that speaks TLS, for as long as this is kept, and where.
-fn serve_by_tls(site: &Site) -> (Box<dyn Any>, SocketAddr) {
-    let listens = "the API listens: https://";
-    let mut run = site.project.start(&["run", "-v"]);
-    run.says_within(LONG, listens);
-    let address = run.stderr().split(listens).nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
-    (Box::new(run), address)
-}
-
-fn serve(site: &Site) -> (Box<dyn Any>, SocketAddr) {
+/// A server, for as long as this is kept, and where.
+fn serve(site: &Site, secure: bool) -> (Box<dyn Any>, SocketAddr) {
+    if secure {
+        let (run, address) = serve_by_tls(site);
+        return (Box::new(run), address);
+    }
     let server = site.serve();
     let address = server.address;
     (Box::new(server), address)
-}
-
-fn trusting(authority: &Authority) -> ClientConnection {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_root_certificates(authority.trusted()).with_no_client_auth();
-    ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap()
 }
