@@ -23,10 +23,11 @@ END $$;
 
 DO $do$
 DECLARE
-    -- table, its usual kind, all kinds, prefix of its indexes
+    -- table, its usual kind, all kinds, prefix of its indexes, whose leases an index knows: those of Handover's own claims of records are
+    -- known by the claim.
     tables text[] := ARRAY[
-        ['data_staging', 'record', '''record''', 'idx_'],
-        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_']];
+        ['data_staging', 'record', '''record''', 'idx_', 'lease_token IS NULL AND '],
+        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_', '']];
     t text[];
     ddl text;
 BEGIN
@@ -80,7 +81,7 @@ CREATE INDEX {index}status_created ON integration.{table} (status, created_at)
 CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC, (id + 0), run_at) WHERE status = 'pending';
 -- What is to run later than it came; the rest may run now.
 CREATE INDEX {index}due ON integration.{table} (run_at) WHERE status = 'pending' AND run_at > created_at;
-CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE status = 'processing';
+CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE {whose}status = 'processing';
 CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, status, (id + 0))
     WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
 CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
@@ -97,7 +98,8 @@ CREATE INDEX {index}archived ON integration.{table} (id) WHERE status = 'archive
 CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_app, ''), dedup_key)
     WHERE dedup_key IS NOT NULL;
 $ddl$;
-        EXECUTE replace(replace(replace(replace(ddl, '{table}', t[1]), '{kinds}', t[3]), '{kind}', t[2]), '{index}', t[4]);
+        ddl := replace(replace(replace(ddl, '{table}', t[1]), '{kinds}', t[3]), '{kind}', t[2]);
+        EXECUTE replace(replace(ddl, '{index}', t[4]), '{whose}', t[5]);
     END LOOP;
 END $do$;
 
@@ -155,6 +157,23 @@ ALTER TABLE integration.lanes ALTER COLUMN ids SET STORAGE EXTERNAL;
 ALTER TABLE integration.lanes ALTER COLUMN tids SET STORAGE EXTERNAL;
 CREATE INDEX idx_lanes_app ON integration.lanes (app);
 
+-- What Handover's own claims of records hold, one row a claim: an entry in an index for each record would cost as much as
+-- marking it. It says where to look, and the records say what is so: which of them (`ids`, null where it is all from `least`
+-- to `most`) are still worked on under its token, and until when. A claim stands here for as long as any of them is: `open` are at
+-- most that many, and who ends the last takes the row away; where one ended in another way, it goes when its lease has
+-- run out (_tidy_claims). `lease_until` is the first of its records' or sooner.
+CREATE TABLE integration.claims (
+    token       text PRIMARY KEY,
+    app         text COLLATE "C" NOT NULL,
+    holder      text NOT NULL,
+    lease_until timestamptz NOT NULL,
+    open        bigint NOT NULL,
+    least       bigint NOT NULL,
+    most        bigint NOT NULL,
+    ids         bigint[]
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE integration.claims ALTER COLUMN ids SET STORAGE EXTERNAL;
+
 -- The rows as they lie, for Handover's own functions.
 CREATE VIEW integration._rows AS
     SELECT * FROM integration.deliveries UNION ALL SELECT * FROM integration.data_staging;
@@ -177,6 +196,18 @@ CREATE VIEW integration._in_flight AS
         d.max_attempts, l.token AS lease_token, l.holder AS leased_by, l.lease_until, d.dedup_key, d.order_key, d.parent_id,
         d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
     FROM integration.lanes AS l, unnest(l.ids) AS i (id) JOIN integration.data_staging AS d ON d.id = i.id;
+
+-- The records that Handover's own claims hold, but for those by lanes.
+CREATE VIEW integration._claimed AS
+    SELECT d.* FROM integration.claims AS c,
+        unnest(coalesce(c.ids, ARRAY(SELECT generate_series(c.least, c.most)))) AS i (id)
+        JOIN integration.data_staging_live AS d ON d.id = i.id
+    WHERE d.lease_token = c.token AND d.status COLLATE "C" = 'processing';
+
+-- The records that are marked as processing, whoever claimed them; without reading all that are not.
+CREATE VIEW integration._processing AS
+    SELECT * FROM integration.data_staging_live WHERE lease_token IS NULL AND status = 'processing'
+    UNION ALL SELECT * FROM integration._claimed;
 
 -- Records as they stand. In two parts, so that conditions on the larger go by its indexes.
 CREATE VIEW integration.v_data_staging AS

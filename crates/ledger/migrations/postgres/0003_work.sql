@@ -44,6 +44,54 @@ CREATE FUNCTION integration._lock_claims(p_table text, p_app text) RETURNS void 
     SELECT pg_advisory_xact_lock(hashtextextended('handover claim ' || p_table || ' ' || p_app, 0))
 $$;
 
+-- Notes what a claim holds from now on (0002): a claim of its own, or more of one that stands.
+CREATE FUNCTION integration._note_claim(p_token text, p_app text, p_holder text, p_until timestamptz, p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO integration.claims AS c
+    SELECT p_token, p_app, p_holder, p_until, count(*), min(i), max(i), integration._sparse(p_ids, min(i), max(i))
+    FROM unnest(p_ids) AS i HAVING count(*) > 0
+    ON CONFLICT (token) DO UPDATE SET lease_until = least(c.lease_until, excluded.lease_until), open = c.open + excluded.open,
+        least = least(c.least, excluded.least), most = greatest(c.most, excluded.most),
+        ids = ARRAY(SELECT unnest(coalesce(c.ids, ARRAY(SELECT generate_series(c.least, c.most))))
+                    UNION SELECT unnest(p_ids) ORDER BY 1);
+END $$;
+
+-- Notes that so many of what a claim held have ended. Nobody is waited for: what one leaves is tidied up later.
+CREATE FUNCTION integration._note_end(p_token text, p_ended bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_open bigint;
+BEGIN
+    SELECT open INTO v_open FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED;
+    IF v_open <= p_ended THEN
+        DELETE FROM integration.claims WHERE token = p_token;
+    ELSIF v_open > p_ended THEN
+        UPDATE integration.claims SET open = open - p_ended WHERE token = p_token;
+    END IF;
+END $$;
+
+-- Takes away the claims of these holders, and those whose lease has run out, where nothing is worked on under them any more; of the
+-- others it notes until when they last now. So that the next look finds those alone that have something to be taken back.
+CREATE FUNCTION integration._tidy_claims(p_lost text[], p_now timestamptz) RETURNS void LANGUAGE plpgsql
+SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_token text;
+    v_until timestamptz;
+    v_open bigint;
+BEGIN
+    FOR v_token IN
+        SELECT token FROM integration.claims WHERE lease_until <= p_now OR holder = ANY (p_lost) FOR UPDATE SKIP LOCKED
+    LOOP
+        SELECT min(lease_until), count(*) INTO v_until, v_open FROM integration._claimed WHERE lease_token = v_token;
+        IF v_open = 0 THEN
+            DELETE FROM integration.claims WHERE token = v_token;
+        ELSE
+            UPDATE integration.claims SET lease_until = v_until, open = v_open WHERE token = v_token;
+        END IF;
+    END LOOP;
+END $$;
+
 -- How many places of a claim go to what has waited longest, whatever its priority: one in eight. Of claims with fewer places
 -- one in eight gives one, by lot; the lot is the end of its token.
 CREATE FUNCTION integration._places_of_age(p_max bigint, p_token text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
@@ -62,6 +110,9 @@ DECLARE
                 AND (SELECT e.id FROM integration.{table}_live AS e
                      WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL
                 AND d.order_key <> ALL (p_keys)))$ddl$;
+    -- What was completed.
+    done text := 'array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
+            INTO ids, v_least, v_most, v_jobs, ordered';
 BEGIN
     FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
         ddl := $ddl$
@@ -273,6 +324,9 @@ BEGIN
         UPDATE integration.{table}_live SET status = 'processing', attempts = attempts + 1, lease_token = p_token,
             leased_by = p_holder, lease_until = v_now + p_lease, updated_at = v_now
         WHERE ctid = ANY (v_tids) AND status COLLATE "C" = 'pending' RETURNING *;
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._note_claim(p_token, p_app, p_holder, v_now + p_lease, v_ids);
+    END IF;
     INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
         (v_now, p_holder, integration._sparse(v_ids, v_least, v_most), int8range(v_least, v_most, '[]'), 'pending', 'processing');
     INSERT INTO integration.tally SELECT p_app, c.kind, s.status, s.sign * c.n
@@ -295,7 +349,7 @@ BEGIN
     END IF;
     IF p_ids IS NULL THEN
         RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
-            FROM integration.{table}_live AS d WHERE d.status = 'processing' AND d.lease_token = p_token ORDER BY d.id + 0;
+            FROM integration.{leased} AS d WHERE d.status = 'processing' AND d.lease_token = p_token ORDER BY d.id + 0;
     ELSE
         RETURN QUERY SELECT d.id, d.attempts, d.max_attempts, d.snoozes, d.leased_by, d.lease_until
             FROM integration.{table}_live AS d
@@ -321,6 +375,7 @@ DECLARE
     v_keys boolean;
     v_least bigint;
     v_most bigint;
+    v_run boolean;
     v_jobs bigint;
     v_app text;
 BEGIN
@@ -336,14 +391,22 @@ BEGIN
             END IF;
         END IF;
     END IF;
-    IF p_results IS NULL THEN
+    SELECT min(i), max(i), bool_and(i = p_ids[1] + n - 1) INTO v_least, v_most, v_run FROM unnest(p_ids) WITH ORDINALITY AS u (i, n);
+    IF p_results IS NULL AND v_run THEN
+        -- As a rule what was claimed is all from one number to another: to be found by going through, not each by itself.
+        WITH done AS (
+            UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
+                last_error = NULL, lease_token = NULL, lease_until = NULL
+            WHERE id BETWEEN v_least AND v_most AND lease_token = p_token AND status COLLATE "C" = 'processing'
+            RETURNING id, kind = 'job' AS is_job, order_key IS NOT NULL AS has_key)
+        SELECT {done} FROM done;
+    ELSIF p_results IS NULL THEN
         WITH done AS (
             UPDATE integration.{table}_live SET status = 'completed', processed_at = v_now, updated_at = v_now, result = NULL,
                 last_error = NULL, lease_token = NULL, lease_until = NULL
             WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
             RETURNING id, kind = 'job' AS is_job, order_key IS NOT NULL AS has_key)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
-            INTO ids, v_least, v_most, v_jobs, ordered FROM done;
+        SELECT {done} FROM done;
     ELSE
         WITH done AS (
             UPDATE integration.{table}_live AS d SET status = 'completed', processed_at = v_now, updated_at = v_now,
@@ -351,12 +414,14 @@ BEGIN
             FROM unnest(p_ids, p_results) AS a (id, result)
             WHERE d.id = a.id AND d.lease_token = p_token AND d.status COLLATE "C" = 'processing'
             RETURNING d.id, d.kind = 'job' AS is_job, d.order_key IS NOT NULL AS has_key)
-        SELECT array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
-            INTO ids, v_least, v_most, v_jobs, ordered FROM done;
+        SELECT {done} FROM done;
     END IF;
     IF ids IS NOT NULL THEN
         -- All of one token go to one app, and are held by one.
         SELECT leased_by, target_app INTO actor, v_app FROM integration.{table}_live WHERE id = v_least;
+        IF '{table}' = 'data_staging' THEN
+            PERFORM integration._note_end(p_token, cardinality(ids));
+        END IF;
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status) VALUES
             (v_now, coalesce(actor, 'handover'), integration._sparse(ids, v_least, v_most),
              int8range(v_least, v_most, '[]'), 'processing', 'completed');
@@ -414,6 +479,9 @@ BEGIN
             last_error
         FROM done GROUP BY actor, status, last_error)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._note_end(p_token, cardinality(v_done));
+    END IF;
     IF p_notify AND v_done IS NOT NULL THEN
         PERFORM pg_notify('handover', v_app);
     END IF;
@@ -453,6 +521,9 @@ BEGIN
             int8range(min(id), max(id), '[]'), 'processing', status, CASE status WHEN 'failed' THEN last_error END
         FROM done GROUP BY status, CASE status WHEN 'failed' THEN last_error END)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._note_end(p_token, cardinality(v_done));
+    END IF;
     IF p_notify AND v_done IS NOT NULL THEN
         PERFORM pg_notify('handover', v_app);
     END IF;
@@ -477,6 +548,10 @@ BEGIN
         UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing' RETURNING id)
     SELECT array_agg(id) INTO v_held FROM held;
+    IF '{table}' = 'data_staging' AND v_held IS NOT NULL THEN
+        UPDATE integration.claims SET lease_until = (
+            SELECT min(lease_until) FROM integration._claimed WHERE lease_token = p_token) WHERE token = p_token;
+    END IF;
     RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
 END $f$;
 
@@ -491,6 +566,7 @@ AS $f$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_found bigint[];
     v_ids bigint[];
     v_apps text[];
     v_holders text[];
@@ -499,12 +575,15 @@ BEGIN
     IF '{table}' = 'data_staging' THEN
         PERFORM integration._land_lost(p_lost, v_now);
     END IF;
+    v_found := ARRAY(
+        SELECT d.id FROM integration.{processing} AS d
+        WHERE d.status = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost)) ORDER BY d.id + 0 LIMIT p_max);
     WITH lost AS (
         SELECT d.id, d.leased_by, d.rescues >= p_rescues_max AS too_often,
             CASE WHEN d.leased_by = ANY (p_lost) THEN 'the process that worked on it ended' ELSE 'its lease ran out' END AS why
         FROM integration.{table}_live AS d
-        WHERE d.status = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost))
-        ORDER BY d.id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
+        WHERE d.id = ANY (v_found) AND d.status COLLATE "C" = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost))
+        FOR NO KEY UPDATE SKIP LOCKED),
     done AS (
         UPDATE integration.{table}_live AS d SET status = CASE WHEN l.too_often THEN 'failed' ELSE 'pending' END,
             attempts = greatest(d.attempts - 1, 0), rescues = d.rescues + 1, lease_token = NULL, leased_by = NULL,
@@ -524,6 +603,9 @@ BEGIN
         FROM done GROUP BY done.status, last_error)
     SELECT array_agg(done.id), array_agg(done.app), array_agg(done.holder), array_agg(done.status)
         INTO v_ids, v_apps, v_holders, v_to FROM done;
+    IF '{table}' = 'data_staging' THEN
+        PERFORM integration._tidy_claims(p_lost, v_now);
+    END IF;
     IF p_notify AND v_ids IS NOT NULL THEN
         PERFORM integration._notify(ARRAY(SELECT DISTINCT a FROM unnest(v_apps) AS a));
     END IF;
@@ -634,6 +716,9 @@ BEGIN
     END IF;
 END $f$;
 $ddl$;
-        EXECUTE replace(replace(ddl, '{head}', head), '{table}', t);
+        ddl := replace(replace(replace(ddl, '{head}', head), '{done}', done), '{table}', t);
+        -- Where what is processing is found, and of that what a token holds.
+        EXECUTE CASE t WHEN 'data_staging' THEN replace(replace(ddl, '{processing}', '_processing'), '{leased}', '_claimed')
+                       ELSE replace(replace(ddl, '{processing}', t || '_live'), '{leased}', t || '_live') END;
     END LOOP;
 END $do$;

@@ -54,10 +54,13 @@ CREATE VIEW integration.v_stuck AS
              WHEN EXISTS (SELECT FROM integration.paused_apps AS p WHERE p.app = d.target_app) THEN 'its app is paused'
              ELSE 'it has waited for over an hour' END AS why,
         last_error
-    FROM integration.v_deliveries AS d
-    WHERE deleted_at IS NULL
-      AND ((status = 'processing' AND lease_until < now() - interval '1 minute')
-        OR (status = 'pending' AND run_at < now() - interval '1 hour'));
+    FROM (SELECT * FROM integration._rows WHERE status = 'pending' AND run_at < now() - interval '1 hour'
+              AND id NOT IN (SELECT unnest(ids) FROM integration.lanes)
+          UNION ALL SELECT * FROM (
+              SELECT * FROM integration.deliveries WHERE status = 'processing'
+              UNION ALL SELECT * FROM integration._processing UNION ALL SELECT * FROM integration._in_flight) AS held
+          WHERE lease_until < now() - interval '1 minute') AS d
+    WHERE deleted_at IS NULL;
 
 -- What has failed for good.
 CREATE VIEW integration.v_dead AS
@@ -96,7 +99,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA integration TO %I', role);
     EXECUTE format('GRANT SELECT ON integration.data_staging, integration.deliveries, integration.data_archive,
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
-        integration.loads, integration.lane_apps, integration.lanes, integration.cancellations, integration.progress, integration.alerts,
+        integration.loads, integration.lane_apps, integration.lanes, integration.claims, integration.cancellations, integration.progress, integration.alerts,
         integration.sizes, integration.actions, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
         integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
         integration.v_conservation, integration.activity, integration.v_activity TO %I', role);

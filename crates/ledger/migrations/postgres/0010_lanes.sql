@@ -268,6 +268,7 @@ BEGIN
     IF v_ids <> '{}' THEN
         UPDATE integration.data_staging_live SET status = 'processing', attempts = attempts + 1, lease_token = v.token,
             leased_by = v.holder, lease_until = v.lease_until, updated_at = v.since WHERE id = ANY (v_ids);
+        PERFORM integration._note_claim(v.token, v.app, v.holder, v.lease_until, v_ids);
         PERFORM integration._leave_lane(v, v_ids);
     END IF;
 END $f$;

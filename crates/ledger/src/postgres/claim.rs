@@ -165,9 +165,9 @@ pub(super) fn batch(rows: &[Row], claim: &Claim, token: &LeaseToken) -> Attempt<
 /// What a claim whose answer was lost has taken.
 pub(super) async fn found(ledger: &PostgresLedger, claim: &Claim, token: &LeaseToken) -> Attempt<Vec<Taken>> {
     let query = claimed::query(&format!(
-        "(SELECT * FROM integration.{}_live WHERE status = 'processing' AND lease_token = $1 \
+        "(SELECT * FROM integration.{} WHERE status = 'processing' AND lease_token = $1 \
          UNION ALL SELECT * FROM integration._in_flight WHERE lease_token = $1) AS found",
-        claim.queue.named()
+        claim.queue.claimed()
     ));
     let rows = ledger.rows("look for what was claimed", &query, &[text(&token.0)]).await?;
     batch(&rows, claim, token)
@@ -283,8 +283,7 @@ pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held]) -> Attempt<usize> {
 
 pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
     let query = "SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND leased_by IS NOT NULL \
-                 UNION SELECT leased_by FROM integration.data_staging_live \
-                 WHERE status = 'processing' AND leased_by IS NOT NULL \
+                 UNION SELECT leased_by FROM integration._processing WHERE leased_by IS NOT NULL \
                  UNION SELECT holder FROM integration.lanes ORDER BY 1";
     let rows = ledger.read("list the holders", query, &[]).await?;
     rows.iter().map(|row| get(row, 0).map(HolderId).map_err(|fault| fault.error)).collect()
@@ -293,16 +292,20 @@ pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
 /// Whether a rescue would find anything: asked before, so that an idle process begins no transaction.
 pub(super) async fn any_lost(ledger: &PostgresLedger, lost: &[HolderId]) -> Result<bool> {
     let (now, lost) = (ledger.now(), names(lost));
-    let one = |queue: Queue| {
+    let one = |table: &str, whose: &str| {
         format!(
-            "EXISTS (SELECT FROM integration.{0}_live WHERE status = 'processing' \
+            "EXISTS (SELECT FROM integration.{table} WHERE {whose}status = 'processing' \
              AND lease_until <= coalesce($1, clock_timestamp())) \
-             OR EXISTS (SELECT FROM integration.{0}_live WHERE status = 'processing' AND leased_by = ANY ($2))",
-            queue.named()
+             OR EXISTS (SELECT FROM integration.{table} WHERE {whose}status = 'processing' AND leased_by = ANY ($2))"
         )
     };
-    let query =
-        format!("SELECT {} OR {} OR {}", one(Queue::Deliveries), one(Queue::Records), lanes::ANY_LOST);
+    let query = format!(
+        "SELECT {} OR {} OR EXISTS (SELECT FROM integration.claims WHERE lease_until <= coalesce($1, clock_timestamp()) \
+         OR holder = ANY ($2)) OR {}",
+        one("deliveries_live", ""),
+        one("data_staging_live", "lease_token IS NULL AND "),
+        lanes::ANY_LOST
+    );
     let rows = ledger.read("look for lost work", &query, &[time(&now), texts(&lost)]).await?;
     rows.first().map_or(Ok(false), |row| get(row, 0).map_err(|fault| fault.error))
 }

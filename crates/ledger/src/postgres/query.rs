@@ -17,6 +17,8 @@ use tokio_postgres::types::{ToSql, Type};
 pub(super) const PARTS: [(&str, &str); 3] =
     [("deliveries_live", "true"), ("data_staging_live", NOT_IN_FLIGHT), ("_in_flight", "true")];
 pub(super) const ARCHIVE: (&str, &str) = ("data_archive", "true");
+/// The records that are marked as processing: no index of the records has them all.
+pub(super) const PROCESSING: (&str, &str) = ("_processing", "true");
 
 /// Reads all rows in one way.
 pub(super) fn each<T>(rows: &[Row], read: impl Fn(&Row) -> Attempt<T>) -> Result<Vec<T>> {
@@ -127,6 +129,9 @@ fn list_query(filter: &Filter) -> (String, Vec<Owned>) {
         Some(Kind::Record) => PARTS[1..].to_vec(),
         Some(Kind::File | Kind::Job) => PARTS[..1].to_vec(),
     };
+    if filter.status == Some(Status::Processing) {
+        tables.iter_mut().filter(|part| **part == PARTS[1]).for_each(|part| *part = PROCESSING);
+    }
     if filter.archived || filter.status == Some(Status::Archived) {
         tables.push(ARCHIVE);
     }
@@ -286,18 +291,24 @@ pub(super) async fn filling(
 }
 
 pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp>> {
-    let due = [PARTS[0], PARTS[1]].map(|(table, _)| {
+    let runs = [PARTS[0], PARTS[1]].map(|(table, _)| {
         format!(
             "SELECT min(run_at) AS t FROM integration.{table} WHERE status = 'pending' AND run_at > created_at \
-             AND run_at > (SELECT at FROM now) \
-             UNION ALL SELECT min(lease_until) FROM integration.{table} WHERE status = 'processing' \
-             AND lease_until > (SELECT at FROM now)"
+             AND run_at > (SELECT at FROM now)"
         )
     });
+    let ends = [
+        "deliveries_live WHERE status = 'processing' AND",
+        "data_staging_live WHERE lease_token IS NULL AND status = 'processing' AND",
+        "claims WHERE",
+        "lanes WHERE",
+    ];
+    let ends = ends.map(|leases| {
+        format!("SELECT min(lease_until) FROM integration.{leases} lease_until > (SELECT at FROM now)")
+    });
     let query = format!(
-        "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({} \
-         UNION ALL SELECT min(lease_until) FROM integration.lanes WHERE lease_until > (SELECT at FROM now)) AS due",
-        due.join(" UNION ALL ")
+        "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({}) AS due",
+        [runs.as_slice(), ends.as_slice()].concat().join(" UNION ALL ")
     );
     let now = ledger.now();
     smallest(ledger, &query, &[time(&now)]).await

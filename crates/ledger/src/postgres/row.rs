@@ -31,6 +31,14 @@ impl Queue {
         }
     }
 
+    /// Where what a worker has claimed is found by its token.
+    pub(super) fn claimed(self) -> &'static str {
+        match self {
+            Queue::Deliveries => "deliveries_live",
+            Queue::Records => "_claimed",
+        }
+    }
+
     /// What keeps its table from showing as pending what is in flight by lanes.
     pub(super) fn not_in_flight(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Searching with bounded work: each part of [`crate::search`] newest first and no further than its floor. It writes nothing.
 
 use super::PostgresLedger;
-use super::query::{ARCHIVE, Owned, PARTS, conditions, each, number_of, values_of};
+use super::query::{ARCHIVE, Owned, PARTS, PROCESSING, conditions, each, number_of, values_of};
 use super::row::{COLUMNS, delivery, get};
 use super::tx::number;
 use crate::api::{Filter, Searched};
@@ -12,7 +12,7 @@ pub(super) async fn search(ledger: &PostgresLedger, filter: &Filter, look: usize
     let look = i64::try_from(look).unwrap_or(i64::MAX);
     let (mut found, mut floors) = (Vec::new(), Vec::new());
     for part in parts(filter) {
-        for table in tables(part.table) {
+        for table in tables(&part) {
             let few = part.is_few() && is_no_more(ledger, table, &part.filter, look).await?;
             let floor = if few || part.is_all() { None } else { floor(ledger, table, &part, look).await? };
             found.extend(rows(ledger, table, &part.filter, few, floor).await?);
@@ -23,9 +23,10 @@ pub(super) async fn search(ledger: &PostgresLedger, filter: &Filter, look: usize
 }
 
 /// Where the rows of a part stand, with what belongs to the condition.
-fn tables(table: Table) -> &'static [(&'static str, &'static str)] {
-    match table {
+fn tables(part: &Part) -> &'static [(&'static str, &'static str)] {
+    match part.table {
         Table::Deliveries => &PARTS[..1],
+        Table::Records if part.filter.status == Some(Status::Processing) => &[PROCESSING, PARTS[2]],
         Table::Records => &PARTS[1..],
         Table::Archive => std::slice::from_ref(&ARCHIVE),
     }
