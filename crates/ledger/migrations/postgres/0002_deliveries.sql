@@ -23,11 +23,12 @@ END $$;
 
 DO $do$
 DECLARE
-    -- table, its usual kind, all kinds, prefix of its indexes, whose leases an index knows: those of Handover's own claims of records are
-    -- known by the claim.
+    -- table, its usual kind, all kinds, prefix of its indexes, whose leases an index knows (those of Handover's own claims of
+    -- records are known by the claim), and how full a page is made. A record comes, is claimed and is completed within
+    -- milliseconds, before what it was can be pruned: a third, so that all three of its versions have room on one page.
     tables text[] := ARRAY[
-        ['data_staging', 'record', '''record''', 'idx_', 'lease_token IS NULL AND '],
-        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_', '']];
+        ['data_staging', 'record', '''record''', 'idx_', 'lease_token IS NULL AND ', '33'],
+        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_', '', '50']];
     t text[];
     ddl text;
 BEGIN
@@ -69,7 +70,7 @@ CREATE TABLE integration.{table} (
 ) PARTITION BY RANGE (id);
 
 CREATE TABLE integration.{table}_live PARTITION OF integration.{table} FOR VALUES FROM (MINVALUE) TO (MAXVALUE)
-    WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
+    WITH (fillfactor = {full}, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
           autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05,
           autovacuum_vacuum_cost_delay = 1);
 
@@ -99,7 +100,7 @@ CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_ap
     WHERE dedup_key IS NOT NULL;
 $ddl$;
         ddl := replace(replace(replace(ddl, '{table}', t[1]), '{kinds}', t[3]), '{kind}', t[2]);
-        EXECUTE replace(replace(ddl, '{index}', t[4]), '{whose}', t[5]);
+        EXECUTE replace(replace(replace(ddl, '{index}', t[4]), '{whose}', t[5]), '{full}', t[6]);
     END LOOP;
 END $do$;
 
