@@ -14,6 +14,8 @@ mod conformance;
 mod budgets;
 #[path = "postgres/chaos.rs"]
 mod chaos;
+#[path = "postgres/claims.rs"]
+mod claims;
 #[path = "postgres/faults.rs"]
 mod faults;
 #[path = "postgres/keeping.rs"]
@@ -67,6 +69,14 @@ impl Postgres {
 #[async_trait]
 impl Backend for Postgres {
     const NOT_JSON: &'static str = "invalid input syntax for type json";
+    /// Records that a worker holds and no claim knows of, and claims that think less open, or a lease longer, than it is.
+    const NEVER: Option<&'static str> = Some(
+        "SELECT 'unknown', id::text FROM data_staging_live WHERE status = 'processing' AND lease_token IS NOT NULL \
+             AND id NOT IN (SELECT id FROM _claimed) \
+         UNION ALL SELECT 'twice', id::text FROM _claimed GROUP BY id HAVING count(*) > 1 \
+         UNION ALL SELECT 'of claim', token FROM claims AS c WHERE open < (SELECT count(*) FROM _claimed WHERE lease_token = c.token) \
+             OR lease_until > (SELECT min(lease_until) FROM _claimed WHERE lease_token = c.token)",
+    );
 
     async fn fresh(clock: Arc<FakeClock>) -> Self {
         Self { server: TemporaryPostgres::new(), clock }

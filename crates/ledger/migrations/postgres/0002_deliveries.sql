@@ -190,20 +190,24 @@ CREATE VIEW integration._archived AS
             replay_of, last_error, trace, rescues, snoozes, result
         FROM integration.data_archive) AS all_of_them;
 
--- What is in flight by lanes, as it stands.
+-- What is in flight by lanes, as it stands. From the lanes to their records, and never the other way round: OFFSET 0 keeps the
+-- planner from reading all records backwards, until it has found as many as a page shows that are in flight.
 CREATE VIEW integration._in_flight AS
-    SELECT d.id, d.source_app, d.target_app, d.data, 'processing'::text AS status, d.created_at, d.processed_at, d.kind,
+    SELECT i.id, d.source_app, d.target_app, d.data, 'processing'::text AS status, d.created_at, d.processed_at, d.kind,
         l.since AS updated_at, d.created_by, d.deleted_at, d.flow, d.priority, d.run_at, d.attempts + 1 AS attempts,
         d.max_attempts, l.token AS lease_token, l.holder AS leased_by, l.lease_until, d.dedup_key, d.order_key, d.parent_id,
         d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
-    FROM integration.lanes AS l, unnest(l.ids) AS i (id) JOIN integration.data_staging AS d ON d.id = i.id;
+    FROM integration.lanes AS l, unnest(l.ids) AS i (id),
+        LATERAL (SELECT * FROM integration.data_staging WHERE id = i.id OFFSET 0) AS d;
 
--- The records that Handover's own claims hold, but for those by lanes.
+-- The records that Handover's own claims hold, but for those by lanes; in that order too.
 CREATE VIEW integration._claimed AS
-    SELECT d.* FROM integration.claims AS c,
-        unnest(coalesce(c.ids, ARRAY(SELECT generate_series(c.least, c.most)))) AS i (id)
-        JOIN integration.data_staging_live AS d ON d.id = i.id
-    WHERE d.lease_token = c.token AND d.status COLLATE "C" = 'processing';
+    SELECT i.id, d.source_app, d.target_app, d.data, d.status, d.created_at, d.processed_at, d.kind, d.updated_at, d.created_by,
+        d.deleted_at, d.flow, d.priority, d.run_at, d.attempts, d.max_attempts, c.token AS lease_token, d.leased_by, d.lease_until,
+        d.dedup_key, d.order_key, d.parent_id, d.replay_of, d.last_error, d.trace, d.rescues, d.snoozes, d.result
+    FROM integration.claims AS c, unnest(coalesce(c.ids, ARRAY(SELECT generate_series(c.least, c.most)))) AS i (id),
+        LATERAL (SELECT * FROM integration.data_staging_live
+                 WHERE id = i.id AND lease_token = c.token AND status COLLATE "C" = 'processing' OFFSET 0) AS d;
 
 -- The records that are marked as processing, whoever claimed them; without reading all that are not.
 CREATE VIEW integration._processing AS

@@ -550,7 +550,8 @@ BEGIN
     SELECT array_agg(id) INTO v_held FROM held;
     IF '{table}' = 'data_staging' AND v_held IS NOT NULL THEN
         UPDATE integration.claims SET lease_until = (
-            SELECT min(lease_until) FROM integration._claimed WHERE lease_token = p_token) WHERE token = p_token;
+            SELECT min(lease_until) FROM integration._claimed WHERE lease_token = p_token)
+        WHERE token = (SELECT token FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED);
     END IF;
     RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
 END $f$;

@@ -47,6 +47,8 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     const NOT_JSON: &'static str;
     /// Whether records are claimed by lanes here, whatever the app.
     const LANES: bool = false;
+    /// A query that gives no row, whatever has happened: each would be something that the backend notes otherwise than it is.
+    const NEVER: Option<&'static str> = None;
 
     /// Prepares an empty ledger of its own, which takes its time from this clock.
     async fn fresh(clock: Arc<FakeClock>) -> Self;
@@ -181,6 +183,9 @@ impl<B: Backend> World<B> {
             .map(|c| vec![c.app, c.kind.to_string(), c.status.to_string(), c.count.to_string()])
             .collect();
         assert_eq!(counted, self.backend.rows(real).await);
+        if let Some(never) = B::NEVER {
+            assert_eq!(self.backend.rows(never).await, Vec::<Vec<String>>::new());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ const APPS: [&str; 9] = ["a", "b", "c", "next", "scorer", "pending", "processing
 impl Backend for Lanes {
     const NOT_JSON: &'static str = Postgres::NOT_JSON;
     const LANES: bool = true;
+    const NEVER: Option<&'static str> = Postgres::NEVER;
 
     async fn fresh(clock: Arc<FakeClock>) -> Self {
         Self(Postgres::fresh(clock).await)

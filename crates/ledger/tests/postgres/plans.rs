@@ -54,6 +54,44 @@ async fn statistics_of_another_hour_mislead_nobody() {
     assert!(leases <= RECORDS as i64, "{leases} entries of the index of leases were read");
 }
 
+/// Looking for lost work, for who works and for what is being worked on reads that, and not all that was ever completed.
+#[tokio::test]
+async fn what_is_processing_is_found_among_many_that_were_completed() {
+    let server = TemporaryPostgres::new();
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
+    for _ in 0..RECORDS / 1_000 {
+        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
+    }
+    work(&ledger, RECORDS / CLAIM).await;
+    ledger.push("test", vec![record; 3]).await.unwrap();
+    let claimed = ledger.claim(ask(Kind::Record, "app", 3, "1-w")).await.unwrap();
+    let token = claimed[0].lease_token.clone().unwrap();
+    server.sql("VACUUM ANALYZE integration.data_staging_live");
+    drop(ledger);
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let figure = async || -> i64 {
+        let query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_all_tables \
+                     WHERE schemaname = 'integration' AND relname = 'data_staging_live'";
+        client.query_one(query, &[]).await.unwrap().get(0)
+    };
+    let before = settled(0, figure).await;
+    let ledger = PostgresLedger::open(&server.url(), true).unwrap();
+    let filter = Filter { status: Some(Status::Processing), limit: 10, ..Filter::default() };
+    assert_eq!(ledger.list(filter.clone()).await.unwrap().len(), 3);
+    assert_eq!(ledger.search(filter, 1_000).await.unwrap().deliveries.len(), 3);
+    assert_eq!(ledger.holders().await.unwrap().len(), 1);
+    assert_eq!(ledger.held_by(&token).await.unwrap().len(), 3);
+    assert!(ledger.next_due().await.unwrap().is_some());
+    assert!(ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(server.sql("SELECT count(*) FROM integration.v_stuck"), "0");
+    assert_eq!(ledger.rescue("test", vec![claimed[0].leased_by.clone().unwrap()]).await.unwrap().len(), 3);
+    drop(ledger);
+    let read = settled(before, figure).await - before;
+    assert!(read < 200, "{read} records were read to find three");
+}
+
 /// A single record is found without reading the entries of what was worked on before it, which stay for as long as any transaction
 /// does that is older: here one that is open all the time. But for a look at everything every second.
 #[tokio::test]

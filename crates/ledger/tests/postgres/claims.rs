@@ -1,0 +1,168 @@
+//! What the ledger notes of its own claims of records: one row a claim, instead of an entry in an index for each record.
+
+use crate::Postgres;
+use crate::conformance::{Backend as _, LEASE, World, ask, held, ids};
+use handover_core::{Delivery, DeliveryId, Kind, LeaseToken, Status};
+use handover_ledger::{Answer, Answers, Filter, Outcome, Queue, Verdict};
+
+type W = World<Postgres>;
+
+/// Each claim that is noted: how many are open at most, and its numbers where they are not all from one to another.
+async fn noted(w: &W) -> Vec<Vec<String>> {
+    w.backend.rows("SELECT open, ids FROM claims ORDER BY least").await
+}
+
+fn row(open: usize, numbers: &[DeliveryId]) -> Vec<String> {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    let numbers = if numbers.is_empty() { String::new() } else { format!("{{{}}}", numbers.join(",")) };
+    vec![open.to_string(), numbers]
+}
+
+fn done(claimed: &[Delivery]) -> Answers {
+    let outcome = || Outcome::Completed { result: None, next: vec![] };
+    let answers = claimed.iter().map(|one| Answer { id: one.id, outcome: outcome() }).collect();
+    Answers { queue: Queue::Records, token: held(&claimed[0]).token, answers, whole: true }
+}
+
+#[tokio::test]
+async fn a_claim_is_noted_until_all_of_it_has_ended() {
+    let w = W::new().await;
+    w.push_to(Kind::Record, "a", 6).await;
+    let claimed = w.claim(Kind::Record, "a", 6).await;
+    assert_eq!(noted(&w).await, [row(6, &[])]);
+    w.ledger.answer(done(&claimed[..2])).await.unwrap();
+    assert_eq!(noted(&w).await, [row(4, &[])]);
+    w.fail(&held(&claimed[2]), Verdict::Retry).await.unwrap();
+    w.fail(&held(&claimed[3]), Verdict::Final).await.unwrap();
+    assert_eq!(w.ledger.release(vec![held(&claimed[4])]).await.unwrap(), 1);
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    w.check_counts().await;
+    w.complete(&held(&claimed[5])).await.unwrap();
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+    // What was given back is claimed again, with a note of its own; and files have none.
+    let again = w.claim(Kind::Record, "a", 9).await;
+    assert_eq!(ids(&again), [claimed[4].id]);
+    w.held(Kind::File, "a").await;
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    w.check_counts().await;
+}
+
+#[tokio::test]
+async fn what_lies_apart_is_noted_by_its_numbers_and_completed() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 5).await;
+    w.backend.sql(&format!("UPDATE data_staging SET deleted_at = now() WHERE id = {}", all[2])).await.unwrap();
+    let claimed = w.claim(Kind::Record, "a", 9).await;
+    let apart = [all[0], all[1], all[3], all[4]];
+    assert_eq!(noted(&w).await, [row(4, &apart)]);
+    let held: Vec<DeliveryId> =
+        w.ledger.held_by(&held(&claimed[0]).token).await.unwrap().iter().map(|one| one.id).collect();
+    assert_eq!(held, apart);
+    w.ledger.answer(done(&claimed)).await.unwrap();
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+    assert_eq!(w.status(all[2]).await, Status::Pending, "what is deleted between them is left alone");
+    w.check_counts().await;
+}
+
+/// Completing goes from the least to the greatest where these are all that there are between: what another holds there, and what
+/// the token holds there and was not named, stays.
+#[tokio::test]
+async fn only_what_is_named_and_held_is_completed() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 6).await;
+    let mine = w.claim(Kind::Record, "a", 6).await;
+    let LeaseToken(token) = held(&mine[0]).token;
+    let foreign = w.ledger.claim(ask(Kind::Record, "a", 1, "2-other")).await.unwrap();
+    assert!(foreign.is_empty());
+    w.ledger.release(vec![held(&mine[1])]).await.unwrap();
+    let foreign = w.ledger.claim(ask(Kind::Record, "a", 1, "2-other")).await.unwrap();
+    assert_eq!(ids(&foreign), [all[1]]);
+    let complete = async |named: &[DeliveryId]| {
+        let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        let call = format!(
+            "SELECT array_to_string(ARRAY(SELECT unnest(ids) ORDER BY 1), ',') FROM _complete_data_staging('{token}', ARRAY[{}]::bigint[])",
+            named.join(",")
+        );
+        w.backend.rows(&call).await[0][0].clone()
+    };
+    assert_eq!(complete(&[]).await, "");
+    // As long as a run from the fourth to the sixth would be, but without the fifth.
+    assert_eq!(complete(&[all[3], all[3], all[5]]).await, format!("{},{}", all[3], all[5]));
+    assert_eq!(w.status(all[4]).await, Status::Processing);
+    assert_eq!(complete(&all[..3]).await, format!("{},{}", all[0], all[2]));
+    assert_eq!(w.status(all[1]).await, Status::Processing, "another has it");
+    assert_eq!(complete(&all).await, all[4].to_string());
+    assert_eq!(noted(&w).await, [row(1, &[])], "the other's claim is left");
+    w.check_counts().await;
+}
+
+#[tokio::test]
+async fn what_ended_in_another_way_is_tidied_when_its_lease_has_run_out() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 4).await;
+    let claimed = w.claim(Kind::Record, "a", 4).await;
+    w.ledger.cancel("test", all[0]).await.unwrap();
+    w.backend.sql(&format!("DELETE FROM data_staging WHERE id = {}", all[1])).await.unwrap();
+    w.ledger.answer(done(&claimed[2..])).await.unwrap();
+    assert_eq!(noted(&w).await, [row(2, &[])]);
+    assert!(w.ledger.holders().await.unwrap().is_empty(), "nothing of it is worked on");
+    assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(noted(&w).await, [row(2, &[])]);
+    w.advance(LEASE.as_secs() + 1);
+    assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+    w.check_counts().await;
+}
+
+#[tokio::test]
+async fn of_a_claim_what_was_not_renewed_is_taken_back() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 3).await;
+    let claimed = w.claim(Kind::Record, "a", 3).await;
+    let first = w.now();
+    w.advance(40);
+    let renewed: Vec<_> = claimed[..2].iter().map(held).collect();
+    assert!(w.ledger.renew(renewed, LEASE).await.unwrap().is_empty());
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(first + LEASE), "the third ends first");
+    w.advance(30);
+    let rescued = w.ledger.rescue("test", vec![]).await.unwrap();
+    assert_eq!(rescued.iter().map(|one| one.id).collect::<Vec<_>>(), [all[2]]);
+    assert_eq!(noted(&w).await, [row(2, &[])]);
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(first + LEASE + std::time::Duration::from_secs(40)));
+    w.check_counts().await;
+    w.ledger.answer(done(&claimed[..2])).await.unwrap();
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+}
+
+#[tokio::test]
+async fn a_lost_holder_leaves_no_note() {
+    let w = W::new().await;
+    w.push_to(Kind::Record, "a", 3).await;
+    let claimed = w.claim(Kind::Record, "a", 3).await;
+    let other = w.push_to(Kind::Record, "b", 1).await;
+    let of_other = w.ledger.claim(ask(Kind::Record, "b", 1, "2-other")).await.unwrap();
+    assert_eq!(ids(&of_other), other);
+    let lost = held(&claimed[0]);
+    let holder = claimed[0].leased_by.clone().unwrap();
+    assert_eq!(w.ledger.rescue("test", vec![holder]).await.unwrap().len(), 3);
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    assert!(w.complete(&lost).await.is_err());
+    w.check_counts().await;
+}
+
+/// What plain SQL claims has no token, and is found by its lease; both are listed, and searched for, as processing.
+#[tokio::test]
+async fn what_is_processing_is_listed_whoever_claimed_it() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 3).await;
+    let plain = format!("UPDATE data_staging SET status = 'processing' WHERE id = {}", all[1]);
+    assert_eq!(w.backend.sql(&plain).await, Ok(1));
+    assert_eq!(w.claim(Kind::Record, "a", 1).await.len(), 1);
+    let filter = Filter { status: Some(Status::Processing), limit: 10, ..Filter::default() };
+    let listed = ids(&w.ledger.list(filter.clone()).await.unwrap());
+    assert_eq!(listed, [all[1], all[0]]);
+    assert_eq!(ids(&w.ledger.search(filter, 1_000).await.unwrap().deliveries), listed);
+    let holders = w.ledger.holders().await.unwrap();
+    assert_eq!(holders.len(), 2, "{holders:?}");
+    w.check_counts().await;
+}
