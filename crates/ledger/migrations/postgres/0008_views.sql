@@ -47,6 +47,13 @@ CREATE VIEW integration.v_error_rate AS
               count(*) FILTER (WHERE status = 'failed') AS failed
           FROM integration._ended_lately GROUP BY target_app, kind) AS ended;
 
+-- What is being worked on, whoever claimed it and however. No index has the status of what Handover's own claims hold, so
+-- WHERE status = 'processing' reads all records; this reads these alone.
+CREATE VIEW integration.v_processing AS
+    SELECT * FROM integration.deliveries WHERE status = 'processing'
+    UNION ALL SELECT * FROM integration._processing
+    UNION ALL SELECT * FROM integration._in_flight;
+
 -- What does not move: leases that have run out, and what could have been claimed for an hour, and why it was not.
 CREATE VIEW integration.v_stuck AS
     SELECT id, kind, source_app, target_app, status, created_at, leased_by, lease_until, attempts,
@@ -56,10 +63,7 @@ CREATE VIEW integration.v_stuck AS
         last_error
     FROM (SELECT * FROM integration._rows WHERE status = 'pending' AND run_at < now() - interval '1 hour'
               AND id NOT IN (SELECT unnest(ids) FROM integration.lanes)
-          UNION ALL SELECT * FROM (
-              SELECT * FROM integration.deliveries WHERE status = 'processing'
-              UNION ALL SELECT * FROM integration._processing UNION ALL SELECT * FROM integration._in_flight) AS held
-          WHERE lease_until < now() - interval '1 minute') AS d
+          UNION ALL SELECT * FROM integration.v_processing WHERE lease_until < now() - interval '1 minute') AS d
     WHERE deleted_at IS NULL;
 
 -- What has failed for good.
@@ -101,7 +105,7 @@ BEGIN
         integration.audit_log, integration.names, integration.arrivals, integration.paused_apps, integration.schedules,
         integration.loads, integration.lane_apps, integration.lanes, integration.claims, integration.cancellations, integration.progress, integration.alerts,
         integration.sizes, integration.actions, integration.v_data_staging, integration.v_deliveries, integration.v_tally, integration.v_audit, integration.v_queue_depth,
-        integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
+        integration.v_processing, integration.v_latency, integration.v_error_rate, integration.v_stuck, integration.v_dead, integration.v_growth,
         integration.v_conservation, integration.activity, integration.v_activity TO %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION integration.history(bigint) TO %I', role);
 END $$;
