@@ -313,8 +313,8 @@ impl Accept {
             async move {
                 let answer = if gateway::is_for(&request) {
                     let (mut head, body) = request.into_parts();
-                    // In a box: a connection that waits does not keep room for it.
                     let mut deadline = Alarm::default();
+                    // In a box: a connection that waits does not keep room for it.
                     Box::pin(gateway::answer(&api, &peer, &mut head, Some(body), &mut deadline)).await
                 } else {
                     routed(router, peer.address, request).await

@@ -1,5 +1,6 @@
 //! The trace that a request belongs to (W3C Trace Context).
 
+use handover_core::id::hex_digits;
 use handover_core::trace::TraceContext;
 use http::{HeaderMap, HeaderName};
 
@@ -25,16 +26,13 @@ pub(crate) fn new(random: [u8; 24]) -> [u8; 55] {
     let (trace, span) = random.split_at(16);
     for (at, bytes) in [(3, trace), (36, span)] {
         for (nth, byte) in bytes.iter().enumerate() {
-            text[at + 2 * nth] = DIGITS[usize::from(byte >> 4)];
-            text[at + 2 * nth + 1] = DIGITS[usize::from(byte & 15)];
+            text[at + 2 * nth..][..2].copy_from_slice(&hex_digits(*byte));
         }
         // All zero is none.
         text[at] = b'1';
     }
     text
 }
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The id of the trace in a context.
 pub(crate) fn id(context: &str) -> &str {

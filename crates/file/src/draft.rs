@@ -209,12 +209,7 @@ impl Draft {
         if self.broken {
             return Err(io::Error::other("an earlier write failed"));
         }
-        if self.file.is_none() {
-            self.file = Some(create_file(self.temp.path())?);
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(bytes).inspect_err(|_| self.broken = true)?;
-        }
+        self.file()?.write_all(bytes).inspect_err(|_| self.broken = true)?;
         self.standing += bytes.len() as u64;
         if self.is_hashed() {
             self.measure.push(bytes);
@@ -226,6 +221,14 @@ impl Draft {
         Ok(())
     }
 
+    /// The file, which is made where there is none.
+    fn file(&mut self) -> io::Result<&mut File> {
+        match self.file {
+            Some(ref mut file) => Ok(file),
+            None => Ok(self.file.insert(create_file(self.temp.path())?)),
+        }
+    }
+
     /// What was known before is hashed in a debug build alone, to be found out where it is something else.
     fn is_hashed(&self) -> bool {
         !matches!(self.verify, Verify::As(_)) || cfg!(debug_assertions)
@@ -235,9 +238,7 @@ impl Draft {
     /// read at the end.
     fn begin_read_back(&mut self) -> io::Result<()> {
         if self.verify != Verify::No && self.read_back.is_none() && self.standing == 0 {
-            if self.file.is_none() {
-                self.file = Some(create_file(self.temp.path())?);
-            }
+            self.file()?;
             self.read_back = ReadBack::begin(self.temp.path()).ok();
         }
         Ok(())

@@ -27,7 +27,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Whether all that it asks for is usually few, and stands in an index by its status that does not give it newest first.
+    /// Whether all that it asks for is usually few, and is found by its status, but not newest first.
     pub(crate) fn is_few(&self) -> bool {
         self.table != Table::Archive
             && matches!(self.filter.status, Some(Status::Pending | Status::Processing))

@@ -5,7 +5,7 @@
 //!
 //! `service` is where to start: a request, its tries, its end · `balance` which upstream · `upstream` one of them, with its `pool` of
 //! connections, its `breaker`, its `tls` · `http1` requests without a body · `head`, `body` what is sent, and can be taken back, `received`
-//! what is answered · `budget` how much may be tried again · `alarm` a timer for one wait after another ·
+//! what is answered · `fields` heads as bytes · `budget` how much may be tried again · `alarm` a timer for one wait after another ·
 //! `watch` whether they are well · `post` how deliveries are posted · `client` what asks others that are no service apps.
 
 mod alarm;
@@ -15,6 +15,7 @@ mod breaker;
 mod budget;
 pub mod client;
 mod failure;
+pub mod fields;
 mod head;
 mod http1;
 mod pool;

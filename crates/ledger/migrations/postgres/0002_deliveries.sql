@@ -23,12 +23,16 @@ END $$;
 
 DO $do$
 DECLARE
-    -- table, its usual kind, all kinds, prefix of its indexes, whose leases an index knows (those of Handover's own claims of
-    -- records are known by the claim), and how full a page is made. A record comes, is claimed and is completed within
-    -- milliseconds, before what it was can be pruned: a third, so that all three of its versions have room on one page.
+    -- table, its usual kind, all kinds, prefix of its indexes, what the index of leases knows, how full pages and the primary key are made.
+    --
+    -- Handover's own claims of records are known by the claim: of records that index has those alone that plain SQL claimed, which
+    -- have no token. (A token is never a status. As two conditions the planner would think that many rows have both.)
+    --
+    -- A record comes, is claimed and is completed within milliseconds, before what it was can be pruned: a third, so that all three of its
+    -- versions have room on one page, and their entries on one of the primary key's.
     tables text[] := ARRAY[
-        ['data_staging', 'record', '''record''', 'idx_', 'lease_token IS NULL AND ', '33'],
-        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_', '', '50']];
+        ['data_staging', 'record', '''record''', 'idx_', 'coalesce(lease_token, status) = ''processing''', '33', '30'],
+        ['deliveries', 'file', '''file'', ''job''', 'idx_deliveries_', 'status = ''processing''', '50', '90']];
     t text[];
     ddl text;
 BEGIN
@@ -74,6 +78,8 @@ CREATE TABLE integration.{table}_live PARTITION OF integration.{table} FOR VALUE
           autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.05,
           autovacuum_vacuum_cost_delay = 1);
 
+ALTER INDEX integration.{table}_live_pkey SET (fillfactor = {key_full});
+
 -- What has been completed is in none of these, so that a long past costs the present nothing.
 CREATE INDEX {index}status_created ON integration.{table} (status, created_at)
     WHERE status IN ('pending', 'failed', 'archived');
@@ -82,7 +88,7 @@ CREATE INDEX {index}status_created ON integration.{table} (status, created_at)
 CREATE INDEX {index}target_app ON integration.{table} (target_app, priority DESC, (id + 0), run_at) WHERE status = 'pending';
 -- What is to run later than it came; the rest may run now.
 CREATE INDEX {index}due ON integration.{table} (run_at) WHERE status = 'pending' AND run_at > created_at;
-CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE {whose}status = 'processing';
+CREATE INDEX {index}leases ON integration.{table} (lease_until) WHERE {leased};
 CREATE INDEX {index}order_key ON integration.{table} (target_app, order_key, status, (id + 0))
     WHERE order_key IS NOT NULL AND status IN ('pending', 'processing');
 CREATE INDEX {index}parent ON integration.{table} (parent_id) WHERE parent_id IS NOT NULL;
@@ -100,7 +106,7 @@ CREATE UNIQUE INDEX {index}dedup ON integration.{table}_live (coalesce(target_ap
     WHERE dedup_key IS NOT NULL;
 $ddl$;
         ddl := replace(replace(replace(ddl, '{table}', t[1]), '{kinds}', t[3]), '{kind}', t[2]);
-        EXECUTE replace(replace(replace(ddl, '{index}', t[4]), '{whose}', t[5]), '{full}', t[6]);
+        EXECUTE replace(replace(replace(replace(ddl, '{index}', t[4]), '{leased}', t[5]), '{full}', t[6]), '{key_full}', t[7]);
     END LOOP;
 END $do$;
 
@@ -160,9 +166,10 @@ CREATE INDEX idx_lanes_app ON integration.lanes (app);
 
 -- What Handover's own claims of records hold, one row a claim: an entry in an index for each record would cost as much as
 -- marking it. It says where to look, and the records say what is so: which of them (`ids`, null where it is all from `least`
--- to `most`) are still worked on under its token, and until when. A claim stands here for as long as any of them is: `open` are at
--- most that many, and who ends the last takes the row away; where one ended in another way, it goes when its lease has
--- run out (_tidy_claims). `lease_until` is the first of its records' or sooner.
+-- to `most`) are still worked on under its token, and until when. A claim stands here for as long as any of them is. `open` are at
+-- most that many; who ends the last takes the row away. Nobody waits for another who ends some of it: then it is noted in
+-- uncounted_ends that it is to be counted anew (_tidy_claims), as it is where the lease has run out and something ended in another
+-- way. `lease_until` is the first of its records' or sooner.
 CREATE TABLE integration.claims (
     token       text PRIMARY KEY,
     app         text COLLATE "C" NOT NULL,
@@ -174,6 +181,8 @@ CREATE TABLE integration.claims (
     ids         bigint[]
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE integration.claims ALTER COLUMN ids SET STORAGE EXTERNAL;
+CREATE TABLE integration.uncounted_ends (token text NOT NULL)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
 -- The rows as they lie, for Handover's own functions.
 CREATE VIEW integration._rows AS
@@ -211,7 +220,7 @@ CREATE VIEW integration._claimed AS
 
 -- The records that are marked as processing, whoever claimed them; without reading all that are not.
 CREATE VIEW integration._processing AS
-    SELECT * FROM integration.data_staging_live WHERE lease_token IS NULL AND status = 'processing'
+    SELECT * FROM integration.data_staging_live WHERE coalesce(lease_token, status) = 'processing'
     UNION ALL SELECT * FROM integration._claimed;
 
 -- Records as they stand. In two parts, so that conditions on the larger go by its indexes.

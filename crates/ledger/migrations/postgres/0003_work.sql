@@ -57,21 +57,27 @@ BEGIN
                     UNION SELECT unnest(p_ids) ORDER BY 1);
 END $$;
 
--- Notes that so many of what a claim held have ended. Nobody is waited for: what one leaves is tidied up later.
+-- Notes that so many of what a claim held have ended. Nobody is waited for, and nothing fails for it that would not without: where
+-- another is at the note, or it cannot be seen as it now is, it is counted anew later.
 CREATE FUNCTION integration._note_end(p_token text, p_ended bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_open bigint;
 BEGIN
-    SELECT open INTO v_open FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED;
-    IF v_open <= p_ended THEN
+    IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+        SELECT open INTO v_open FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED;
+    END IF;
+    IF v_open IS NULL THEN
+        INSERT INTO integration.uncounted_ends SELECT p_token WHERE p_ended > 0;
+    ELSIF v_open <= p_ended THEN
         DELETE FROM integration.claims WHERE token = p_token;
-    ELSIF v_open > p_ended THEN
-        UPDATE integration.claims SET open = open - p_ended WHERE token = p_token;
+    ELSE
+        UPDATE integration.claims SET open = open - p_ended WHERE token = p_token AND p_ended > 0;
     END IF;
 END $$;
 
--- Takes away the claims of these holders, and those whose lease has run out, where nothing is worked on under them any more; of the
--- others it notes until when they last now. So that the next look finds those alone that have something to be taken back.
+-- Counts anew what is open of the claims of these holders, of those whose lease has run out, and of those of which something ended
+-- uncounted; where nothing is worked on under them any more they go. So that the next look finds those alone that have
+-- something to be taken back. What has no end of its lease at all is nobody's to take back by time.
 CREATE FUNCTION integration._tidy_claims(p_lost text[], p_now timestamptz) RETURNS void LANGUAGE plpgsql
 SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
@@ -81,15 +87,22 @@ DECLARE
     v_open bigint;
 BEGIN
     FOR v_token IN
-        SELECT token FROM integration.claims WHERE lease_until <= p_now OR holder = ANY (p_lost) FOR UPDATE SKIP LOCKED
+        SELECT token FROM integration.claims
+        WHERE lease_until <= p_now OR holder = ANY (p_lost) OR token IN (SELECT token FROM integration.uncounted_ends)
+        FOR UPDATE SKIP LOCKED
     LOOP
-        SELECT min(lease_until), count(*) INTO v_until, v_open FROM integration._claimed WHERE lease_token = v_token;
+        -- First: what ends uncounted from here on is counted the next time.
+        DELETE FROM integration.uncounted_ends WHERE token = v_token;
+        SELECT coalesce(min(lease_until), 'infinity'), count(*) INTO v_until, v_open
+            FROM integration._claimed WHERE lease_token = v_token;
         IF v_open = 0 THEN
             DELETE FROM integration.claims WHERE token = v_token;
         ELSE
             UPDATE integration.claims SET lease_until = v_until, open = v_open WHERE token = v_token;
         END IF;
     END LOOP;
+    DELETE FROM integration.uncounted_ends AS u
+        WHERE NOT EXISTS (SELECT FROM integration.claims AS c WHERE c.token = u.token);
 END $$;
 
 -- How many places of a claim go to what has waited longest, whatever its priority: one in eight. Of claims with fewer places
@@ -110,6 +123,16 @@ DECLARE
                 AND (SELECT e.id FROM integration.{table}_live AS e
                      WHERE e.target_app = p_app AND e.order_key = d.order_key AND e.status = 'processing' LIMIT 1) IS NULL
                 AND d.order_key <> ALL (p_keys)))$ddl$;
+    -- What may have to be taken back; what of it is so, the records themselves say.
+    of_files text := $ddl$
+        SELECT id FROM integration.deliveries_live
+        WHERE status = 'processing' AND (lease_until <= v_now OR leased_by = ANY (p_lost))$ddl$;
+    of_records text := $ddl$
+        SELECT id FROM integration.data_staging_live
+        WHERE coalesce(lease_token, status) = 'processing' AND (lease_until <= v_now OR leased_by = ANY (p_lost))
+        UNION ALL
+        SELECT id FROM integration._claimed
+        WHERE lease_token = ANY (ARRAY(SELECT token FROM integration.claims WHERE lease_until <= v_now OR holder = ANY (p_lost)))$ddl$;
     -- What was completed.
     done text := 'array_agg(id), min(id), max(id), count(*) FILTER (WHERE is_job), bool_or(has_key)
             INTO ids, v_least, v_most, v_jobs, ordered';
@@ -391,7 +414,7 @@ BEGIN
             END IF;
         END IF;
     END IF;
-    SELECT min(i), max(i), bool_and(i = p_ids[1] + n - 1) INTO v_least, v_most, v_run FROM unnest(p_ids) WITH ORDINALITY AS u (i, n);
+    SELECT min(i), max(i), bool_and(coalesce(i - n = p_ids[1] - 1, false)) INTO v_least, v_most, v_run FROM unnest(p_ids) WITH ORDINALITY AS u (i, n);
     IF p_results IS NULL AND v_run THEN
         -- As a rule what was claimed is all from one number to another: to be found by going through, not each by itself.
         WITH done AS (
@@ -548,9 +571,11 @@ BEGIN
         UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing' RETURNING id)
     SELECT array_agg(id) INTO v_held FROM held;
-    IF '{table}' = 'data_staging' AND v_held IS NOT NULL THEN
+    IF '{table}' = 'data_staging' AND v_held IS NOT NULL
+        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+        -- Where another is at the note it stays as it is: what a lease that is over says of its claim is looked at again.
         UPDATE integration.claims SET lease_until = (
-            SELECT min(lease_until) FROM integration._claimed WHERE lease_token = p_token)
+            SELECT coalesce(min(lease_until), 'infinity') FROM integration._claimed WHERE lease_token = p_token)
         WHERE token = (SELECT token FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED);
     END IF;
     RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
@@ -576,15 +601,13 @@ BEGIN
     IF '{table}' = 'data_staging' THEN
         PERFORM integration._land_lost(p_lost, v_now);
     END IF;
-    v_found := ARRAY(
-        SELECT d.id FROM integration.{processing} AS d
-        WHERE d.status = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost)) ORDER BY d.id + 0 LIMIT p_max);
+    v_found := ARRAY({found});
     WITH lost AS (
         SELECT d.id, d.leased_by, d.rescues >= p_rescues_max AS too_often,
             CASE WHEN d.leased_by = ANY (p_lost) THEN 'the process that worked on it ended' ELSE 'its lease ran out' END AS why
         FROM integration.{table}_live AS d
         WHERE d.id = ANY (v_found) AND d.status COLLATE "C" = 'processing' AND (d.lease_until <= v_now OR d.leased_by = ANY (p_lost))
-        FOR NO KEY UPDATE SKIP LOCKED),
+        ORDER BY d.id + 0 LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED),
     done AS (
         UPDATE integration.{table}_live AS d SET status = CASE WHEN l.too_often THEN 'failed' ELSE 'pending' END,
             attempts = greatest(d.attempts - 1, 0), rescues = d.rescues + 1, lease_token = NULL, leased_by = NULL,
@@ -718,8 +741,8 @@ BEGIN
 END $f$;
 $ddl$;
         ddl := replace(replace(replace(ddl, '{head}', head), '{done}', done), '{table}', t);
-        -- Where what is processing is found, and of that what a token holds.
-        EXECUTE CASE t WHEN 'data_staging' THEN replace(replace(ddl, '{processing}', '_processing'), '{leased}', '_claimed')
-                       ELSE replace(replace(ddl, '{processing}', t || '_live'), '{leased}', t || '_live') END;
+        -- Where what a token holds is found, and what may have to be taken back.
+        EXECUTE CASE t WHEN 'data_staging' THEN replace(replace(ddl, '{leased}', '_claimed'), '{found}', of_records)
+                       ELSE replace(replace(ddl, '{leased}', t || '_live'), '{found}', of_files) END;
     END LOOP;
 END $do$;

@@ -146,6 +146,7 @@ BEGIN
         bool_or(n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind) AS renamed,
         bool_or(n.source_app <> o.source_app OR n.kind <> o.kind) AS resourced,
         bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
+        bool_or(n.lease_until < o.lease_until AND n.lease_token IS NOT NULL) AS sooner,
         bool_or(NOT integration._numbers_fit(n.attempts, n.max_attempts, n.rescues, n.snoozes)) AS numbers,
         bool_or((n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind)
             AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
@@ -211,6 +212,11 @@ BEGIN
                 WHEN 'completed' THEN 'what is completed can only be archived; integration.replay(id) runs it again'
                 WHEN 'failed' THEN 'from failed it goes to pending (tried again) or archived'
                 ELSE 'what is archived stays so; integration.replay(id) runs it again' END || '; nothing was changed';
+    END IF;
+    IF '{table}' = 'data_staging' AND v.sooner THEN
+        UPDATE integration.claims AS c SET lease_until = e.at
+            FROM (SELECT lease_token, min(lease_until) AS at FROM new_rows WHERE status = 'processing' GROUP BY lease_token) AS e
+            WHERE c.token = e.lease_token AND c.lease_until > e.at;
     END IF;
     IF v.moved THEN
         -- What a program that knows only the status need not know.

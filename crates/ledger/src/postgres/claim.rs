@@ -25,6 +25,11 @@ const QUEUES: [Queue; 2] = [Queue::Deliveries, Queue::Records];
 /// Losing a claim with the server is as if its holder had died, so it is not waited for on the disk.
 pub(super) const BEGIN: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = off";
+/// What the indexes of leases know: files and jobs, and of records what plain SQL claimed.
+pub(super) const LEASED: [&str; 2] = [
+    "deliveries_live WHERE status = 'processing'",
+    "data_staging_live WHERE coalesce(lease_token, status) = 'processing'",
+];
 /// A rescue takes so many at a time.
 const RESCUED_MAX: i64 = 5_000;
 
@@ -283,7 +288,10 @@ pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held]) -> Attempt<usize> {
 
 pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
     let query = "SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND leased_by IS NOT NULL \
-                 UNION SELECT leased_by FROM integration._processing WHERE leased_by IS NOT NULL \
+                 UNION SELECT leased_by FROM integration.data_staging_live \
+                 WHERE coalesce(lease_token, status) = 'processing' AND leased_by IS NOT NULL \
+                 UNION SELECT holder FROM integration.claims AS c \
+                 WHERE EXISTS (SELECT FROM integration._claimed WHERE lease_token = c.token) \
                  UNION SELECT holder FROM integration.lanes ORDER BY 1";
     let rows = ledger.read("list the holders", query, &[]).await?;
     rows.iter().map(|row| get(row, 0).map(HolderId).map_err(|fault| fault.error)).collect()
@@ -292,18 +300,17 @@ pub(super) async fn holders(ledger: &PostgresLedger) -> Result<Vec<HolderId>> {
 /// Whether a rescue would find anything: asked before, so that an idle process begins no transaction.
 pub(super) async fn any_lost(ledger: &PostgresLedger, lost: &[HolderId]) -> Result<bool> {
     let (now, lost) = (ledger.now(), names(lost));
-    let one = |table: &str, whose: &str| {
+    let one = |leased: &str| {
         format!(
-            "EXISTS (SELECT FROM integration.{table} WHERE {whose}status = 'processing' \
-             AND lease_until <= coalesce($1, clock_timestamp())) \
-             OR EXISTS (SELECT FROM integration.{table} WHERE {whose}status = 'processing' AND leased_by = ANY ($2))"
+            "EXISTS (SELECT FROM integration.{leased} AND lease_until <= coalesce($1, clock_timestamp())) \
+             OR EXISTS (SELECT FROM integration.{leased} AND leased_by = ANY ($2))"
         )
     };
     let query = format!(
         "SELECT {} OR {} OR EXISTS (SELECT FROM integration.claims WHERE lease_until <= coalesce($1, clock_timestamp()) \
-         OR holder = ANY ($2)) OR {}",
-        one("deliveries_live", ""),
-        one("data_staging_live", "lease_token IS NULL AND "),
+         OR holder = ANY ($2)) OR EXISTS (SELECT FROM integration.uncounted_ends) OR {}",
+        one(LEASED[0]),
+        one(LEASED[1]),
         lanes::ANY_LOST
     );
     let rows = ledger.read("look for lost work", &query, &[time(&now), texts(&lost)]).await?;

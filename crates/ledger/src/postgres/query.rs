@@ -1,6 +1,7 @@
 //! Reading: one delivery, lists, counts, history. Nothing here writes.
 
 use super::PostgresLedger;
+use super::claim::LEASED;
 use super::error::{Attempt, Fault};
 use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of, time_or_none};
 use super::tx::{Tx, Value, number, numbers, text, time};
@@ -297,18 +298,13 @@ pub(super) async fn next_due(ledger: &PostgresLedger) -> Result<Option<Timestamp
              AND run_at > (SELECT at FROM now)"
         )
     });
-    let ends = [
-        "deliveries_live WHERE status = 'processing' AND",
-        "data_staging_live WHERE lease_token IS NULL AND status = 'processing' AND",
-        "claims WHERE",
-        "lanes WHERE",
-    ];
-    let ends = ends.map(|leases| {
-        format!("SELECT min(lease_until) FROM integration.{leases} lease_until > (SELECT at FROM now)")
+    let ends = LEASED.into_iter().chain(["claims WHERE true", "lanes WHERE true"]).map(|leases| {
+        format!("SELECT min(lease_until) FROM integration.{leases} AND lease_until > (SELECT at FROM now)")
     });
+    let due: Vec<String> = runs.into_iter().chain(ends).collect();
     let query = format!(
         "WITH now AS (SELECT coalesce($1, clock_timestamp()) AS at) SELECT min(t) FROM ({}) AS due",
-        [runs.as_slice(), ends.as_slice()].concat().join(" UNION ALL ")
+        due.join(" UNION ALL ")
     );
     let now = ledger.now();
     smallest(ledger, &query, &[time(&now)]).await

@@ -145,6 +145,11 @@ pub(super) async fn take_over(tx: &mut Tx<'_>, state: &State) -> Attempt<()> {
     ] {
         tx.rows("count what was copied", statement, &[]).await?;
     }
+    // Nobody works on either; what still says so is found by its lease.
+    let claims = "INSERT INTO integration.claims SELECT lease_token, coalesce(min(target_app), ''), coalesce(min(leased_by), ''), \
+         coalesce(min(lease_until), clock_timestamp()), count(*), min(id), max(id), array_agg(id ORDER BY id) \
+         FROM integration.data_staging_live WHERE status = 'processing' AND lease_token IS NOT NULL GROUP BY lease_token";
+    tx.rows("note what is claimed", claims, &[]).await?;
     if state.last_id > 0 {
         let numbers = "SELECT setval('integration.delivery_ids', $1)";
         tx.rows("take over the numbers", numbers, &[number(&state.last_id)]).await?;

@@ -51,7 +51,10 @@ async fn a_claim_is_noted_until_all_of_it_has_ended() {
 async fn what_lies_apart_is_noted_by_its_numbers_and_completed() {
     let w = W::new().await;
     let all = w.push_to(Kind::Record, "a", 5).await;
-    w.backend.sql(&format!("UPDATE data_staging SET deleted_at = now() WHERE id = {}", all[2])).await.unwrap();
+    w.backend
+        .sql(&format!("UPDATE data_staging SET deleted_at = now() WHERE id = {}", all[2]))
+        .await
+        .unwrap();
     let claimed = w.claim(Kind::Record, "a", 9).await;
     let apart = [all[0], all[1], all[3], all[4]];
     assert_eq!(noted(&w).await, [row(4, &apart)]);
@@ -110,6 +113,99 @@ async fn what_ended_in_another_way_is_tidied_when_its_lease_has_run_out() {
     assert_eq!(noted(&w).await, [row(2, &[])]);
     w.advance(LEASE.as_secs() + 1);
     assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+    w.check_counts().await;
+}
+
+/// Who ends some of a claim waits for nobody who does the same; what was not counted then is counted anew within the next look.
+#[tokio::test]
+async fn who_ends_some_of_a_claim_waits_for_nobody() {
+    let w = W::new().await;
+    w.push_to(Kind::Record, "a", 3).await;
+    let claimed = w.claim(Kind::Record, "a", 3).await;
+    let other = w.backend.foreign().await;
+    other.batch_execute("BEGIN; SELECT open FROM claims FOR UPDATE").await.unwrap();
+    w.complete(&held(&claimed[0])).await.unwrap();
+    w.complete(&held(&claimed[1])).await.unwrap();
+    assert_eq!(noted(&w).await, [row(3, &[])]);
+    w.check_counts().await;
+    // Nor is a renewal kept waiting: what it could not note is looked at when the earlier end has come.
+    w.advance(10);
+    assert!(w.ledger.renew(vec![held(&claimed[2])], LEASE).await.unwrap().is_empty());
+    other.batch_execute("COMMIT").await.unwrap();
+    assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(w.now() + LEASE));
+    w.complete(&held(&claimed[2])).await.unwrap();
+    assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
+    assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(w.number("SELECT count(*) FROM uncounted_ends").await, 0);
+}
+
+/// A program's own transaction, of whatever isolation, may end one record where another ends the next.
+#[tokio::test]
+async fn ends_of_one_claim_do_not_meet_in_a_repeatable_read() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 3).await;
+    let LeaseToken(token) = held(&w.claim(Kind::Record, "a", 3).await[0]).token;
+    let program = w.backend.foreign().await;
+    program
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM claims")
+        .await
+        .unwrap();
+    w.backend.rows(&format!("SELECT ack('{token}', ARRAY[{}])", all[0])).await;
+    program
+        .batch_execute(&format!("SELECT ack('{token}', ARRAY[{}]); COMMIT", all[1]))
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}"));
+    w.check_counts().await;
+    assert!(w.ledger.rescue("test", vec![]).await.unwrap().is_empty());
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    assert_eq!(w.status(all[2]).await, Status::Processing);
+}
+
+/// A lease that plain SQL makes shorter is over sooner; one without an end is nobody's to take back, and hinders no other.
+#[tokio::test]
+async fn a_lease_that_plain_sql_changes_is_looked_at_as_it_is() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 4).await;
+    let endless = w.claim(Kind::Record, "a", 1).await;
+    w.claim(Kind::Record, "a", 3).await;
+    let change = async |what: &str, id: DeliveryId| {
+        let update = format!("UPDATE data_staging SET lease_until = {what} WHERE id = {id}");
+        assert_eq!(w.backend.sql(&update).await, Ok(1));
+    };
+    change("NULL", all[0]).await;
+    change("lease_until - interval '50 seconds'", all[2]).await;
+    w.check_counts().await;
+    w.advance(11);
+    let rescued = async || {
+        let rescued = w.ledger.rescue("test", vec![]).await.unwrap();
+        rescued.iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    assert_eq!(rescued().await, [all[2]]);
+    w.advance(50);
+    assert_eq!(rescued().await, [all[1], all[3]]);
+    assert_eq!(rescued().await, []);
+    assert_eq!(noted(&w).await, [row(1, &[])]);
+    let holder = endless[0].leased_by.clone().unwrap();
+    assert_eq!(w.ledger.rescue("test", vec![holder]).await.unwrap().len(), 1);
+    w.check_counts().await;
+}
+
+#[tokio::test]
+async fn what_another_is_ending_keeps_nobody_from_the_rest() {
+    let w = W::new().await;
+    let all = w.push_to(Kind::Record, "a", 4).await;
+    w.claim(Kind::Record, "a", 4).await;
+    let other = w.backend.foreign().await;
+    let lock = format!("BEGIN; SELECT FROM data_staging WHERE id IN ({}, {}) FOR UPDATE", all[0], all[1]);
+    other.batch_execute(&lock).await.unwrap();
+    let rescue = "SELECT id FROM _rescue_data_staging('test', ARRAY['1-worker'], 20, p_max => 2)";
+    let rescued: Vec<String> = w.backend.rows(rescue).await.concat();
+    assert_eq!(rescued, [all[2].to_string(), all[3].to_string()]);
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(w.backend.rows(rescue).await.len(), 2);
     assert_eq!(noted(&w).await, Vec::<Vec<String>>::new());
     w.check_counts().await;
 }

@@ -1,9 +1,10 @@
 //! Heads as bytes: a request's is written, an answer's is read.
 
 use super::Broken;
+use crate::fields::{self, Place};
 use crate::head::Head;
 use crate::received::Received;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
@@ -32,9 +33,6 @@ pub(super) enum Length {
     UntilEnd,
 }
 
-/// Where a header lies in a head: its name's first byte and length, its value's first byte and length.
-pub(super) type Place = [usize; 4];
-
 /// Writes the head of a request without a body.
 pub(super) fn write(to: &mut Vec<u8>, head: &Head, path: &str, host: &HeaderValue) {
     to.clear();
@@ -42,27 +40,20 @@ pub(super) fn write(to: &mut Vec<u8>, head: &Head, path: &str, host: &HeaderValu
         to.extend_from_slice(part.as_bytes());
     }
     if !head.headers.contains_key(HOST) {
-        put(to, &HOST, host);
+        fields::put(to, HOST.as_str().as_bytes(), host.as_bytes());
     }
+    let mut put =
+        |name: &HeaderName, value: &HeaderValue| fields::put(to, name.as_str().as_bytes(), value.as_bytes());
     for (name, value) in &head.headers {
         // There is no body: what would say how long it is says that it is nothing, or nothing.
         if *name == TRANSFER_ENCODING || (*name == CONTENT_LENGTH && value != "0") {
             continue;
         }
-        put(to, name, value);
+        put(name, value);
     }
     for (name, value) in &head.added {
-        put(to, name, value);
+        put(name, value);
     }
-    to.extend_from_slice(b"\r\n");
-}
-
-fn put(to: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-    to.reserve(name.len() + value.len() + 4);
-    to.extend_from_slice(name);
-    to.extend_from_slice(b": ");
-    to.extend_from_slice(value);
     to.extend_from_slice(b"\r\n");
 }
 
@@ -87,17 +78,14 @@ pub(super) fn read(bytes: &mut BytesMut, places: &mut Vec<Place>) -> Result<Opti
     let usual = status.canonical_reason();
     let reason = parsed.reason.filter(|reason| !reason.is_empty() && Some(*reason) != usual);
     let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
-    let start = bytes.as_ptr() as usize;
-    places.clear();
-    places.extend(parsed.headers.iter().map(|header| {
-        let at = |text: &[u8]| text.as_ptr() as usize - start;
-        [at(header.name.as_bytes()), header.name.len(), at(header.value), header.value.len()]
-    }));
+    fields::note(places, parsed.headers, bytes);
     let head = bytes.split_to(size).freeze();
     let mut answer = Response::new(Received::whole(None));
     *answer.version_mut() = version;
     *answer.status_mut() = status;
-    *answer.headers_mut() = taken(&head, places)?;
+    // Others are added on the way.
+    let headers = fields::taken(&head, places, 8);
+    *answer.headers_mut() = headers.ok_or(Broken::Malformed("its headers are malformed"))?;
     // What changed its protocol unasked speaks nobody knows what.
     let reused =
         version == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS && !closes(answer.headers());
@@ -116,22 +104,6 @@ fn malformed(error: httparse::Error) -> Broken {
         httparse::Error::Status => "its status is none",
         _ => "its headers are malformed",
     })
-}
-
-/// The headers at these places of a head; their values are its bytes.
-fn taken(head: &Bytes, places: &[Place]) -> Result<HeaderMap, Broken> {
-    // Others are added on the way.
-    let mut headers = HeaderMap::with_capacity(places.len() + 8);
-    for [name, name_length, value, value_length] in places {
-        let text = head.get(*name..name + name_length).unwrap_or_default();
-        let name = HeaderName::from_bytes(text);
-        let value = HeaderValue::from_maybe_shared(head.slice(*value..value + value_length));
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(Broken::Malformed("its headers are malformed"));
-        };
-        headers.append(name, value);
-    }
-    Ok(headers)
 }
 
 /// The headers that stand at the beginning of what was read, behind a body's last chunk, and how long they are; none while they

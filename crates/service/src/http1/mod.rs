@@ -23,6 +23,7 @@ pub(crate) use ahead::Ahead;
 pub(crate) use rest::Rest;
 pub(crate) use shelf::Shelf;
 
+use crate::fields::Place;
 use crate::head::Head;
 use crate::received::Received;
 use bytes::BytesMut;
@@ -67,7 +68,7 @@ pub(crate) struct Connection {
     /// So much is read next.
     next: usize,
     /// Where the headers of a head lie.
-    places: Vec<head::Place>,
+    places: Vec<Place>,
     /// A request's head, as it is sent.
     written: Vec<u8>,
 }

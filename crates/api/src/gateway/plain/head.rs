@@ -4,8 +4,9 @@ use super::super::app_and_path;
 use crate::access;
 use crate::door::http_date;
 use bytes::{Bytes, BytesMut};
+use handover_service::fields::{self, Place, put};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, request, response};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
 use hyper::ext::ReasonPhrase;
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -35,9 +36,6 @@ const TELLING: [&str; 11] = [
 /// What was read begins with another request than a plain one, or with none at all.
 pub(super) struct Other;
 
-/// Where a header lies in a head: its name's first byte and length, its value's first byte and length.
-pub(super) type Place = [usize; 4];
-
 /// Takes a plain request's head out of what was read; none while it is not whole. `places` is room for where its headers lie.
 pub(super) fn read(bytes: &mut BytesMut, places: &mut Vec<Place>) -> Result<Option<request::Parts>, Other> {
     if bytes.is_empty() {
@@ -61,14 +59,8 @@ pub(super) fn read(bytes: &mut BytesMut, places: &mut Vec<Place>) -> Result<Opti
     if parsed.headers.iter().any(|header| tells(header.name, header.value)) {
         return Err(Other);
     }
-    let start = bytes.as_ptr() as usize;
-    let at = |text: &[u8]| text.as_ptr() as usize - start;
-    let (path, path_length) = (at(path.as_bytes()), path.len());
-    places.clear();
-    places.extend(parsed.headers.iter().map(|header| {
-        let (name, value) = (header.name.as_bytes(), header.value);
-        [at(name), name.len(), at(value), value.len()]
-    }));
+    let (path, path_length) = (path.as_ptr() as usize - bytes.as_ptr() as usize, path.len());
+    fields::note(places, parsed.headers, bytes);
     let head = bytes.split_to(size).freeze();
     match request(&head, method, path..path + path_length, places) {
         Some(parts) => Ok(Some(parts)),
@@ -104,13 +96,7 @@ fn request(head: &Bytes, method: Method, path: Range<usize>, places: &[Place]) -
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from_maybe_shared(head.slice(path)).ok()?;
-    let headers = request.headers_mut();
-    headers.reserve(places.len());
-    for [name, name_length, value, value_length] in places {
-        let name = HeaderName::from_bytes(head.get(*name..name + name_length)?).ok()?;
-        let value = HeaderValue::from_maybe_shared(head.slice(*value..value + value_length)).ok()?;
-        headers.append(name, value);
-    }
+    *request.headers_mut() = fields::taken(head, places, 0)?;
     Some(request.into_parts().0)
 }
 
@@ -184,14 +170,6 @@ fn one_length(headers: &HeaderMap) -> Option<u64> {
     let one = said.next()?.as_bytes();
     let is_one = said.next().is_none() && one.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(one).ok().filter(|_| is_one)?.parse().ok()
-}
-
-fn put(to: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    to.reserve(name.len() + value.len() + 4);
-    to.extend_from_slice(name);
-    to.extend_from_slice(b": ");
-    to.extend_from_slice(value);
-    to.extend_from_slice(b"\r\n");
 }
 
 /// What stands before a chunk of so many bytes.

@@ -23,6 +23,7 @@ use crate::state::Api;
 use crate::tls::Line;
 use bytes::BytesMut;
 use handover_service::Alarm;
+use handover_service::fields::Place;
 use http::{Method, Response};
 use http_body::{Body as _, Frame};
 use std::future::poll_fn;
@@ -92,7 +93,7 @@ struct Connection {
     /// What is to be written next.
     out: Vec<u8>,
     /// Where the headers of a head lie.
-    places: Vec<head::Place>,
+    places: Vec<Place>,
     /// With a client that sends no head, or takes nothing.
     patience: Patience,
 }
