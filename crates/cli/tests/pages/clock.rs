@@ -95,7 +95,12 @@ fn strange(text: &str) -> Option<String> {
         |at: usize| text[text.floor_char_boundary(at.saturating_sub(60))..].chars().take(90).collect();
     for days in [AHEAD_DAYS - 1, AHEAD_DAYS] {
         for length in [format!("{days} days"), format!("{days}d"), format!("{} h", days * 24)] {
-            if let Some(at) = text.find(&length) {
+            // A word of its own: sums and identities have such digits too.
+            let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+            let own = |at: &usize| {
+                !part(text[..*at].chars().next_back()) && !part(text[at + length.len()..].chars().next())
+            };
+            if let Some(at) = text.match_indices(&length).map(|(at, _)| at).find(own) {
                 return Some(around(at));
             }
         }
