@@ -18,6 +18,24 @@ async fn read(client: &tokio_postgres::Client, index: &str) -> i64 {
     client.query_one(query, &[&index]).await.unwrap().get(0)
 }
 
+/// How many records have been read, in whatever way.
+async fn records_read(client: &tokio_postgres::Client) -> i64 {
+    let query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_all_tables \
+                 WHERE schemaname = 'integration' AND relname = 'data_staging_live'";
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+fn record() -> NewDelivery {
+    NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}))
+}
+
+/// Hands over all of the records.
+async fn fill(ledger: &PostgresLedger) {
+    for _ in 0..RECORDS / 1_000 {
+        ledger.push("test", vec![record(); 1_000]).await.unwrap();
+    }
+}
+
 /// Takes and completes records until so many are done.
 async fn work(ledger: &PostgresLedger, claims: usize) {
     for _ in 0..claims {
@@ -30,15 +48,13 @@ async fn work(ledger: &PostgresLedger, claims: usize) {
     }
 }
 
-/// Statistics of a full queue make the primary key look like the claim's order. Going by it would read what was taken before over and over: here 100 times as much.
+/// Statistics of a full queue make the primary key look like the claim's order. Going by it would read what was taken before over
+/// and over: here 100 times as much.
 #[tokio::test]
 async fn statistics_of_another_hour_mislead_nobody() {
     let server = TemporaryPostgres::new();
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
-    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
-    for _ in 0..RECORDS / 1_000 {
-        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
-    }
+    fill(&ledger).await;
     let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("VACUUM ANALYZE integration.data_staging_live").await.unwrap();
@@ -56,23 +72,16 @@ async fn statistics_of_another_hour_mislead_nobody() {
 async fn what_is_processing_is_found_among_many_that_were_completed() {
     let server = TemporaryPostgres::new();
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
-    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
-    for _ in 0..RECORDS / 1_000 {
-        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
-    }
+    fill(&ledger).await;
     work(&ledger, RECORDS / CLAIM).await;
-    ledger.push("test", vec![record; 3]).await.unwrap();
+    ledger.push("test", vec![record(); 3]).await.unwrap();
     let claimed = ledger.claim(ask(Kind::Record, "app", 3, "1-w")).await.unwrap();
     let token = claimed[0].lease_token.clone().unwrap();
     server.sql("VACUUM ANALYZE integration.data_staging_live");
     drop(ledger);
     let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let figure = async || -> i64 {
-        let query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_all_tables \
-                     WHERE schemaname = 'integration' AND relname = 'data_staging_live'";
-        client.query_one(query, &[]).await.unwrap().get(0)
-    };
+    let figure = async || records_read(&client).await;
     let before = settled(0, figure).await;
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
     let filter = Filter { status: Some(Status::Processing), limit: 10, ..Filter::default() };
@@ -94,10 +103,7 @@ async fn what_is_processing_is_found_among_many_that_were_completed() {
 async fn who_works_is_found_among_many_that_are_worked_on() {
     let server = TemporaryPostgres::new();
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
-    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
-    for _ in 0..RECORDS / 1_000 {
-        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
-    }
+    fill(&ledger).await;
     work(&ledger, RECORDS * 9 / 10 / CLAIM).await;
     for _ in 0..RECORDS / 10 / CLAIM {
         assert_eq!(ledger.claim(ask(Kind::Record, "app", CLAIM, "1-w")).await.unwrap().len(), CLAIM);
@@ -106,11 +112,7 @@ async fn who_works_is_found_among_many_that_are_worked_on() {
     drop(ledger);
     let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let figure = async || -> i64 {
-        let query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_all_tables \
-                     WHERE schemaname = 'integration' AND relname = 'data_staging_live'";
-        client.query_one(query, &[]).await.unwrap().get(0)
-    };
+    let figure = async || records_read(&client).await;
     let before = settled(0, figure).await;
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
     for _ in 0..3 {
@@ -137,17 +139,14 @@ async fn one_record_is_found_behind_many_that_were_worked_on() {
         .unwrap();
     let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let record = NewDelivery::new(Kind::Record, "source", Some("app".into()), json!({"n": 1}));
-    for _ in 0..RECORDS / 1_000 {
-        ledger.push("test", vec![record.clone(); 1_000]).await.unwrap();
-    }
+    fill(&ledger).await;
     work(&ledger, RECORDS / CLAIM).await;
     drop(ledger);
     let figure = async || read(&client, "data_staging_live_target_app_priority_expr_run_at_idx").await;
     let before = settled(0, figure).await;
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
     for _ in 0..SINGLES {
-        ledger.push("test", vec![record.clone()]).await.unwrap();
+        ledger.push("test", vec![record()]).await.unwrap();
         let claimed = ledger.claim(ask(Kind::Record, "app", 1, "1-w")).await.unwrap();
         assert_eq!(claimed.len(), 1);
     }
@@ -165,9 +164,9 @@ async fn the_young_are_not_all_looked_at_for_their_age() {
     let ledger = PostgresLedger::open(&server.url(), true).unwrap();
     let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let fill = "INSERT INTO integration.data_staging (source_app, target_app, data, priority) \
+    let young = "INSERT INTO integration.data_staging (source_app, target_app, data, priority) \
                 SELECT 's', 'app', '1', n % 2 FROM generate_series(1, 60000) AS n";
-    server.sql(fill);
+    server.sql(young);
     let blocks = "SELECT coalesce(sum(idx_blks_hit + idx_blks_read), 0)::bigint FROM pg_statio_all_indexes \
                   WHERE schemaname = 'integration' AND indexrelname ~ '^data_staging_live_target_app_priority'";
     let figure = async || client.query_one(blocks, &[]).await.unwrap().get(0);
