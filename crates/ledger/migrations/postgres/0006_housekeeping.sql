@@ -122,17 +122,3 @@ CREATE FUNCTION integration._trim_audit(p_before timestamptz, p_max bigint DEFAU
         RETURNING 1)
     SELECT count(*) FROM gone
 $$;
-
--- The worker processes that hold leases now. Names with a colon are not processes: plain SQL (sql:role) and pull:role hold by
--- their lease's time alone.
-CREATE FUNCTION integration._holders() RETURNS SETOF text LANGUAGE sql AS $$
-    SELECT leased_by FROM integration.data_staging_live
-        WHERE coalesce(lease_token, status) = 'processing' AND position(':' IN leased_by) = 0
-    UNION
-    SELECT holder FROM integration.claims AS c WHERE position(':' IN holder) = 0
-        AND EXISTS (SELECT FROM integration._claimed WHERE lease_token = c.token)
-    UNION
-    SELECT holder FROM integration.lanes WHERE position(':' IN holder) = 0
-    UNION
-    SELECT leased_by FROM integration.deliveries_live WHERE status = 'processing' AND position(':' IN leased_by) = 0
-$$;
