@@ -8,7 +8,7 @@ use handover_core::{Error, Result};
 use handover_runtime::config::ApiTls;
 use rustls::ServerConfig;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -28,6 +28,8 @@ const IN_THE_CLEAR: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: applicatio
 pub(crate) struct Tls {
     files: ArcSwap<ApiTls>,
     server: ArcSwap<ServerConfig>,
+    /// The files as they were before they were last read: what changes while they are read is seen by the next look.
+    read: Mutex<Stamp>,
 }
 
 /// When each file was changed, and how large it is.
@@ -39,8 +41,9 @@ impl Tls {
     /// # Errors
     /// Which of them will not do.
     pub(crate) fn new(files: &ApiTls) -> Result<Self> {
+        let read = Mutex::new(stamp(files));
         let server = load(files)?;
-        Ok(Self { files: ArcSwap::from_pointee(files.clone()), server: ArcSwap::from_pointee(server) })
+        Ok(Self { files: ArcSwap::from_pointee(files.clone()), server: ArcSwap::from_pointee(server), read })
     }
 
     /// Goes on with other files.
@@ -48,31 +51,32 @@ impl Tls {
     /// # Errors
     /// Which of them will not do; then it goes on as before.
     pub(crate) fn set(&self, files: &ApiTls) -> Result<()> {
+        let read = stamp(files);
         self.server.store(Arc::new(load(files)?));
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
         self.files.store(Arc::new(files.clone()));
         Ok(())
     }
 
     /// Reads the files anew when they change, without end.
     pub(crate) async fn follow(self: Arc<Self>) {
-        let mut known = None;
         loop {
             // Files may be slow: no thread that serves waits for them.
             let tls = self.clone();
-            let looked = tokio::task::spawn_blocking(move || tls.look(known)).await;
-            let Ok(now) = looked else { return error!("certificates are not followed any more: a panic") };
-            known = Some(now);
+            if tokio::task::spawn_blocking(move || tls.look()).await.is_err() {
+                return error!("certificates are not followed any more: a panic");
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Reads the files where they are not what was known, and says what they are now.
-    fn look(&self, known: Option<Stamp>) -> Stamp {
-        let now = self.stamp();
-        if known.is_none_or(|known| known == now) {
-            return now;
-        }
+    /// Reads the files where they are not what was read.
+    fn look(&self) {
         let files = self.files.load_full();
+        let now = stamp(&files);
+        if std::mem::replace(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner), now.clone()) == now {
+            return;
+        }
         match load(&files) {
             Ok(server) => {
                 self.server.store(Arc::new(server));
@@ -80,13 +84,6 @@ impl Tls {
             }
             Err(e) => error!("the API goes on with the certificate that it has: {e}"),
         }
-        now
-    }
-
-    fn stamp(&self) -> Stamp {
-        let files = self.files.load();
-        let of = |file| std::fs::metadata(file).ok().and_then(|is| Some((is.modified().ok()?, is.len())));
-        files.files().map(of).collect()
     }
 
     /// The connection when its handshake is done; none where it is none, or takes longer than this.
@@ -111,6 +108,11 @@ impl Tls {
         };
         tokio::time::timeout(within, handshake).await.ok().flatten()
     }
+}
+
+fn stamp(files: &ApiTls) -> Stamp {
+    let of = |file| std::fs::metadata(file).ok().and_then(|is| Some((is.modified().ok()?, is.len())));
+    files.files().map(of).collect()
 }
 
 fn load(files: &ApiTls) -> Result<ServerConfig> {

@@ -2,36 +2,31 @@
 //!
 //! A project that has never run has no ledger: then only the folders are looked at.
 
+mod arrivals;
 mod records;
 
+pub use arrivals::Found;
 pub use records::{RecordFate, RecordQueue};
 
-use crate::built::{Built, Source};
+use crate::built::Built;
 use crate::config::{App, Config};
-use crate::engine::{Assessed, assess, copied, known_unreadable};
+use crate::engine::{Assessed, assess, copied};
 use crate::project::Project;
 use handover_core::name::MANIFEST_SUFFIX;
 use handover_core::{Delivery, DeliveryId, ErrorKind, Kind, Result, Status, path_text};
-use handover_file::arrive::{self, Candidate, FolderCache, Inspector, Readiness, ScanOptions};
+use handover_file::arrive::{self, FolderCache};
 use handover_file::{lock, read};
 use handover_ledger::Filter;
 use jiff::Timestamp;
 use serde::Serialize;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-/// More arrivals than this are counted and not listed.
-const LISTED_MAX: usize = 1_000;
 /// So many deliveries are read at a time.
 const PAGE: usize = 1_000;
 /// Of so many records that are being worked on, the latest, it is looked whether somebody does.
 const HELD_LOOKED_AT: usize = 10_000;
-/// So many originals of the past are compared with.
-const REMEMBERED_MAX: usize = 2_000_000;
-/// So many files are looked up in the ledger one by one.
-const BY_NAME_MAX: usize = 20_000;
 
 /// What a run would do.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -80,21 +75,6 @@ pub enum Fate {
     Waits,
     /// It is refused, with a reason in `errors/`.
     Refused,
-}
-
-/// A file in a watched folder.
-#[derive(Debug, Clone, Serialize)]
-pub struct Found {
-    /// The importer.
-    pub app: String,
-    /// The file.
-    pub path: String,
-    /// What would become of it.
-    pub fate: Fate,
-    /// The proof that it is complete, or the reason why not.
-    pub reason: String,
-    /// Its size in bytes, where it could be seen.
-    pub size: Option<u64>,
 }
 
 /// What waits for an app.
@@ -170,42 +150,6 @@ pub(crate) async fn in_front(config: &Config, project: Option<&Project>, now: Ti
     Ok(plan)
 }
 
-/// The paths of all that lies in these folders; none where that is too much to ask for by name. A folder that cannot be read
-/// has nothing: whoever looks into it next says so.
-fn paths_in(sources: &[Source]) -> Option<Vec<String>> {
-    let paths = RefCell::new(Vec::new());
-    for source in sources {
-        // Whatever passes is taken for known, so that nothing else is found out about it.
-        let pass = |candidate: &Candidate| {
-            paths.borrow_mut().push(candidate.path_text());
-            true
-        };
-        let mut after = None;
-        loop {
-            let options = ScanOptions {
-                recursive: source.config.recursive,
-                after,
-                known: Some(&pass),
-                ..ScanOptions::default()
-            };
-            let Ok(scan) = arrive::scan(&source.config.from, &source.patterns, &options) else { break };
-            let refused = scan.refused.iter().filter_map(|refusal| refusal.seen.as_ref());
-            paths.borrow_mut().extend(refused.map(Candidate::path_text));
-            if paths.borrow().len() > BY_NAME_MAX {
-                return None;
-            }
-            after = scan.next;
-            if after.is_none() {
-                break;
-            }
-        }
-    }
-    Some(paths.into_inner())
-}
-
-/// One state of one file, as the ledger knows it: the modification time in milliseconds.
-type State = (String, u64, u64, u64, i64);
-
 impl Plan {
     /// Whether a run would do nothing at all now.
     pub fn is_idle(&self) -> bool {
@@ -215,92 +159,6 @@ impl Plan {
             && self.queues.iter().all(|queue| queue.paused || !queue.declared)
             && !self.records.iter().any(RecordQueue::is_runnable)
             && !self.schedules.iter().any(|schedule| schedule.due_now)
-    }
-
-    async fn sources(
-        &mut self,
-        app: &App,
-        sources: &[Source],
-        project: Option<&Project>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut known: HashSet<State> = HashSet::new();
-        if let Some(project) = project {
-            let ledger = &project.ledger;
-            // Of a long past, most originals are gone.
-            let arrivals = match paths_in(sources) {
-                Some(paths) => ledger.arrivals_of(app.name.as_str(), &paths).await?,
-                None => ledger.arrivals(app.name.as_str(), REMEMBERED_MAX).await?,
-            };
-            known.extend(
-                arrivals.into_iter().map(|a| {
-                    (a.key.path, a.key.device, a.key.inode, a.key.size, a.key.mtime.as_millisecond())
-                }),
-            );
-        }
-        for source in sources {
-            if let Err(e) = self.source(app, source, &known, now) {
-                self.unreadable.push(format!("{}: {e}", app.name));
-            }
-        }
-        Ok(())
-    }
-
-    fn source(&mut self, app: &App, source: &Source, known: &HashSet<State>, now: Timestamp) -> Result<()> {
-        let seen = |c: &Candidate| {
-            known.contains(&(c.path_text(), c.device, c.inode, c.size, c.mtime.as_millisecond()))
-        };
-        let mut inspector = Inspector::new();
-        let mut after = None;
-        loop {
-            let options = ScanOptions {
-                recursive: source.config.recursive,
-                after,
-                known: Some(&seen),
-                ..ScanOptions::default()
-            };
-            let scan = arrive::scan(&source.config.from, &source.patterns, &options)?;
-            self.known += scan.skipped.known;
-            for candidate in scan.candidates {
-                let (fate, reason) = match inspector.readiness(&candidate, source.config.settle, None, now) {
-                    Readiness::Refused(error)
-                        if error.kind() == ErrorKind::Denied && seen(&known_unreadable(&candidate)) =>
-                    {
-                        self.known += 1;
-                        continue;
-                    }
-                    Readiness::Ready { proof, .. } => (Fate::Taken, proof.sentence()),
-                    Readiness::Waiting { reason, .. } => (Fate::Waits, reason),
-                    Readiness::Refused(error) => (Fate::Refused, error.to_string()),
-                };
-                self.found(app, candidate.path_text(), fate, reason, Some(candidate.size));
-            }
-            for refusal in scan.refused {
-                let size = refusal.seen.as_ref().map(|seen| seen.size);
-                if refusal.seen.as_ref().is_none_or(|candidate| !seen(candidate)) {
-                    self.found(
-                        app,
-                        path_text::to_text(&refusal.path),
-                        Fate::Refused,
-                        refusal.error.to_string(),
-                        size,
-                    );
-                }
-            }
-            self.arrivals_more += scan.refused_more;
-            after = scan.next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn found(&mut self, app: &App, path: String, fate: Fate, reason: String, size: Option<u64>) {
-        if self.arrivals.len() < LISTED_MAX {
-            self.arrivals.push(Found { app: app.name.to_string(), path, fate, reason, size });
-        } else {
-            self.arrivals_more += 1;
-        }
     }
 
     async fn schedule(&mut self, app: &Arc<App>, project: Option<&Project>, now: Timestamp) -> Result<()> {
