@@ -74,7 +74,9 @@ impl Tls {
     fn look(&self) {
         let files = self.files.load_full();
         let now = stamp(&files);
-        if std::mem::replace(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner), now.clone()) == now {
+        if std::mem::replace(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner), now.clone())
+            == now
+        {
             return;
         }
         match load(&files) {

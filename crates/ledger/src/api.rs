@@ -23,7 +23,7 @@ use crate::budgets::Budgets;
 use crate::health::Health;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
-use crate::links::LinkRows;
+use crate::links::Links;
 use crate::sizes::Sizes;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
@@ -148,8 +148,9 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// text, for the end of its line.
     async fn filling(&self, queue: Queue, app: &str, rows: usize, bytes: u64) -> Result<Option<usize>>;
 
-    /// Gives work back untouched, without using up an attempt; returns how many were still held.
-    async fn release(&self, held: Vec<Held>) -> Result<usize>;
+    /// Gives work back untouched, without using up an attempt; returns how many were still held. `why` is what kept it from being
+    /// done, where something did: it stands with them as their last error, and in the audit log.
+    async fn release(&self, held: Vec<Held>, why: Option<String>) -> Result<usize>;
 
     /// The processes that hold leases now.
     async fn holders(&self) -> Result<Vec<HolderId>>;
@@ -271,7 +272,7 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     async fn conservation(&self) -> Result<Vec<Conserved>>;
 
     /// What went along each link, in rows, by source, target, kind and status. It reads everything.
-    async fn links(&self) -> Result<Vec<LinkRows>>;
+    async fn links(&self) -> Result<Links>;
 
     /// The oldest delivery that an app could claim now.
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;

@@ -30,7 +30,43 @@ pub struct LinkRows {
     pub records: u64,
 }
 
-/// The query, for tables whose names begin so.
+/// What the account of a flow is made from.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// What went along each link.
+    pub rows: Vec<LinkRows>,
+    /// Which records made others.
+    pub parents: Vec<Parents>,
+}
+
+/// How many deliveries of an app were made into records for another; deleted ones do not count, nor do replays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parents {
+    /// The app that handed over.
+    pub source: String,
+    /// The app that its records go to.
+    pub target: String,
+    /// How many they were made from, each counted once.
+    pub count: u64,
+}
+
+/// The query of [`Links::parents`], for tables whose names begin so.
+pub(crate) fn parents_query(prefix: &str) -> String {
+    let table = |name: &str| {
+        format!(
+            "SELECT source_app, target_app, parent_id FROM {prefix}{name} \
+             WHERE target_app IS NOT NULL AND kind = 'record' AND deleted_at IS NULL AND parent_id IS NOT NULL AND replay_of IS NULL"
+        )
+    };
+    format!(
+        "SELECT source_app, target_app, count(DISTINCT parent_id) \
+         FROM ({} AND status <> 'archived' UNION ALL {}) AS everything GROUP BY 1, 2 ORDER BY 1, 2",
+        table("v_deliveries"),
+        table("_archived")
+    )
+}
+
+/// The query of [`Links::rows`], for tables whose names begin so.
 pub(crate) fn query(prefix: &str) -> String {
     let number = |of: &str, key: &str| format!("CAST(coalesce({of} ->> '{key}', '0') AS bigint)");
     let sum = |what: &str| format!("CAST(sum({what}) AS bigint)");

@@ -37,8 +37,10 @@ pub enum Holds {
     Plain,
     /// A time.
     Time,
-    /// JSON.
+    /// JSON: it travels as its text within a text, so that every blank, digit and escape arrives as it was.
     Json,
+    /// A list of texts: it travels as a JSON array.
+    Texts,
 }
 
 /// A part of a ledger: a table.
@@ -88,7 +90,7 @@ pub enum Part {
     Actions,
 }
 
-use Holds::{Json, Plain, Time};
+use Holds::{Json, Plain, Texts, Time};
 
 /// The columns of a delivery, but for `archived_at`.
 const DELIVERY: &[(&str, Holds)] = &[
@@ -296,7 +298,7 @@ impl Part {
                 let who = plain(&["id", "name", "digest", "created_by", "replaced_by"]);
                 let times =
                     ["created_at", "expires_at", "revoked_at", "last_used_at"].map(|name| (name, Time));
-                [who, vec![("scopes", Json), ("apps", Json)], times.to_vec()].concat()
+                [who, vec![("scopes", Texts), ("apps", Texts)], times.to_vec()].concat()
             }
             Self::Alerts => {
                 let what = plain(&["key", "kind", "verdict", "app", "delivery_id", "count", "text", "todo"]);
@@ -391,6 +393,14 @@ async fn check(from: &dyn Ledger, to: &dyn Ledger, before: &State) -> Result<()>
             .on(to.location())
             .hint("copy to a new file or an empty database: histories cannot be mixed"));
     }
+    is_at_rest(from).await
+}
+
+/// Whether nobody works on deliveries of this ledger, so that it can be copied.
+///
+/// # Errors
+/// [`ErrorKind::NotYet`] where somebody does, and where it cannot be asked.
+pub async fn is_at_rest(from: &dyn Ledger) -> Result<()> {
     let holders = from.holders().await?;
     if let Some(holder) = holders.first() {
         return Err(Error::new(
@@ -399,7 +409,8 @@ async fn check(from: &dyn Ledger, to: &dyn Ledger, before: &State) -> Result<()>
         )
         .on(from.location())
         .hint(
-            "stop every `handover run`, or wait until the leases of killed ones have ended, and copy then",
+            "stop every `handover run`, let programs that pulled or claimed by SQL answer, or wait until the leases of killed ones \
+             have ended, and copy then",
         ));
     }
     Ok(())

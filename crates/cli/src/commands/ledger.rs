@@ -51,19 +51,18 @@ fn address(text: &str) -> Result<LedgerAddress, String> {
 /// Runs it.
 pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let LedgerCommand::Copy(args) = args.command;
-    let (from, to) = copy::open(&args.from, &args.to)?;
-    let copied = block_on(copy::copy(from.as_ref(), to.as_ref(), |_, _| {}))??;
+    let copy::Done { from, to, copied } = block_on(copy::copy(&args.from, &args.to))??;
     let printer = start.printer;
     if printer.is_json() {
         let parts = copied.iter().map(|(part, rows)| (part.label().to_owned(), (*rows).into()));
         let parts: serde_json::Map<String, serde_json::Value> = parts.collect();
-        printer.json(&serde_json::json!({ "from": from.location(), "to": to.location(), "copied": parts }));
+        printer.json(&serde_json::json!({ "from": from, "to": to, "copied": parts }));
         return Ok(ExitCode::SUCCESS);
     }
     for (part, rows) in copied.iter().filter(|(_, rows)| *rows > 0) {
         printer.data(format_args!("{:>12} {}", times::number(*rows), part.label()));
     }
-    printer.talk(format_args!("copied {} to {}", from.location(), to.location()));
+    printer.talk(format_args!("copied {from} to {to}"));
     printer.talk("let `ledger:` in handover.yaml name the copy, and do not run the other any more");
     Ok(ExitCode::SUCCESS)
 }

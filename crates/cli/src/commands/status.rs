@@ -6,7 +6,7 @@ use crate::table::{Cell, Column, Table, Tone};
 use handover_core::units::format_size;
 use handover_core::{Error, Kind};
 use handover_runtime::Project;
-use handover_runtime::operations::account::account;
+use handover_runtime::operations::account::{Step, account};
 use handover_runtime::operations::growth::Growth;
 use handover_runtime::operations::replay;
 use handover_runtime::operations::status::{self, AppStatus, Status};
@@ -62,32 +62,34 @@ fn rows(printer: Printer, project: &Project, name: &str) -> Outcome {
     if printer.is_json() {
         printer.json(&account);
     } else {
-        let mut table = Table::new(&[
-            Column::left("app"),
-            Column::right("entered"),
-            Column::right("done"),
-            Column::right("rejected"),
-            Column::right("left out"),
-            Column::right("failed"),
-            Column::right("waiting"),
-        ]);
-        for step in &account.steps {
-            let counts = [
-                step.entered + step.made,
-                step.done,
-                step.rejected,
-                step.left_out,
-                step.failed,
-                step.waiting,
-            ];
-            let mut row = vec![step.app.clone()];
-            row.extend(counts.map(times::number));
-            table.row(row);
-        }
-        printer.data(&table);
+        printer.data(steps(&account.steps));
         printer.data(format_args!("\n{account}"));
     }
     Ok(if account.lost() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What became of the rows of each app; what no app has is no column.
+fn steps(steps: &[Step]) -> Table {
+    let columns: [(&str, bool, fn(&Step) -> u64); 8] = [
+        ("entered", true, |step| step.entered),
+        ("made", false, |step| step.made),
+        ("done", true, |step| step.done),
+        ("rejected", true, |step| step.rejected),
+        ("left out", true, |step| step.left_out),
+        ("failed", true, |step| step.failed),
+        ("waiting", true, |step| step.waiting),
+        ("deleted", false, |step| step.deleted),
+    ];
+    let shown = |always: bool, of: fn(&Step) -> u64| always || steps.iter().any(|step| of(step) > 0);
+    let columns: Vec<_> = columns.into_iter().filter(|(_, always, of)| shown(*always, *of)).collect();
+    let mut heads = vec![Column::left("app")];
+    heads.extend(columns.iter().map(|(name, ..)| Column::right(name)));
+    let mut table = Table::new(&heads);
+    for step in steps {
+        let counts = columns.iter().map(|(.., of)| times::number(of(step)));
+        table.row(std::iter::once(step.app.clone()).chain(counts).collect::<Vec<String>>());
+    }
+    table
 }
 
 fn flows(printer: Printer, status: &Status) {

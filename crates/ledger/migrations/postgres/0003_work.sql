@@ -511,9 +511,9 @@ BEGIN
     RETURN coalesce(v_done, '{}');
 END $f$;
 
--- Gives work back untouched, without using up an attempt. Returns what it gave back. What was asked to end has failed (0011).
+-- Gives work back untouched, for a reason that is no error of its own, without using up an attempt. Returns what it gave back. What was asked to end has failed (0011).
 CREATE FUNCTION integration._release_{table}(
-    p_token text, p_ids bigint[], p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true
+    p_token text, p_ids bigint[], p_now timestamptz DEFAULT NULL, p_notify boolean DEFAULT true, p_why text DEFAULT NULL
 ) RETURNS bigint[] LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $f$
@@ -531,7 +531,7 @@ BEGIN
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'),
     done AS (
         UPDATE integration.{table}_live SET status = 'pending', attempts = greatest(attempts - 1, 0), lease_token = NULL,
-            leased_by = NULL, lease_until = NULL, updated_at = v_now
+            leased_by = NULL, lease_until = NULL, updated_at = v_now, last_error = coalesce(p_why, last_error)
         WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
         RETURNING id, target_app, kind, status, last_error),
     counted AS (
@@ -541,8 +541,8 @@ BEGIN
     audited AS (
         INSERT INTO integration.audit_log (at, actor, ids, span, from_status, to_status, note)
         SELECT v_now, coalesce((SELECT min(leased_by) FROM held), 'handover'), integration._sparse(array_agg(id), min(id), max(id)),
-            int8range(min(id), max(id), '[]'), 'processing', status, CASE status WHEN 'failed' THEN last_error END
-        FROM done GROUP BY status, CASE status WHEN 'failed' THEN last_error END)
+            int8range(min(id), max(id), '[]'), 'processing', status, CASE status WHEN 'failed' THEN last_error ELSE p_why END
+        FROM done GROUP BY status, CASE status WHEN 'failed' THEN last_error ELSE p_why END)
     SELECT array_agg(id), min(target_app) INTO v_done, v_app FROM done;
     IF '{table}' = 'data_staging' THEN
         PERFORM integration._note_end(p_token, cardinality(v_done));

@@ -87,11 +87,13 @@ DECLARE
     v_given bigint;
     v_unfinished boolean;
     v_token boolean;
+    v_keys boolean;
     v_numbers boolean;
+    v_known record;
 BEGIN
-    SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL),
+    SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL), bool_or(dedup_key IS NOT NULL),
         bool_or(NOT integration._numbers_fit(attempts, max_attempts, rescues, snoozes))
-        INTO v_first_id, v_last_id, v_unfinished, v_token, v_numbers FROM new_rows;
+        INTO v_first_id, v_last_id, v_unfinished, v_token, v_keys, v_numbers FROM new_rows;
     IF v_first_id IS NULL THEN
         RETURN NULL;
     END IF;
@@ -109,6 +111,18 @@ BEGIN
                OR (SELECT count(*) FROM integration._rows AS d WHERE d.id = n.id) > 1 LIMIT 1;
         IF v_given IS NOT NULL THEN
             RAISE EXCEPTION 'this id is taken (%): leave it out, and the ledger gives the next', v_given USING ERRCODE = '23505';
+        END IF;
+    END IF;
+    IF v_keys THEN
+        -- The unique index sees to those that are not archived.
+        SELECT n.target_app, n.dedup_key, a.id INTO v_known FROM new_rows AS n, LATERAL (
+            SELECT k.id FROM integration.data_archive AS k
+            WHERE coalesce(k.target_app, '') = coalesce(n.target_app, '') AND k.dedup_key = n.dedup_key
+              AND (k.kind = 'record') = (n.kind = 'record') LIMIT 1) AS a LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'dedup_key % to % is that of delivery %, which is in the archive: it was handed over before',
+                v_known.dedup_key, coalesce(v_known.target_app, 'no app'), v_known.id USING ERRCODE = '23505',
+                HINT = 'integration.push and integration.push_many pass over what is known, in the archive too; nothing was inserted';
         END IF;
     END IF;
     IF v_last_id > (SELECT last_value FROM integration.delivery_ids) THEN

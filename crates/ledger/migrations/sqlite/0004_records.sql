@@ -83,3 +83,6 @@ CREATE TABLE load_rows (
     trace        TEXT,
     PRIMARY KEY (load_key, at)
 );
+
+-- The rows that stood in the way of the one that plain SQL inserted or changed last, by their id or dedup key (0005).
+CREATE TABLE in_the_way (id INTEGER PRIMARY KEY);

@@ -23,6 +23,43 @@ CREATE TRIGGER {table}_gone AFTER DELETE ON {table} BEGIN
     UPDATE sources SET live = live - 1, deleted = deleted + 1 WHERE source = OLD.source_app AND kind = OLD.kind;
 END;
 
+-- A number is for ever, and so is a dedup key: what is in the archive has both still.
+CREATE TRIGGER {table}_born_again BEFORE INSERT ON {table} BEGIN
+    SELECT RAISE(ABORT, 'this id was given before: leave it out, and the ledger gives the next')
+        WHERE NEW.id BETWEEN 0 AND (SELECT seq FROM sqlite_sequence WHERE name = '{table}')
+          AND NOT EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id);
+    SELECT RAISE(ABORT, 'a delivery with this dedup_key to this app is in the archive: it was handed over before')
+        WHERE EXISTS (SELECT 1 FROM data_archive WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key
+            AND (kind = 'record') = (NEW.kind = 'record'));
+END;
+
+-- REPLACE deletes what stands in the way, and no trigger tells. So it is noted before, and looked for after.
+CREATE TRIGGER {table}_in_the_way BEFORE INSERT ON {table}
+WHEN EXISTS (SELECT 1 FROM in_the_way) OR EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id)
+    OR EXISTS (SELECT 1 FROM {table} WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key) BEGIN
+    DELETE FROM in_the_way;
+    INSERT INTO in_the_way SELECT id FROM {table} WHERE id = NEW.id
+        UNION SELECT id FROM {table} WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key;
+END;
+
+CREATE TRIGGER {table}_replaced AFTER INSERT ON {table}
+WHEN EXISTS (SELECT 1 FROM in_the_way AS w WHERE w.id = NEW.id OR NOT EXISTS (SELECT 1 FROM {table} WHERE id = w.id)) BEGIN
+    SELECT RAISE(ABORT, 'REPLACE would lose the delivery that is there with this id or dedup_key: write INSERT OR IGNORE, or UPDATE it');
+END;
+
+CREATE TRIGGER {table}_in_its_way BEFORE UPDATE OF target_app, dedup_key ON {table}
+WHEN EXISTS (SELECT 1 FROM in_the_way)
+    OR EXISTS (SELECT 1 FROM {table} WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key AND id <> OLD.id) BEGIN
+    DELETE FROM in_the_way;
+    INSERT INTO in_the_way
+        SELECT id FROM {table} WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key AND id <> OLD.id;
+END;
+
+CREATE TRIGGER {table}_replaced_by AFTER UPDATE OF target_app, dedup_key ON {table}
+WHEN EXISTS (SELECT 1 FROM in_the_way AS w WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE id = w.id)) BEGIN
+    SELECT RAISE(ABORT, 'REPLACE would lose the delivery that is there with this dedup_key: give this one another key');
+END;
+
 CREATE TRIGGER {table}_other_source AFTER UPDATE OF source_app, kind ON {table}
 WHEN NEW.source_app <> OLD.source_app OR NEW.kind <> OLD.kind BEGIN
     UPDATE sources SET pushed = pushed - 1, live = live - 1 WHERE source = OLD.source_app AND kind = OLD.kind;

@@ -4,13 +4,13 @@
 -- what was completed has none. Whoever archives sees to that.
 CREATE VIEW _archived AS
     SELECT *, CASE WHEN last_error IS NULL THEN 'completed' ELSE 'failed' END AS ended_as FROM (
-        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM deliveries
+        SELECT id, source_app, target_app, kind, last_error, parent_id, replay_of, data, result, deleted_at FROM deliveries
             WHERE status = 'archived'
         UNION ALL
-        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM data_staging
+        SELECT id, source_app, target_app, kind, last_error, parent_id, replay_of, data, result, deleted_at FROM data_staging
             WHERE status = 'archived'
         UNION ALL
-        SELECT id, source_app, target_app, kind, last_error, replay_of, data, result, deleted_at FROM data_archive);
+        SELECT id, source_app, target_app, kind, last_error, parent_id, replay_of, data, result, deleted_at FROM data_archive);
 
 -- How much stands where, by app; counts are kept, so that this is cheap however long the past.
 CREATE VIEW v_queue_depth AS

@@ -119,6 +119,8 @@ pub struct Filter {
     pub replay_of: Option<DeliveryId>,
     /// Reads the file at this path within the data directory.
     pub path: Option<String>,
+    /// Is worked on one after the other with others of this key to its app.
+    pub order_key: Option<String>,
     /// Also what is in the archive.
     pub archived: bool,
     /// At most so many; newest first.

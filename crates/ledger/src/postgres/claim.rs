@@ -272,12 +272,13 @@ pub(super) async fn stale(tx: &mut Tx<'_>, held: &Held) -> Fault {
 }
 
 /// Gives work back untouched.
-pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held]) -> Attempt<usize> {
+pub(super) async fn release(tx: &mut Tx<'_>, held: &[Held], why: Option<&str>) -> Attempt<usize> {
     let mut released = 0;
     let now = tx.ledger().now();
     for (queue, token, ids) in by_token(held) {
-        let call = format!("SELECT integration._release_{}($1, $2, $3, false)", queue.named());
-        let row = tx.row("give work back", &call, &[text(&token.0), numbers(&ids), time(&now)]).await?;
+        let call = format!("SELECT integration._release_{}($1, $2, $3, false, $4)", queue.named());
+        let row =
+            tx.row("give work back", &call, &[text(&token.0), numbers(&ids), time(&now), text(&why)]).await?;
         released += get::<Vec<i64>>(&row, 0)?.len();
     }
     if released > 0 {

@@ -133,7 +133,7 @@ async fn take_once(
         // by fewer.
         Err(fault) if matches!(fault.again, Again::Less | Again::No) && had == 0 => {
             let held = held_by(ledger, token).await?;
-            in_transaction!(ledger, |tx| release(tx, &held))?;
+            in_transaction!(ledger, |tx| release(tx, &held, None))?;
             if fault.again == Again::No || claim.max <= 1 {
                 return Err(fault);
             }

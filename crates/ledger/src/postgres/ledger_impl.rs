@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::budgets::Budgets;
 use crate::health::Health;
-use crate::links::LinkRows;
+use crate::links::Links;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::{
@@ -168,11 +168,11 @@ impl Ledger for PostgresLedger {
         query::filling(self, queue, app, rows, bytes).await
     }
 
-    async fn release(&self, held: Vec<Held>) -> Result<usize> {
+    async fn release(&self, held: Vec<Held>, why: Option<String>) -> Result<usize> {
         if held.is_empty() {
             return Ok(0);
         }
-        in_transaction!(self, |tx| claim::release(tx, &held))
+        in_transaction!(self, |tx| claim::release(tx, &held, why.as_deref()))
     }
 
     async fn holders(&self) -> Result<Vec<HolderId>> {
@@ -307,7 +307,7 @@ impl Ledger for PostgresLedger {
         query::counts(self).await
     }
 
-    async fn links(&self) -> Result<Vec<LinkRows>> {
+    async fn links(&self) -> Result<Links> {
         query::links(self).await
     }
 

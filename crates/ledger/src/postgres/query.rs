@@ -6,7 +6,7 @@ use super::error::{Attempt, Fault};
 use super::row::{COLUMNS, NOT_IN_FLIGHT, delivery, get, parsed, time as time_of, time_or_none};
 use super::tx::{Tx, Value, number, numbers, text, time};
 use crate::api::{AppCount, AuditEntry, Filter, Pause, Queue};
-use crate::links::{self, LinkRows};
+use crate::links::{self, LinkRows, Links, Parents};
 use crate::search::patterns;
 use handover_core::limits::SEARCHED_DATA_MAX_BYTES;
 use handover_core::{Delivery, DeliveryId, Kind, Result, Status};
@@ -165,7 +165,7 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
         "id" => ["id < ", "id > "],
         _ => ["id + 0 < ", "id + 0 > "],
     };
-    let wanted: [(&str, Option<Owned>); 12] = [
+    let wanted: [(&str, Option<Owned>); 13] = [
         ("target_app = ", words(&filter.app)),
         ("source_app = ", words(&filter.source)),
         ("created_by = ", words(&filter.by)),
@@ -177,6 +177,7 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Owned>) {
         (above, id(filter.after)),
         ("parent_id = ", id(filter.parent)),
         ("replay_of = ", id(filter.replay_of)),
+        ("order_key = ", words(&filter.order_key)),
         ("kind = 'file' AND integration._path(data) = ", words(&filter.path)),
     ];
     let mut values = Vec::new();
@@ -244,11 +245,14 @@ pub(super) async fn oldest_pending(ledger: &PostgresLedger, app: &str) -> Result
 }
 
 /// What went along each link.
-pub(super) async fn links(ledger: &PostgresLedger) -> Result<Vec<LinkRows>> {
-    let query = links::query("integration.");
-    let rows = ledger.read("count what went along the links", &query, &[]).await?;
-    each(&rows, |row| {
-        let count = |column| get::<i64>(row, column).map(|count| u64::try_from(count).unwrap_or(0));
+pub(super) async fn links(ledger: &PostgresLedger) -> Result<Links> {
+    fn number(row: &Row, column: usize) -> Attempt<u64> {
+        get::<i64>(row, column).map(|count| u64::try_from(count).unwrap_or(0))
+    }
+    let doing = "count what went along the links";
+    let rows = ledger.read(doing, &links::query("integration."), &[]).await?;
+    let rows = each(&rows, |row| {
+        let count = |column| number(row, column);
         Ok(LinkRows {
             source: get(row, 0)?,
             target: get(row, 1)?,
@@ -262,7 +266,12 @@ pub(super) async fn links(ledger: &PostgresLedger) -> Result<Vec<LinkRows>> {
             filtered: count(9)?,
             records: count(10)?,
         })
-    })
+    })?;
+    let parents = ledger.read(doing, &links::parents_query("integration."), &[]).await?;
+    let parents = each(&parents, |row| {
+        Ok(Parents { source: get(row, 0)?, target: get(row, 1)?, count: number(row, 2)? })
+    })?;
+    Ok(Links { rows, parents })
 }
 
 /// How many of what waits make up so many bytes with the one that goes beyond.

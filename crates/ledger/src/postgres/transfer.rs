@@ -46,7 +46,10 @@ const SOURCES: &str = "(SELECT source, kind, coalesce(sum(n) FILTER (WHERE what 
 const COUNTS: &str = "(SELECT app, kind, status, entered FROM integration.v_tally) AS counts";
 
 fn table(part: Part) -> String {
-    let field = |(name, _): (&str, Holds)| format!("'{name}', \"{name}\"");
+    let field = |(name, holds): (&str, Holds)| match holds {
+        Holds::Json => format!("'{name}', \"{name}\"::text"),
+        _ => format!("'{name}', \"{name}\""),
+    };
     let fields = part.columns().into_iter().map(field).collect::<Vec<_>>().join(", ");
     let key = part.key().iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let kind = |name: &str| match name {
@@ -89,17 +92,21 @@ pub(super) async fn write(tx: &mut Tx<'_>, part: Part, rows: &[String]) -> Attem
         tx.rows("write what is copied", insert, &[texts(&rows)]).await?;
         return Ok(());
     }
-    let columns =
-        part.columns().into_iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let column = |(name, holds): (&'static str, Holds)| match holds {
+        Holds::Json => (format!("\"{name}\""), format!("(j.row ->> '{name}')::json")),
+        _ => (format!("\"{name}\""), format!("r.\"{name}\"")),
+    };
+    let (columns, values): (Vec<String>, Vec<String>) = part.columns().into_iter().map(column).unzip();
     let (table, kind) = match part {
         Part::Deliveries | Part::Records => (format!("{}_live", part.table()), part.table()),
         other => (other.table().to_owned(), other.table()),
     };
     let insert = format!(
-        "INSERT INTO integration.{table} ({columns}) SELECT {} \
-         FROM unnest($1) WITH ORDINALITY AS u (row, at), \
-         LATERAL json_populate_record(NULL::integration.{kind}, u.row::json) AS r ORDER BY u.at",
-        part.columns().into_iter().map(|(name, _)| format!("r.\"{name}\"")).collect::<Vec<_>>().join(", ")
+        "INSERT INTO integration.{table} ({}) SELECT {} FROM unnest($1) WITH ORDINALITY AS u (row, at), \
+         LATERAL (SELECT u.row::json AS row) AS j, \
+         LATERAL json_populate_record(NULL::integration.{kind}, j.row) AS r ORDER BY u.at",
+        columns.join(", "),
+        values.join(", ")
     );
     tx.rows("write what is copied", &insert, &[texts(&rows)]).await?;
     Ok(())

@@ -268,7 +268,7 @@ pub(super) fn stale(connection: &Connection, held: &Held) -> Error {
 }
 
 /// Gives work back untouched; what was asked to end has ended.
-pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
+pub(super) fn release(write: &Write<'_>, held: &[Held], why: Option<&str>) -> Result<usize> {
     let mut released = 0;
     for claim in held {
         // The old holder is read first: RETURNING gives the row as it is afterwards.
@@ -280,15 +280,17 @@ pub(super) fn release(write: &Write<'_>, held: &[Held]) -> Result<usize> {
         }
         let text = format!(
             "UPDATE {} SET status = 'pending', attempts = max(attempts - 1, 0), lease_token = NULL, leased_by = NULL, \
-             lease_until = NULL, updated_at = ?3 WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
+             lease_until = NULL, updated_at = ?3, last_error = coalesce(?4, last_error) \
+             WHERE id = ?1 AND lease_token = ?2 AND status = 'processing'",
             claim.queue.table()
         );
         released += write
             .sql
             .prepare_cached(&text)
-            .and_then(|mut statement| statement.execute(params![claim.id.0, claim.token.0, write.now]))
+            .and_then(|mut statement| statement.execute(params![claim.id.0, claim.token.0, write.now, why]))
             .map_err(sql("give work back"))?;
-        moved(write, &actor, &[Moved::new(claim.id, app, kind, Status::Processing, Status::Pending)])?;
+        let back = Moved::new(claim.id, app, kind, Status::Processing, Status::Pending);
+        moved(write, &actor, &[Moved { note: why.map(str::to_owned), ..back }])?;
     }
     Ok(released)
 }

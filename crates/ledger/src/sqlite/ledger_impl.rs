@@ -11,7 +11,7 @@ use crate::api::{
     Rescued, Reservation, Reserve, ScheduleMark, Searched, Waiting,
 };
 use crate::health::Health;
-use crate::links::LinkRows;
+use crate::links::Links;
 use crate::transfer::{Page, Part, State};
 use async_trait::async_trait;
 use handover_core::clock::rfc3339;
@@ -170,11 +170,11 @@ impl Ledger for SqliteLedger {
         self.readers.run(move |c| query::filling(c, queue, &app, &now, rows, bytes)).await
     }
 
-    async fn release(&self, held: Vec<Held>) -> Result<usize> {
+    async fn release(&self, held: Vec<Held>, why: Option<String>) -> Result<usize> {
         if held.is_empty() {
             return Ok(0);
         }
-        self.writer.run(Step::Other, move |w| claim::release(w, &held)).await
+        self.writer.run(Step::Other, move |w| claim::release(w, &held, why.as_deref())).await
     }
 
     async fn holders(&self) -> Result<Vec<HolderId>> {
@@ -330,7 +330,7 @@ impl Ledger for SqliteLedger {
         self.readers.run(query::conservation).await
     }
 
-    async fn links(&self) -> Result<Vec<LinkRows>> {
+    async fn links(&self) -> Result<Links> {
         self.readers.run(query::links).await
     }
 

@@ -4,7 +4,7 @@ use super::error::sql;
 use super::moves::RUN_MAX;
 use super::row::{COLUMNS, delivery, parsed, time};
 use crate::api::{AppCount, AuditEntry, Conserved, Filter, Pause, Queue};
-use crate::links::{self, LinkRows};
+use crate::links::{self, LinkRows, Links, Parents};
 use crate::search::patterns;
 use handover_core::clock::rfc3339;
 use handover_core::limits::SEARCHED_DATA_MAX_BYTES;
@@ -128,6 +128,7 @@ fn from(queue: Queue, filter: &Filter) -> String {
     let narrow = filter.parent.is_some()
         || filter.replay_of.is_some()
         || filter.path.is_some()
+        || filter.order_key.is_some()
         || filter.before.is_some();
     if let Some(index) = of_jobs(filter).filter(|_| queue == Queue::Deliveries) {
         return format!("{} INDEXED BY {}{index}", queue.table(), queue.index());
@@ -158,7 +159,7 @@ fn of_jobs(filter: &Filter) -> Option<&'static str> {
 /// The filter as SQL with numbered parameters, which all tables of a union share.
 pub(super) fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     let text = |t: &Option<String>| t.clone().map(Value::Text);
-    let wanted: [(&str, Option<Value>); 12] = [
+    let wanted: [(&str, Option<Value>); 13] = [
         ("target_app = ", text(&filter.app)),
         ("source_app = ", text(&filter.source)),
         ("created_by = ", text(&filter.by)),
@@ -170,6 +171,7 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Value>) {
         ("id > ", filter.after.map(|id| Value::Integer(id.0))),
         ("parent_id = ", filter.parent.map(|id| Value::Integer(id.0))),
         ("replay_of = ", filter.replay_of.map(|id| Value::Integer(id.0))),
+        ("order_key = ", text(&filter.order_key)),
         ("kind = 'file' AND json_extract(data, '$.path') = ", text(&filter.path)),
     ];
     let mut values = Vec::new();
@@ -289,9 +291,12 @@ pub(super) fn oldest_pending(connection: &Connection, app: &str, now: &str) -> R
 }
 
 /// What went along each link.
-pub(super) fn links(connection: &Connection) -> Result<Vec<LinkRows>> {
+pub(super) fn links(connection: &Connection) -> Result<Links> {
+    fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+        row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0))
+    }
     let read = |row: &rusqlite::Row<'_>| {
-        let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or(0));
+        let count = |column| number(row, column);
         Ok(LinkRows {
             source: row.get(0)?,
             target: row.get(1)?,
@@ -306,10 +311,20 @@ pub(super) fn links(connection: &Connection) -> Result<Vec<LinkRows>> {
             records: count(10)?,
         })
     };
-    connection
-        .prepare(&links::query(""))
-        .and_then(|mut statement| statement.query_map([], read)?.collect())
-        .map_err(sql("count what went along the links"))
+    let parents = |row: &rusqlite::Row<'_>| {
+        Ok(Parents { source: row.get(0)?, target: row.get(1)?, count: number(row, 2)? })
+    };
+    let fail = sql("count what went along the links");
+    Ok(Links {
+        rows: connection
+            .prepare(&links::query(""))
+            .and_then(|mut statement| statement.query_map([], read)?.collect())
+            .map_err(&fail)?,
+        parents: connection
+            .prepare(&links::parents_query(""))
+            .and_then(|mut statement| statement.query_map([], parents)?.collect())
+            .map_err(&fail)?,
+    })
 }
 
 /// How many of what waits make up so many bytes with the one that goes beyond.

@@ -41,8 +41,8 @@ fn fields(part: Part) -> String {
     let field = |(name, holds): (&str, Holds)| match (part, name, holds) {
         (Part::Loads, "ended_at", _) => "'ended_at', CASE WHEN ended THEN updated_at END".to_owned(),
         (Part::Loads, "whole", _) => "'whole', json(iif(whole, 'true', 'false'))".to_owned(),
-        (.., Holds::Json) => format!("'{name}', json({name})"),
-        (.., Holds::Plain | Holds::Time) => format!("'{name}', \"{name}\""),
+        (.., Holds::Texts) => format!("'{name}', json({name})"),
+        (.., Holds::Plain | Holds::Time | Holds::Json) => format!("'{name}', \"{name}\""),
     };
     part.columns().into_iter().map(field).collect::<Vec<_>>().join(", ")
 }
@@ -55,13 +55,12 @@ pub(super) fn write(write: &Write<'_>, part: Part, rows: &[String]) -> Result<()
     let fail = sql("write what is copied");
     let column = |(name, holds): (&'static str, Holds)| match (part, name, holds) {
         (Part::Loads, "ended_at", _) => ("ended".to_owned(), "?1 ->> '$.ended_at' IS NOT NULL".to_owned()),
-        (.., Holds::Plain) => (format!("\"{name}\""), format!("?1 ->> '$.{name}'")),
+        (.., Holds::Plain | Holds::Json | Holds::Texts) => {
+            (format!("\"{name}\""), format!("?1 ->> '$.{name}'"))
+        }
         (.., Holds::Time) => {
             (format!("\"{name}\""), format!("strftime('%Y-%m-%dT%H:%M:%fZ', ?1 ->> '$.{name}')"))
         }
-        // These may be missing; data never is, and may be null itself.
-        (_, "result" | "apps", _) => (name.to_owned(), format!("nullif(?1 -> '$.{name}', 'null')")),
-        (.., Holds::Json) => (format!("\"{name}\""), format!("?1 -> '$.{name}'")),
     };
     let (names, values): (Vec<String>, Vec<String>) = part.columns().into_iter().map(column).unzip();
     let text = format!("INSERT INTO {} ({}) VALUES ({})", part.table(), names.join(", "), values.join(", "));

@@ -72,7 +72,7 @@ pub(crate) async fn what_is_given_back_has_ended<B: Backend>() {
     let w = World::<B>::new().await;
     // Given back.
     let (id, held) = w.asked(job("a", "ann")).await;
-    assert_eq!(w.ledger.release(vec![held]).await.unwrap(), 1);
+    assert_eq!(w.ledger.release(vec![held], None).await.unwrap(), 1);
     w.check_cancelled(id).await;
     // To be tried again, sooner or later, or with the attempts used up.
     for (verdict, max_attempts) in [(Verdict::Retry, 4), (Verdict::Later, 4), (Verdict::Retry, 1)] {
@@ -193,7 +193,7 @@ pub(crate) async fn a_sweep_ends_what_was_left<B: Backend>() {
 pub(crate) async fn a_retry_starts_clean<B: Backend>() {
     let w = World::<B>::new().await;
     let (id, held) = w.asked(job("a", "ann")).await;
-    w.ledger.release(vec![held]).await.unwrap();
+    w.ledger.release(vec![held], None).await.unwrap();
     w.advance(1);
     w.ledger.retry("ann", id).await.unwrap();
     assert_eq!((w.status(id).await, w.get(id).await.result), (Status::Pending, None));

@@ -26,7 +26,7 @@ pub(crate) async fn a_whole_life_is_audited<B: Backend>() {
         w.fail(&held(&second[0]), Verdict::Final).await.unwrap();
         w.ledger.retry("ann", id).await.unwrap();
         let third = w.claim(kind, "a", 1).await;
-        assert_eq!(w.ledger.release(third.iter().map(held).collect()).await.unwrap(), 1);
+        assert_eq!(w.ledger.release(third.iter().map(held).collect(), None).await.unwrap(), 1);
         let fourth = w.claim(kind, "a", 1).await;
         let next = w.ledger.complete(completion(&held(&fourth[0]), vec![new(kind, "b")])).await.unwrap();
         w.advance(1);

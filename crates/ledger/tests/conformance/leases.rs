@@ -63,7 +63,7 @@ pub(crate) async fn a_stale_token_changes_nothing<B: Backend>() {
             stale(Err::<(), _>(error));
             stale(w.fail(&lost, Verdict::Final).await);
             stale(w.fail(&lost, Verdict::Later).await);
-            assert_eq!(w.ledger.release(vec![lost.clone()]).await.unwrap(), 0);
+            assert_eq!(w.ledger.release(vec![lost.clone()], None).await.unwrap(), 0);
             assert_eq!(w.ledger.renew(vec![lost.clone()], LEASE).await.unwrap(), std::slice::from_ref(&lost));
             assert!(!w.ledger.holds(&lost).await.unwrap());
             assert_eq!(w.get(id).await, before);
@@ -91,7 +91,7 @@ pub(crate) async fn release_gives_back_untouched<B: Backend>() {
         let claimed = w.claim(kind, "a", 2).await;
         let all: Vec<Held> = claimed.iter().map(held).collect();
         w.complete(&all[0]).await.unwrap();
-        assert_eq!(w.ledger.release(all.clone()).await.unwrap(), 1);
+        assert_eq!(w.ledger.release(all.clone(), None).await.unwrap(), 1);
         let back = w.get(all[1].id).await;
         assert_eq!((back.status, back.attempts, back.rescues), (Status::Pending, 0, 0));
         assert_eq!((back.lease_token, back.leased_by, back.lease_until), (None, None, None));

@@ -93,7 +93,7 @@ pub(crate) async fn a_whole_load_is_unseen_until_its_end<B: Backend>() {
         let audit = w.ledger.audit(claimed[1_500].id).await.unwrap();
         assert_eq!((audit[0].from, audit[0].to, audit[0].at), (None, Status::Pending, w.now()));
         w.check_counts().await;
-        w.ledger.release(claimed.iter().map(held).collect()).await.unwrap();
+        w.ledger.release(claimed.iter().map(held).collect(), None).await.unwrap();
         for id in ids(&claimed) {
             w.ledger.cancel("test", id).await.unwrap();
         }

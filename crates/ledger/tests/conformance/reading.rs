@@ -130,7 +130,7 @@ pub(crate) async fn what_ever_came_is_counted<B: Backend>() {
             w.ledger.archive("test", vec![of[0]]).await.unwrap();
         }
         let claimed = w.claim(kind, "a", 1).await;
-        w.ledger.release(vec![held(&claimed[0])]).await.unwrap();
+        w.ledger.release(vec![held(&claimed[0])], None).await.unwrap();
         for claimed in w.claim(kind, "a", 2).await {
             w.fail(&held(&claimed), Verdict::Final).await.unwrap();
         }

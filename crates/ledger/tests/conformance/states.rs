@@ -134,7 +134,7 @@ pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {
     assert_eq!(claimed[0].created_at.to_string(), "2025-11-24T10:30:00Z");
     assert_eq!(claimed[0].run_at.to_string(), "2025-11-24T10:30:00.25Z");
     let id = claimed[0].id;
-    w.ledger.release(vec![held(&claimed[0])]).await.unwrap();
+    w.ledger.release(vec![held(&claimed[0])], None).await.unwrap();
     let done = format!(
         "UPDATE data_staging SET status = 'completed', processed_at = '2025-11-24 11:00:00' WHERE id = {id}"
     );
@@ -256,7 +256,7 @@ pub(crate) async fn how_it_ended_is_known_in_the_archive<B: Backend>() {
     assert_eq!(w.ledger.archive("test", ours).await.unwrap(), 2);
     for moves in [false, true] {
         assert_eq!(if moves { w.ledger.move_archived(100).await.unwrap() } else { 2 }, 2);
-        let links = w.ledger.links().await.unwrap();
+        let links = w.ledger.links().await.unwrap().rows;
         let stand: Vec<_> = links.iter().map(|row| (row.target.as_str(), row.status, row.rows)).collect();
         let each = |app| [(app, Status::Completed, 1), (app, Status::Failed, 1)];
         assert_eq!(stand, [each("a"), each("b")].concat());

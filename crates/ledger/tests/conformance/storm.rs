@@ -259,7 +259,7 @@ impl<B: Backend> Storm<B> {
     async fn release(&mut self) {
         let Some(id) = self.any(&[Status::Processing]) else { return };
         let held = self.model.held(id);
-        assert_eq!(self.ledger().release(vec![held]).await.unwrap(), 1);
+        assert_eq!(self.ledger().release(vec![held], None).await.unwrap(), 1);
         let row = self.model.unlease(id);
         row.status = Status::Pending;
         row.attempts -= 1;
@@ -373,7 +373,7 @@ impl<B: Backend> Storm<B> {
         let ledger = self.ledger();
         stale(ledger.complete(completion(&held, vec![new(Kind::File, "a")])).await);
         stale(ledger.fail(failure(&held, Verdict::Retry)).await);
-        assert_eq!(ledger.release(vec![held.clone()]).await.unwrap(), 0);
+        assert_eq!(ledger.release(vec![held.clone()], None).await.unwrap(), 0);
         assert!(!ledger.holds(&held).await.unwrap());
         assert_eq!(ledger.renew(vec![held.clone()], LEASE).await.unwrap(), [held]);
     }

@@ -42,7 +42,7 @@ async fn idle_round(ledger: &dyn Ledger, holder: &str) {
     assert!(ledger.rescue("runtime", vec![HolderId("9-lost".into())]).await.unwrap().is_empty());
     assert!(!ledger.resume("runtime", "nobody").await.unwrap(), "a command that changes nothing");
     ledger.renew(vec![], LEASE).await.unwrap();
-    ledger.release(vec![]).await.unwrap();
+    ledger.release(vec![], None).await.unwrap();
     ledger.next_due().await.unwrap();
     ledger.counts().await.unwrap();
 }
@@ -87,7 +87,7 @@ pub(crate) async fn a_renewal_wakes_nobody_here<B: Backend>() {
         w.ledger.pause("ann", "b").await.unwrap();
     }
     assert!(!wake.has_changed().unwrap());
-    w.ledger.release(vec![held]).await.unwrap();
+    w.ledger.release(vec![held], None).await.unwrap();
     assert!(wake.has_changed().unwrap(), "what was given back is work");
 }
 

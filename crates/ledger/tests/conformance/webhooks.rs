@@ -62,7 +62,7 @@ pub(crate) async fn a_webhook_is_told_of_every_end<B: Backend>() {
     w.ledger.ask_to_cancel("bob", id).await.unwrap();
     assert_eq!(told().await, [tells(id, "failed")]);
     let (id, held) = w.asked(hooked("a")).await;
-    w.ledger.release(vec![held]).await.unwrap();
+    w.ledger.release(vec![held], None).await.unwrap();
     assert_eq!(told().await, [tells(id, "failed")]);
     let (id, _) = w.works_on(hooked("a")).await;
     w.ledger.cancel("bob", id).await.unwrap();

@@ -34,7 +34,7 @@ async fn a_claim_is_noted_until_all_of_it_has_ended() {
     assert_eq!(noted(&w).await, [row(4, &[])]);
     w.fail(&held(&claimed[2]), Verdict::Retry).await.unwrap();
     w.fail(&held(&claimed[3]), Verdict::Final).await.unwrap();
-    assert_eq!(w.ledger.release(vec![held(&claimed[4])]).await.unwrap(), 1);
+    assert_eq!(w.ledger.release(vec![held(&claimed[4])], None).await.unwrap(), 1);
     assert_eq!(noted(&w).await, [row(1, &[])]);
     w.check_counts().await;
     w.complete(&held(&claimed[5])).await.unwrap();
@@ -77,7 +77,7 @@ async fn only_what_is_named_and_held_is_completed() {
     let LeaseToken(token) = held(&mine[0]).token;
     let foreign = w.ledger.claim(ask(Kind::Record, "a", 1, "2-other")).await.unwrap();
     assert!(foreign.is_empty());
-    w.ledger.release(vec![held(&mine[1])]).await.unwrap();
+    w.ledger.release(vec![held(&mine[1])], None).await.unwrap();
     let foreign = w.ledger.claim(ask(Kind::Record, "a", 1, "2-other")).await.unwrap();
     assert_eq!(ids(&foreign), [all[1]]);
     let complete = async |named: &[DeliveryId]| {

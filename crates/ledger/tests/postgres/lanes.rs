@@ -168,11 +168,11 @@ async fn what_comes_back_below_the_hint_is_found() {
     let first = w.claim(Kind::Record, "a", 100).await;
     let second = w.claim(Kind::Record, "a", 100).await;
     assert_eq!([ids(&first), ids(&second)].concat(), all);
-    w.ledger.release(first.iter().take(3).map(held).collect()).await.unwrap();
+    w.ledger.release(first.iter().take(3).map(held).collect(), None).await.unwrap();
     assert_eq!(ids(&w.claim(Kind::Record, "a", 100).await), all[..3], "nothing lies above");
     w.push_to(Kind::Record, "a", 100).await;
     assert_eq!(w.claim(Kind::Record, "a", 100).await.len(), 100);
-    w.ledger.release(first.iter().skip(3).take(3).map(held).collect()).await.unwrap();
+    w.ledger.release(first.iter().skip(3).take(3).map(held).collect(), None).await.unwrap();
     let mut found = vec![];
     while found.len() < 3 {
         // Newer ones keep coming; within a second of the server's life it looks from the start.

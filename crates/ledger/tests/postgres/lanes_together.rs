@@ -33,7 +33,7 @@ async fn a_claim_waits_for_what_plain_sql_is_changing() {
         sql.batch_execute(end).await.unwrap();
         let claimed = claiming.await.unwrap().unwrap();
         assert_eq!(claimed.len(), expected, "{end}");
-        w.ledger.release(claimed.iter().map(held).collect()).await.unwrap();
+        w.ledger.release(claimed.iter().map(held).collect(), None).await.unwrap();
         w.check_counts().await;
     }
 }

@@ -295,7 +295,7 @@ impl Batch<'_> {
         let told = if matches!(why.kind(), ErrorKind::Stale | ErrorKind::Cancelled) {
             warn!(app = %app, "late: {why}; the other records are gathered again");
             let held = self.records.iter().map(|record| record.held.clone()).collect();
-            ledger.release(held).await.map(|_| Vec::new())
+            ledger.release(held, None).await.map(|_| Vec::new())
         } else {
             let answer = |record: &Attempt| Answer {
                 id: record.delivery.id,

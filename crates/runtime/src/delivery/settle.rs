@@ -50,7 +50,7 @@ impl Attempt {
     /// Gives the delivery back as it was, because nothing new is begun any more.
     pub(crate) async fn give_back(self) {
         let id = self.delivery.id;
-        if let Err(e) = self.ctx.project.ledger.release(vec![self.held.clone()]).await {
+        if let Err(e) = self.ctx.project.ledger.release(vec![self.held.clone()], None).await {
             warn!(app = %self.app.name, delivery = id.0, "cannot give delivery {id} back: {e}; its lease brings it back");
         }
     }
@@ -193,7 +193,7 @@ impl Attempt {
         match error.kind() {
             ErrorKind::Stale => return Err(failed.error),
             ErrorKind::Cancelled if !failed.last => {
-                self.ctx.project.ledger.release(vec![self.held.clone()]).await?;
+                self.ctx.project.ledger.release(vec![self.held.clone()], None).await?;
                 return Ok(());
             }
             ErrorKind::BadData => self.quarantine(&mut failed).await,

@@ -1,14 +1,17 @@
 //! The account of a flow: of all rows that ever entered it, where they went, compared in one place.
 //!
-//! Rows in = rows out + rejected + left out + failed + waiting, from the first app to the last, through files, records and files
+//! Rows in = rows out + rejected + left out + failed + waiting + deleted, from the first app to the last, through files, records and files
 //! again. What goes in is counted where it enters (imports, replays, what others hand over); everything else where it happened, so
-//! that the sum tells whether a row was lost. It reads the whole ledger. Rows deleted from it are in no part of the sum: where retention
-//! deleted some, a difference accuses nobody, and how many went is said.
+//! that the sum tells whether a row was lost. What a program made of records is known by the records that it handed on: the ledger counts
+//! them as they come (`pushed`) and as they go, so that one that is not there any more was deleted, or is missing. It reads the whole
+//! ledger. Rows that retention deleted are in no part of the sum: where there are some, a difference accuses nobody, and how many went is
+//! said.
 
 use crate::config::{App, Enters, Flow, Runs};
 use crate::project::Project;
 use handover_core::{AppName, Kind, Result, Status};
-use handover_ledger::links::LinkRows;
+use handover_ledger::Conserved;
+use handover_ledger::links::{LinkRows, Links};
 use serde::Serialize;
 use std::fmt;
 
@@ -31,6 +34,8 @@ pub struct Step {
     pub failed: u64,
     /// Rows that wait for it, or that it works on.
     pub waiting: u64,
+    /// Records that were to go to it, and that somebody deleted, for good or so that they can be restored.
+    pub deleted: u64,
 }
 
 /// What became of all rows of a flow.
@@ -52,6 +57,8 @@ pub struct Account {
     pub failed: u64,
     /// Rows that wait.
     pub waiting: u64,
+    /// Records that somebody deleted; retention's are not among them.
+    pub deleted: u64,
     /// Deliveries of files that its apps got or made, and that retention has deleted, with all that was known of their rows.
     pub files_expired: u64,
     /// Records of the same sort.
@@ -77,6 +84,9 @@ impl fmt::Display for Account {
         ] {
             write!(f, " + {} {what}", number(count))?;
         }
+        if self.deleted > 0 {
+            write!(f, " + {} deleted", number(self.deleted))?;
+        }
         let count = super::times::count;
         let (files, records) = (count(self.files_expired, "file"), count(self.records_expired, "record"));
         let expired = format!("retention deleted {files} and {records}, one for each app that had them");
@@ -95,7 +105,9 @@ impl fmt::Display for Account {
 /// Where the ledger cannot be read.
 pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> {
     let Some(chain) = chain(flow) else { return Ok(None) };
-    let all = project.ledger.links().await?;
+    let Links { rows: all, parents } = project.ledger.links().await?;
+    let sums = project.ledger.conservation().await?;
+    let known = |source: &str| project.config.app(source).is_some();
     let mut steps = Vec::new();
     for (nth, name) in chain.iter().enumerate() {
         let Some(app) = project.config.app(name.as_str()) else { continue };
@@ -104,7 +116,10 @@ pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> 
             from: nth.checked_sub(1).map(|before| chain[before].as_str()),
             to: chain.get(nth + 1).map(|next| next.as_str()),
             enters: project.config.doors().enters(name),
+            known: &known,
+            parents: parents.iter().filter(|of| of.source == name.as_str()).map(|of| of.count).sum(),
             all: &all,
+            sums: &sums,
         };
         steps.push(place.step());
     }
@@ -121,7 +136,7 @@ pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> 
     let elsewhere = |source: &str| {
         project.config.app(source).is_some() && !chain.iter().any(|app| app.as_str() == source)
     };
-    for sum in project.ledger.conservation().await?.iter().filter(|sum| !elsewhere(&sum.source)) {
+    for sum in sums.iter().filter(|sum| !elsewhere(&sum.source)) {
         match sum.kind {
             Kind::File => account.files_expired += sum.expired,
             Kind::Record => account.records_expired += sum.expired,
@@ -146,7 +161,8 @@ impl Account {
         let rows_in = sum(|step| step.entered + step.made);
         let (rejected, left_out) = (sum(|step| step.rejected), sum(|step| step.left_out));
         let (failed, waiting) = (sum(|step| step.failed), sum(|step| step.waiting));
-        let balanced = rows_in == rows_out + rejected + left_out + failed + waiting;
+        let deleted = sum(|step| step.deleted);
+        let balanced = rows_in == rows_out + rejected + left_out + failed + waiting + deleted;
         Self {
             flow,
             steps,
@@ -156,6 +172,7 @@ impl Account {
             left_out,
             failed,
             waiting,
+            deleted,
             files_expired: 0,
             records_expired: 0,
             balanced,
@@ -190,10 +207,50 @@ struct Place<'a> {
     from: Option<&'a str>,
     to: Option<&'a str>,
     enters: Enters,
+    /// Whether an app of this name is declared.
+    known: &'a dyn Fn(&str) -> bool,
+    /// How many of its deliveries it made records of.
+    parents: u64,
     all: &'a [LinkRows],
+    sums: &'a [Conserved],
+}
+
+/// Records of one source that are not in the ledger any more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gone {
+    /// What somebody deleted, and not retention.
+    deleted: u64,
+    /// What nobody deleted either.
+    missing: u64,
 }
 
 impl Place<'_> {
+    /// What is gone of the records that a source handed over, where all of them went to this app.
+    fn gone(&self, source: &str, to: &str) -> Gone {
+        let mut records = self.all.iter().filter(|row| row.kind == Kind::Record && row.source == source);
+        if !records.all(|row| row.target == to) {
+            return Gone::default();
+        }
+        let sums = self.sums.iter().filter(|sum| sum.kind == Kind::Record && sum.source == source);
+        sums.fold(Gone::default(), |gone, sum| Gone {
+            deleted: gone.deleted + sum.deleted.saturating_sub(sum.expired),
+            missing: gone.missing + sum.pushed.saturating_sub(sum.live + sum.archived + sum.deleted),
+        })
+    }
+
+    /// Records that came from outside, by their sources, and are gone.
+    fn gone_from_outside(&self) -> Gone {
+        let here = self.app.name.as_str();
+        let mut sources: Vec<&str> = self.here(Kind::Record).map(|row| row.source.as_str()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let outside = sources.into_iter().filter(|source| !(self.known)(source));
+        outside.map(|source| self.gone(source, here)).fold(Gone::default(), |all, one| Gone {
+            deleted: all.deleted + one.deleted,
+            missing: all.missing + one.missing,
+        })
+    }
+
     fn here(&self, kind: Kind) -> impl Iterator<Item = &LinkRows> + Clone {
         self.all.iter().filter(move |row| row.target == self.app.name.as_str() && row.kind == kind)
     }
@@ -210,7 +267,10 @@ impl Place<'_> {
                 }
             }
         }
-        step.entered = self.entered();
+        let outside = self.gone_from_outside();
+        step.entered = self.entered() + outside.deleted + outside.missing;
+        let from = self.from.map(|from| self.gone(from, self.app.name.as_str())).unwrap_or_default();
+        step.deleted = outside.deleted + from.deleted;
         match self.enters {
             Enters::Program | Enters::Stream => self.worked_on(&mut step),
             Enters::Gathered(_) | Enters::Waits => self.files(&mut step),
@@ -241,7 +301,8 @@ impl Place<'_> {
         step.done = files.clone().map(|row| row.rows_in.max(row.rows)).sum();
         if matches!(self.app.runs, Runs::Program(_) | Runs::Service(_)) && !self.app.is_source() {
             let (got, gave) = (files.clone().map(|row| row.rows).sum(), files.map(|row| row.rows_out).sum());
-            changed(step, got, gave);
+            step.left_out += u64::saturating_sub(got, gave);
+            step.made += u64::saturating_sub(gave, got);
         }
     }
 
@@ -272,15 +333,15 @@ impl Place<'_> {
                     && row.kind == Kind::Record
                     && !row.replay
             });
-            changed(step, step.done, handed.map(|row| row.rows).sum());
+            let gone = self.gone(self.app.name.as_str(), to);
+            let gone = gone.deleted + gone.missing;
+            // What is gone is taken for the whole of what a record became, where that is possible.
+            let childless = step.done.saturating_sub(self.parents);
+            let fruitful = self.parents + gone.min(childless);
+            step.left_out += step.done.saturating_sub(fruitful);
+            step.made += (handed.map(|row| row.rows).sum::<u64>() + gone).saturating_sub(fruitful);
         }
     }
-}
-
-/// A program got so many rows, and gave so many.
-fn changed(step: &mut Step, got: u64, gave: u64) {
-    step.left_out += got.saturating_sub(gave);
-    step.made += gave.saturating_sub(got);
 }
 
 #[cfg(test)]

@@ -238,16 +238,17 @@ impl Worker {
         let mut back: Vec<Attempt> = self.ready.drain(..).collect();
         back.extend(self.suspects.drain(..).map(|(attempt, _)| attempt));
         back.extend(self.crew.jobs.take_all(true));
-        self.release(back).await;
+        self.release(back, None).await;
         if let Some(program) = &mut self.program {
             program.close();
         }
     }
 
-    async fn release(&self, attempts: Vec<Attempt>) {
+    /// Gives these back as they were; where that is for a reason, it is kept with them.
+    async fn release(&self, attempts: Vec<Attempt>, why: Option<String>) {
         let held = attempts.iter().map(|attempt| attempt.held.clone()).collect();
         attempts.iter().for_each(|attempt| attempt.lease.settling());
-        if let Err(e) = self.crew.ctx.project.ledger.release(held).await {
+        if let Err(e) = self.crew.ctx.project.ledger.release(held, why).await {
             warn!(app = %self.crew.app.name, "cannot give {} records back: {e}; their leases bring them back", attempts.len());
         }
     }

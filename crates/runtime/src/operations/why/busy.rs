@@ -5,7 +5,7 @@ use super::{Asking, Explanation, State};
 use crate::config::{Mode, Runs};
 use crate::operations::times;
 use handover_core::{Delivery, Result, Status};
-use handover_ledger::{Cancellation, Filter};
+use handover_ledger::{AuditEntry, Cancellation, Filter};
 
 /// So many of the deliveries that are being worked on are counted.
 const COUNTED_MAX: usize = 1_000;
@@ -49,6 +49,82 @@ impl Asking<'_> {
         Ok(answer
             .release("It is worked on when those before it are done.")
             .todo(format!("handover list --app {app} --status processing")))
+    }
+
+    /// Explains what waits for an older one of its order key; none where there is none.
+    pub(super) async fn behind(
+        &self,
+        delivery: &Delivery,
+        app: &str,
+        what: &str,
+        waits: &Explanation,
+    ) -> Result<Option<Explanation>> {
+        let Some(key) = &delivery.order_key else { return Ok(None) };
+        let mut older = Vec::new();
+        for status in [Status::Processing, Status::Pending] {
+            let filter = Filter {
+                app: Some(app.to_owned()),
+                kind: Some(delivery.kind),
+                status: Some(status),
+                order_key: Some(key.clone()),
+                before: Some(delivery.id),
+                limit: COUNTED_MAX,
+                ..Filter::default()
+            };
+            older.extend(self.project.ledger.list(filter).await?);
+        }
+        older.retain(|one| one.deleted_at.is_none());
+        let Some(oldest) = older.iter().min_by_key(|one| one.id) else { return Ok(None) };
+        let stands = match oldest.status {
+            Status::Processing => "which is being worked on".to_owned(),
+            _ if oldest.run_at > self.now => format!("which is tried again at {}", self.at(oldest.run_at)),
+            _ => "which waits too".to_owned(),
+        };
+        let others = match older.len() as u64 - 1 {
+            0 => String::new(),
+            count => format!(", and {} between them", times::count(count, "other")),
+        };
+        let id = oldest.id;
+        Ok(Some(
+            waits
+                .clone()
+                .say(format!("{what} waits for delivery {id}, {stands}{others}: they have the order key {key:?}, and those of one key are worked on one after the other."))
+                .release("It is worked on when those before it have ended, completed or failed.")
+                .todo(format!("handover why {id}"))
+                .todo(format!("handover cancel {id}")),
+        ))
+    }
+
+    /// Explains what was given back last time because its program is broken; none where it was not, or where nothing runs.
+    pub(super) fn hindered(
+        &self,
+        delivery: &Delivery,
+        app: &str,
+        what: &str,
+        waits: &Explanation,
+        history: &[AuditEntry],
+    ) -> Option<Explanation> {
+        // An attempt that failed, or was put off, is tried again later than that.
+        if delivery.run_at > delivery.updated_at {
+            return None;
+        }
+        let last = history.last().filter(|last| last.from == Some(Status::Processing))?;
+        let why = last.note.as_deref()?;
+        let again = match self.worked() {
+            true => {
+                "It is given to the program again by itself, after a rest that grows from a second to a minute."
+            }
+            false => "It is given to the program again when handover runs.",
+        };
+        let answer = waits
+            .clone()
+            .say(format!(
+                "{what} was given back by {app} at {}, without using up an attempt: {why}.",
+                self.at(last.at)
+            ))
+            .release(again)
+            .todo("handover check");
+        Some(if self.worked() { answer } else { answer.todo("handover run --once") })
     }
 
     /// `scorer works on delivery 17 since 12:00:05, run by handover run, process 4711.`

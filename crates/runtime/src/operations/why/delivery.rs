@@ -16,7 +16,7 @@ impl Asking<'_> {
         let history = self.project.ledger.audit(id).await?;
         let mut answer = match delivery.status {
             _ if delivery.deleted_at.is_some() => self.deleted(delivery, subject),
-            Status::Pending => self.pending(delivery, subject).await?,
+            Status::Pending => self.pending(delivery, subject, &history).await?,
             Status::Processing => self.processing(delivery, subject),
             Status::Completed => self.completed(delivery, subject),
             Status::Failed => self.failed(delivery, subject, &history).await?,
@@ -51,7 +51,12 @@ impl Asking<'_> {
         }
     }
 
-    async fn pending(&self, delivery: &Delivery, subject: String) -> Result<Explanation> {
+    async fn pending(
+        &self,
+        delivery: &Delivery,
+        subject: String,
+        history: &[AuditEntry],
+    ) -> Result<Explanation> {
         let (id, app) = (delivery.id, delivery.target_app.as_deref().unwrap_or_default());
         let what = self.it(delivery, &subject);
         if delivery.run_at > self.now {
@@ -93,6 +98,12 @@ impl Asking<'_> {
             return Ok(paused);
         }
         if let Some(answer) = self.record_waits(delivery, &what, &waits) {
+            return Ok(answer);
+        }
+        if let Some(answer) = self.behind(delivery, app, &what, &waits).await? {
+            return Ok(answer);
+        }
+        if let Some(answer) = self.hindered(delivery, app, &what, &waits, history) {
             return Ok(answer);
         }
         if !self.worked() {

@@ -21,7 +21,7 @@ impl Worker {
         let Some(program) = self.program.take() else { return };
         let had = self.flight.take_all();
         if self.ending {
-            return self.release(had).await;
+            return self.release(had, None).await;
         }
         let app = self.crew.app.clone();
         let (stopped, means) = (program.stopped, means(&app, end, program.stopped, program.answered));
@@ -149,7 +149,7 @@ impl Worker {
         let (jobs, had): (Vec<_>, Vec<_>) =
             had.into_iter().partition(|attempt| attempt.delivery.kind == Kind::Job);
         jobs.into_iter().for_each(|job| later(job, &why));
-        self.release(had).await;
+        self.release(had, Some(why)).await;
     }
 
     fn is_proven(&self) -> bool {
