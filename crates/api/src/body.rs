@@ -126,7 +126,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Fault> {
         return Err(invalid(why));
     }
     match from_json(bytes) {
-        Ok(value) => Ok(value),
+        Ok(value) => Ok(value.into()),
         Err(why) => {
             // What no reader of JSON takes is malformed; what one would take and change is not.
             serde_json::from_slice::<Value>(bytes).map_err(malformed)?;

@@ -1,6 +1,7 @@
 //! A delivery: one row of the ledger.
 
 use crate::id::{DeliveryId, HolderId, LeaseToken};
+use crate::json::Json;
 use crate::state::{Kind, Status};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,7 +19,7 @@ pub struct Delivery {
     /// The app that it goes to; none at the end of a flow.
     pub target_app: Option<String>,
     /// The record; the file's manifest with its `path`; or the job's configuration.
-    pub data: Value,
+    pub data: Json,
     /// Where it stands.
     pub status: Status,
     /// When it was handed over.
@@ -80,7 +81,7 @@ pub struct NewDelivery {
     /// The app that it goes to; none at the end of a flow, where it is born completed.
     pub target_app: Option<String>,
     /// See [`Delivery::data`].
-    pub data: Value,
+    pub data: Json,
     /// The flow that it belongs to.
     pub flow: Option<String>,
     /// Higher goes first.
@@ -103,13 +104,18 @@ pub struct NewDelivery {
 
 impl NewDelivery {
     /// A delivery with these contents, to run at once, with the usual number of attempts.
-    pub fn new(kind: Kind, source_app: impl Into<String>, target_app: Option<String>, data: Value) -> Self {
+    pub fn new(
+        kind: Kind,
+        source_app: impl Into<String>,
+        target_app: Option<String>,
+        data: impl Into<Json>,
+    ) -> Self {
         Self {
             id: None,
             kind,
             source_app: source_app.into(),
             target_app,
-            data,
+            data: data.into(),
             flow: None,
             priority: 0,
             run_at: None,

@@ -1,9 +1,20 @@
-//! What a record becomes in the ledger; what one may be is `records`' to say ([`from_json`]).
+//! What a record becomes in the ledger; what one may be is `records`' to say.
 
-use handover_core::{Kind, NewDelivery};
-pub use handover_records::json::record as from_json;
+use handover_core::{Json, Kind, NewDelivery};
 use jiff::Timestamp;
 use serde_json::Value;
+
+/// A record from its JSON, with its text as it came.
+///
+/// # Errors
+/// Why it is none, for people.
+pub fn from_json(raw: &[u8]) -> Result<Json, String> {
+    let value = handover_records::json::record(raw)?;
+    Ok(match std::str::from_utf8(raw) {
+        Ok(text) => Json::read_from(text, value),
+        Err(_) => value.into(),
+    })
+}
 
 /// How records are handed over.
 #[derive(Debug, Clone)]
@@ -45,7 +56,8 @@ impl Shape {
     ///
     /// # Errors
     /// Why it cannot be one, for people: a key's field is missing or no plain value.
-    pub fn delivery(&self, data: Value) -> Result<NewDelivery, String> {
+    pub fn delivery(&self, data: impl Into<Json>) -> Result<NewDelivery, String> {
+        let data: Json = data.into();
         let dedup_key = self.dedup.as_deref().map(|field| key(&data, field)).transpose()?;
         let order_key = self.order.as_deref().map(|field| key(&data, field)).transpose()?;
         Ok(NewDelivery {

@@ -5,7 +5,7 @@
 
 use crate::record::from_json;
 use handover_core::limits::RECORD_MAX_BYTES;
-use handover_core::{Error, Result, units::format_size};
+use handover_core::{Error, Json, Result, units::format_size};
 use handover_records::{Format, InputOptions, Records, Source as Bytes, csv, json, open_bytes, open_input};
 use serde_json::{Map, Value};
 use std::io::Read;
@@ -23,7 +23,7 @@ pub struct Line {
     /// Its size in bytes.
     pub bytes: usize,
     /// The record, or why it is refused.
-    pub value: std::result::Result<Value, Refused>,
+    pub value: std::result::Result<Json, Refused>,
 }
 
 /// A line that is no record.
@@ -257,9 +257,8 @@ impl<R: Read> Table<R> {
                 let cell = |cell: std::borrow::Cow<'_, [u8]>| {
                     Value::String(String::from_utf8_lossy(&cell).into_owned())
                 };
-                Ok(Value::Object(
-                    self.names.iter().cloned().zip(row.cells().map(cell)).collect::<Map<_, _>>(),
-                ))
+                let fields = self.names.iter().cloned().zip(row.cells().map(cell));
+                Ok(Json::from(Value::Object(fields.collect::<Map<_, _>>())))
             };
             let raw = row.content();
             let value = value.map_err(|why| Refused::new(why, raw));
@@ -279,7 +278,7 @@ fn lines_in(raw: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn read(text: &[u8], format: Format) -> Vec<(u64, std::result::Result<Value, String>)> {
+    fn read(text: &[u8], format: Format) -> Vec<(u64, std::result::Result<Json, String>)> {
         let mut source = Source::open(std::io::Cursor::new(text.to_vec()), format).unwrap();
         let mut all = Vec::new();
         while let Some(line) = source.next_line().unwrap() {
@@ -294,7 +293,7 @@ mod tests {
         let numbers: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [1, 4, 5, 6]);
         assert!(all[1].1.as_ref().unwrap_err().contains("not JSON"));
-        assert_eq!(all[3].1, Ok(Value::from(3)));
+        assert_eq!(all[3].1, Ok(Value::from(3).into()));
         assert!(read(b"", Format::Ndjson).is_empty());
     }
 
@@ -312,10 +311,10 @@ mod tests {
     #[test]
     fn rows_become_objects_of_texts_with_the_line_they_begin_on() {
         let all = read(b"a,b\n1,\"x\ny\"\n2\n\n3,z\n", Format::Csv);
-        assert_eq!(all[0], (2, Ok(serde_json::json!({"a": "1", "b": "x\ny"}))));
+        assert_eq!(all[0], (2, Ok(serde_json::json!({"a": "1", "b": "x\ny"}).into())));
         assert_eq!(all[1].0, 4);
         assert!(all[1].1.as_ref().unwrap_err().contains("1 cells, and the header has 2"));
-        assert_eq!(all[2], (6, Ok(serde_json::json!({"a": "3", "b": "z"}))));
+        assert_eq!(all[2], (6, Ok(serde_json::json!({"a": "3", "b": "z"}).into())));
         let twice = Source::open(std::io::Cursor::new(b"a,a\n1,2\n".to_vec()), Format::Csv).err().unwrap();
         assert!(twice.to_string().contains("twice"), "{twice}");
     }

@@ -1,6 +1,6 @@
 //! Deliveries of every kind, and why they stand where they stand.
 
-use handover_core::{Delivery, DeliveryId, Kind, Status};
+use handover_core::{Delivery, DeliveryId, Json, Kind, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub(crate) struct DeliveryView {
     pub(crate) flow: Option<String>,
     /// The record, the file's manifest with its `path`, or the job's configuration.
     #[schema(value_type = Value)]
-    pub(crate) data: Value,
+    pub(crate) data: Json,
     /// When it was handed over.
     #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: Timestamp,

@@ -1,9 +1,8 @@
 //! Records: pushed, pulled, answered.
 
-use handover_core::DeliveryId;
+use handover_core::{DeliveryId, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What came of records that were pushed.
@@ -46,7 +45,7 @@ pub(crate) struct PulledRecord {
     pub(crate) attempt: u32,
     /// The record.
     #[schema(value_type = Value)]
-    pub(crate) data: Value,
+    pub(crate) data: Json,
 }
 
 /// Records, pulled.

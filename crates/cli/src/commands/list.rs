@@ -10,7 +10,7 @@ use handover_runtime::Project;
 use handover_runtime::operations::facts::{Facts, Role};
 use handover_runtime::operations::{replay, times};
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
 use std::process::ExitCode;
 
 /// So much of a record is shown, in characters.
@@ -66,7 +66,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let printer = start.printer;
     if printer.is_json() {
         // One array, one delivery a line.
-        let lines: Vec<String> = found.iter().map(|delivery| as_json(delivery).to_string()).collect();
+        let lines: Vec<String> = found.iter().map(|delivery| as_json(delivery)).collect();
         printer.data(format_args!("[{}]", lines.join(",\n")));
     } else if found.is_empty() {
         printer.talk(format_args!("no deliveries{}", if args.is_all() { " yet" } else { " like that" }));
@@ -136,12 +136,16 @@ fn known_to_the_ledger(project: &Project, app: &str) -> Result<bool> {
     Ok(block_on(project.ledger.counts())??.iter().any(|count| count.app == app))
 }
 
-fn as_json(delivery: &Delivery) -> serde_json::Value {
-    let mut value = serde_json::to_value(delivery).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("facts".to_owned(), json!(Facts::of(delivery)));
-    }
-    value
+/// A delivery as it is printed, with what is known of it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    delivery: &'a Delivery,
+    facts: Facts,
+}
+
+fn as_json(delivery: &Delivery) -> String {
+    serde_json::to_string(&Listed { delivery, facts: Facts::of(delivery) }).unwrap_or_default()
 }
 
 fn table(project: &Project, found: &[Delivery], now: Timestamp) -> Table {

@@ -2,12 +2,13 @@
 
 use super::{Start, actor, block_on, length};
 use crate::printer::Outcome;
-use handover_core::Delivery;
 use handover_core::limits::{PULL_LEASE_DEFAULT_MS, PULL_MAX};
 use handover_core::units::format_duration;
+use handover_core::{Delivery, DeliveryId, Json, LeaseToken};
 use handover_database::pull::{self, Pull};
 use handover_runtime::operations::{records, times};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -61,9 +62,9 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let printer = start.printer;
     let token = claimed.first().and_then(|delivery| delivery.lease_token.as_ref());
     if printer.is_json() {
-        let all: Vec<Value> = claimed.iter().map(|delivery| line(delivery, false)).collect();
+        let all: Vec<Line<'_>> = claimed.iter().map(|delivery| line(delivery, false)).collect();
         let until = claimed.first().and_then(|delivery| delivery.lease_until);
-        printer.json(&json!({ "app": args.app, "token": token, "lease_until": until, "records": all }));
+        printer.json(&Pulled { app: &args.app, token, lease_until: until, records: all });
         return Ok(ExitCode::SUCCESS);
     }
     for delivery in &claimed {
@@ -81,11 +82,30 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(delivery: &Delivery, with_token: bool) -> Value {
-    let mut line = json!({ "id": delivery.id, "attempt": delivery.attempts });
-    if with_token {
-        line["token"] = json!(delivery.lease_token);
+/// What was pulled, as it is printed whole.
+#[derive(Serialize)]
+struct Pulled<'a> {
+    app: &'a str,
+    token: Option<&'a LeaseToken>,
+    lease_until: Option<Timestamp>,
+    records: Vec<Line<'a>>,
+}
+
+/// A record as it is printed.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: DeliveryId,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a LeaseToken>,
+    data: &'a Json,
+}
+
+fn line(delivery: &Delivery, with_token: bool) -> Line<'_> {
+    Line {
+        id: delivery.id,
+        attempt: delivery.attempts,
+        token: delivery.lease_token.as_ref().filter(|_| with_token),
+        data: &delivery.data,
     }
-    line["data"] = delivery.data.clone();
-    line
 }

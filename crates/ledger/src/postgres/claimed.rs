@@ -105,7 +105,7 @@ impl<'a> Few<'a> {
             to.trace = owned(self.trace.next()?);
             to.rescues = count(self.rescues.next()?);
             to.snoozes = count(self.snoozes.next()?);
-            to.result = self.result.next()?.map(|text| json_of(text).0);
+            to.result = self.result.next()?.map(|text| json_of(text).0.into());
         }
         Ok(())
     }

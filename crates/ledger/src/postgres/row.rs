@@ -7,7 +7,7 @@
 use super::error::{Attempt, sql};
 use crate::api::Queue;
 use handover_core::limits::ERROR_TEXT_MAX_BYTES;
-use handover_core::{Delivery, DeliveryId, Error, HolderId, LeaseToken};
+use handover_core::{Delivery, DeliveryId, Error, HolderId, Json, LeaseToken};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::error::Error as StdError;
@@ -104,15 +104,15 @@ pub(super) fn count(row: &Row, column: usize) -> Attempt<u32> {
 }
 
 /// JSON; as a text, and with the reason, where it cannot be parsed.
-pub(super) fn json_of(text: &str) -> (Value, Option<String>) {
-    match serde_json::from_str(text) {
-        Ok(value) => (value, None),
-        Err(error) => (Value::String(text.to_owned()), Some(error.to_string())),
+pub(super) fn json_of(text: &str) -> (Json, Option<String>) {
+    match Json::parse(text) {
+        Ok(json) => (json, None),
+        Err(error) => (Value::String(text.to_owned()).into(), Some(error.to_string())),
     }
 }
 
 /// A JSON column.
-fn json(row: &Row, column: usize) -> Attempt<Option<Value>> {
+fn json(row: &Row, column: usize) -> Attempt<Option<Json>> {
     Ok(get::<Option<&str>>(row, column)?.map(|text| json_of(text).0))
 }
 
@@ -146,7 +146,7 @@ pub(super) fn delivery(row: &Row) -> Attempt<Delivery> {
         trace: get(row, 24)?,
         rescues: count(row, 25)?,
         snoozes: count(row, 26)?,
-        result: json(row, 27)?,
+        result: json(row, 27)?.map(Value::from),
     })
 }
 

@@ -10,7 +10,7 @@ use super::row::parsed;
 use super::writer::Write;
 use crate::api::{Load, Pushed};
 use handover_core::clock::rfc3339;
-use handover_core::{DeliveryId, Error, ErrorKind, NewDelivery, Result};
+use handover_core::{DeliveryId, Error, ErrorKind, Json, NewDelivery, Result};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 /// So many rows of a whole load are moved at a time; all in one transaction.
@@ -191,7 +191,7 @@ fn put_aside_row(row: &Row<'_>) -> rusqlite::Result<(i64, NewDelivery)> {
     let broken = |why: serde_json::Error| {
         rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, why.into())
     };
-    let data = serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(broken)?;
+    let data = Json::parse(row.get_ref(4)?.as_str()?).map_err(broken)?;
     let id = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(DeliveryId));
     let new = NewDelivery {
         flow: row.get(5)?,

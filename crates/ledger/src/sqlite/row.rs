@@ -5,7 +5,7 @@
 //! (nested too deeply, a number out of range) is shown as text and never handed to an app.
 
 use crate::api::Queue;
-use handover_core::{Delivery, DeliveryId, HolderId, LeaseToken};
+use handover_core::{Delivery, DeliveryId, HolderId, Json, LeaseToken};
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
@@ -70,7 +70,7 @@ pub(super) fn checked(row: &Row<'_>) -> rusqlite::Result<(Delivery, Option<Strin
         trace: text(row, 24)?,
         rescues: row.get(25)?,
         snoozes: row.get(26)?,
-        result: json(row, 27)?.0,
+        result: json(row, 27)?.0.map(Value::from),
     };
     Ok((delivery, unreadable))
 }
@@ -119,16 +119,17 @@ pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<
 }
 
 /// A JSON column; as text, and with the reason, where it cannot be parsed.
-fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Value>, Option<String>)> {
+fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<(Option<Json>, Option<String>)> {
     // Most can be parsed where it lies.
     if let ValueRef::Text(bytes) = row.get_ref(column)?
-        && let Ok(value) = serde_json::from_slice(bytes)
+        && let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(json) = Json::parse(text)
     {
-        return Ok((Some(value), None));
+        return Ok((Some(json), None));
     }
     let Some(text) = text(row, column)? else { return Ok((None, None)) };
-    Ok(match serde_json::from_str(&text) {
-        Ok(value) => (Some(value), None),
-        Err(error) => (Some(Value::String(text)), Some(error.to_string())),
+    Ok(match Json::parse(text.as_str()) {
+        Ok(json) => (Some(json), None),
+        Err(error) => (Some(Value::String(text).into()), Some(error.to_string())),
     })
 }

@@ -219,7 +219,7 @@ pub(crate) async fn what_waits_is_measured<B: Backend>() {
             [("1234567", 0), ("äöüx", 0), ("3234567", 0), ("123456789012345678901234567", 9)]
         {
             let data = json!(text);
-            w.push(NewDelivery { data, priority, ..new(kind, "a") }).await;
+            w.push(NewDelivery { data: data.into(), priority, ..new(kind, "a") }).await;
         }
         w.push_to(kind, "b", 5).await;
         assert_eq!(filling(9, 60).await, None, "all of them are no more");

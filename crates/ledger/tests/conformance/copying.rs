@@ -117,7 +117,7 @@ async fn jobs_go_on<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
 /// Rows of a load, each with its number in it.
 fn aside(numbers: std::ops::Range<u32>) -> Vec<NewDelivery> {
     let row = |n| NewDelivery {
-        data: json!({ "n": n }),
+        data: json!({ "n": n }).into(),
         priority: 2,
         order_key: Some("in order".into()),
         ..new(Kind::Record, "aside")
@@ -137,7 +137,7 @@ async fn a_cut_load_goes_on<B: Backend>(to: &World<B>) {
     let (mut n, filter) = (701, Filter { app: Some("aside".into()), limit: 1000, ..Filter::default() });
     for record in to.ledger.list(filter).await.unwrap() {
         n -= 1;
-        assert_eq!((&record.data, record.priority), (&json!({ "n": n }), 2));
+        assert_eq!((record.data.value(), record.priority), (&json!({ "n": n }), 2));
     }
     assert_eq!(n, 0);
     super::conservation::check(to).await;

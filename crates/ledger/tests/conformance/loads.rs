@@ -4,7 +4,7 @@ use super::*;
 use handover_ledger::Load;
 
 fn rows(kind: Kind, from: u64, count: u64) -> Vec<NewDelivery> {
-    (from..from + count).map(|n| NewDelivery { data: json!({ "n": n }), ..new(kind, "a") }).collect()
+    (from..from + count).map(|n| NewDelivery { data: json!({ "n": n }).into(), ..new(kind, "a") }).collect()
 }
 
 fn is(load: &Load) -> (u64, u64, bool) {

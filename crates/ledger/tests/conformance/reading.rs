@@ -16,9 +16,13 @@ pub(crate) async fn each_filter_and_all_together<B: Backend>() {
         .push(NewDelivery { flow: Some("sales".into()), parent_id: Some(first), ..new(Kind::Record, "a") })
         .await;
     let third = w
-        .push(NewDelivery { replay_of: Some(first), data: json!({"path": "z.csv"}), ..new(Kind::File, "b") })
+        .push(NewDelivery {
+            replay_of: Some(first),
+            data: json!({"path": "z.csv"}).into(),
+            ..new(Kind::File, "b")
+        })
         .await;
-    let job = w.push(NewDelivery { data: json!({"path": "z.csv"}), ..new(Kind::Job, "b") }).await;
+    let job = w.push(NewDelivery { data: json!({"path": "z.csv"}).into(), ..new(Kind::Job, "b") }).await;
     w.advance(10);
     let failed = w.in_status(Kind::Record, "c", Status::Failed).await;
     let archived = w.in_status(Kind::File, "a", Status::Archived).await;

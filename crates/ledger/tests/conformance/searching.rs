@@ -110,11 +110,15 @@ pub(crate) async fn what_was_replayed_is_known<B: Backend>() {
 
 pub(crate) async fn a_text_is_found_wherever_it_stands<B: Backend>() {
     let w = World::<B>::new().await;
-    let by_data =
-        w.push(NewDelivery { data: json!({"path": "in/Ünïcode 50%_a.csv"}), ..new(Kind::File, "a") }).await;
+    let by_data = w
+        .push(NewDelivery { data: json!({"path": "in/Ünïcode 50%_a.csv"}).into(), ..new(Kind::File, "a") })
+        .await;
     let by_key = w.push(NewDelivery { dedup_key: Some("order-17".into()), ..new(Kind::Record, "a") }).await;
     let odd = w
-        .push(NewDelivery { data: json!({"note": "a \"quoted\" back\\slash"}), ..new(Kind::Record, "a") })
+        .push(NewDelivery {
+            data: json!({"note": "a \"quoted\" back\\slash"}).into(),
+            ..new(Kind::Record, "a")
+        })
         .await;
     let (by_error, held) = w.held(Kind::File, "e").await;
     w.ledger
@@ -123,7 +127,8 @@ pub(crate) async fn a_text_is_found_wherever_it_stands<B: Backend>() {
         .unwrap();
     let large = "x".repeat(handover_core::limits::SEARCHED_DATA_MAX_BYTES) + "needle";
     let numbers: Vec<u64> = (0..40_000).map(|n| n * 7_919).collect();
-    w.push(NewDelivery { data: json!({"large": large, "more": numbers}), ..new(Kind::Record, "a") }).await;
+    w.push(NewDelivery { data: json!({"large": large, "more": numbers}).into(), ..new(Kind::Record, "a") })
+        .await;
     let text = |text: &str| Filter { text: Some(text.to_owned()), ..Filter::default() };
     assert_eq!(found(&w, text("ïCODE")).await, [by_data]);
     assert_eq!(found(&w, text("50%_a")).await, [by_data]);

@@ -49,7 +49,7 @@ pub(crate) async fn plain_sql_may_hand_over<B: Backend>() {
     w.advance(3600);
     let claimed = w.claim(Kind::Record, "scorer", 10).await;
     assert_eq!((claimed.len(), claimed[0].kind), (1, Kind::Record));
-    assert_eq!((claimed[0].source_app.as_str(), &claimed[0].data), ("legacy", &json!({"n": 1})));
+    assert_eq!((claimed[0].source_app.as_str(), claimed[0].data.value()), ("legacy", &json!({"n": 1})));
     assert_eq!((claimed[0].max_attempts, claimed[0].created_by.as_deref()), (4, None));
     w.complete(&held(&claimed[0])).await.unwrap();
     let audit = w.ledger.audit(claimed[0].id).await.unwrap();

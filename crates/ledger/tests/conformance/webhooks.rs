@@ -10,7 +10,7 @@ const HOOK: &str = "https://example.org/ended?a=\u{1}";
 
 fn hooked(app: &str) -> NewJob {
     let mut job = job(app, "ann");
-    job.delivery.data = json!({"config": {"text": "a\u{0}b"}, "webhook": HOOK});
+    job.delivery.data = json!({"config": {"text": "a\u{0}b"}, "webhook": HOOK}).into();
     job
 }
 
@@ -29,7 +29,7 @@ impl<B: Backend> World<B> {
         }
         self.check_counts().await;
         conservation::check(self).await;
-        told.into_iter().map(|one| one.data).collect()
+        told.into_iter().map(|one| one.data.into()).collect()
     }
 }
 
@@ -86,11 +86,11 @@ pub(crate) async fn nobody_else_is_told<B: Backend>() {
         [json!({"webhook": 7}), json!({"config": {"webhook": "x"}}), json!(["webhook"]), json!("webhook")]
     {
         let mut job = job("a", "ann");
-        job.delivery.data = data;
+        job.delivery.data = data.into();
         let (_, held) = w.works_on(job).await;
         w.complete(&held).await.unwrap();
     }
-    let file = NewDelivery { data: json!({"webhook": "x", "path": "x"}), ..new(Kind::File, "a") };
+    let file = NewDelivery { data: json!({"webhook": "x", "path": "x"}).into(), ..new(Kind::File, "a") };
     w.push(file).await;
     let claimed = w.claim(Kind::File, "a", 1).await;
     w.complete(&held(&claimed[0])).await.unwrap();

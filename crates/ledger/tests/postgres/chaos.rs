@@ -41,7 +41,7 @@ async fn a_worker_that_is_killed() {
         // By lanes every other claim has no effect but its records' end, which is an answer of one round trip.
         let alone = lanes && first.id.0 % 2 == 0;
         let effect = |data| NewDelivery { data, ..new(Kind::Record, "effects") };
-        let next = |data: &serde_json::Value| if alone { vec![] } else { vec![effect(data.clone())] };
+        let next = |data: &serde_json::Value| if alone { vec![] } else { vec![effect(data.clone().into())] };
         let answers = claimed
             .iter()
             .map(|one| Answer {
@@ -116,7 +116,8 @@ async fn whatever_is_killed(lanes: bool) {
     let (steps, began) = (seconds * 2, Instant::now());
     for step in 0..steps {
         let (from, to) = (records * step / steps, records * (step + 1) / steps);
-        let some = (from..to).map(|n| NewDelivery { data: json!({ "n": n }), ..new(Kind::Record, "work") });
+        let some =
+            (from..to).map(|n| NewDelivery { data: json!({ "n": n }).into(), ..new(Kind::Record, "work") });
         ledger.push("chaos", some.collect()).await.unwrap();
         match random.below(4) {
             0 | 1 => {

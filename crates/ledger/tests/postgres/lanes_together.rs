@@ -46,7 +46,7 @@ async fn the_order_within_a_key_holds_across_workers_and_failures() {
     let w = World::<Lanes>::new().await;
     let of = |n: usize| NewDelivery {
         order_key: Some(format!("k{}", n % KEYS)),
-        data: json!({ "n": n }),
+        data: json!({ "n": n }).into(),
         max_attempts: 100,
         ..new(Kind::Record, "a")
     };

@@ -201,7 +201,7 @@ async fn a_full_disk_fails_whole_and_is_got_over() {
     let big = || {
         let text = "x".repeat(100_000);
         let mut delivery = new(Kind::Record, "a");
-        delivery.data = serde_json::json!({ "text": text });
+        delivery.data = serde_json::json!({ "text": text }).into();
         delivery
     };
     let mut good = 0;

@@ -6,15 +6,14 @@ use super::naming::{Naming, OUT, Place};
 use super::outputs::Says;
 use super::payload::JobPayload;
 use super::{Attempt, Failed, Finished, Inline, Summary};
-use handover_core::media;
-use serde_json::Value;
+use handover_core::{Json, media};
 
 /// What a stream program answers is JSON.
 const MEDIA_TYPE: &str = "application/json";
 
 impl Attempt {
     /// What comes of a job that its program has answered well, with this.
-    pub(crate) async fn answered(&self, made: Option<Value>) -> Result<Finished, Failed> {
+    pub(crate) async fn answered(&self, made: Option<Json>) -> Result<Finished, Failed> {
         let summary = Summary { rows_out: Some(u64::from(made.is_some())), ..Summary::default() };
         let Some(data) = made else { return Ok(Finished { summary, ..Finished::default() }) };
         let job = JobPayload::of(&self.delivery)?;

@@ -22,12 +22,13 @@ use crate::context::Context;
 use crate::engine::events::Event;
 use crate::meter::Ended;
 use crate::traces::{self, SpanKind};
-use handover_core::{AppName, Error, ErrorKind, Result, fault};
+use handover_core::{AppName, Error, ErrorKind, Json, Result, fault};
 use handover_file::draft::Written;
 use handover_file::layout::default_folder;
 use handover_ledger::{Answer, Answers, Outcome, Queue, Reservation};
 use handover_records::csv::{CellWriter, Quoting};
 use handover_records::{Dialect, FileKind, Format};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -158,7 +159,7 @@ impl Batch<'_> {
     /// Writes the file. Returns it, and which records could not be rows of it.
     async fn write(&self, ext: &str) -> Result<(Written, Vec<usize>)> {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let records: Vec<Value> = self.records.iter().map(|record| record.delivery.data.clone()).collect();
+        let records: Vec<Json> = self.records.iter().map(|record| record.delivery.data.clone()).collect();
         let ext = ext.to_owned();
         blocking(move || {
             let mut draft = data.draft(&holder, &ext)?.counting(rows_of(&ext));
@@ -330,21 +331,20 @@ impl Batch<'_> {
     }
 }
 
-fn lines(records: &[Value]) -> Vec<u8> {
+fn lines(records: &[Json]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
-        // JSON of a value cannot fail, and a vector takes any number of bytes.
-        let _ = serde_json::to_writer(&mut bytes, record);
+        bytes.extend_from_slice(record.line().as_bytes());
         bytes.push(b'\n');
     }
     bytes
 }
 
 /// A table of all fields that the records have, in the order in which they come; and which records are no objects.
-fn table(records: &[Value], dialect: &Dialect) -> Result<(Vec<u8>, Vec<usize>)> {
+fn table(records: &[Json], dialect: &Dialect) -> Result<(Vec<u8>, Vec<usize>)> {
     let mut columns: Vec<&str> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
-    for name in records.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+    for name in records.iter().filter_map(|record| record.as_object()).flat_map(Map::keys) {
         known.entry(name).or_insert_with(|| {
             columns.push(name);
             columns.len() - 1
@@ -359,10 +359,13 @@ fn table(records: &[Value], dialect: &Dialect) -> Result<(Vec<u8>, Vec<usize>)> 
             odd.push(nth);
             continue;
         };
+        let text = record.text();
+        let texts: HashMap<String, &RawValue> = serde_json::from_str(&text)
+            .map_err(|e| Error::internal("a record cannot be read a second time").because(e))?;
         let mut row = vec![String::new(); columns.len()];
         for (name, value) in fields {
             if let Some(cell) = known.get(name.as_str()).and_then(|column| row.get_mut(*column)) {
-                *cell = cell_of(value);
+                *cell = cell_of(value, texts.get(name.as_str()));
             }
         }
         cells.push_row(&mut bytes, &row)?;
@@ -373,12 +376,13 @@ fn table(records: &[Value], dialect: &Dialect) -> Result<(Vec<u8>, Vec<usize>)> 
     Ok((bytes, odd))
 }
 
-/// Texts as they are, numbers and booleans as JSON writes them, null as nothing, arrays and objects as JSON.
-fn cell_of(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// Texts as they are, null as nothing, all else as the JSON that it came as.
+fn cell_of(value: &Value, came_as: Option<&&RawValue>) -> String {
+    match (value, came_as) {
+        (Value::Null, _) => String::new(),
+        (Value::String(text), _) => text.clone(),
+        (_, Some(raw)) => raw.get().to_owned(),
+        (other, None) => other.to_string(),
     }
 }
 
@@ -388,14 +392,21 @@ mod tests {
 
     #[test]
     fn a_table_has_the_fields_of_all_records() {
-        let records = [json!({"a": 1, "b": "x,y"}), json!(5), json!({"c": null, "b": [1]})];
+        let long = r#"{"a":12.50,"b":123456789012345678901234567890,"b":true}"#;
+        let records =
+            [json!({"a": 1, "b": "x,y"}).into(), json!(5).into(), json!({"c": null, "b": [1]}).into()];
+        let records: Vec<Json> = records.into_iter().chain([Json::parse(long).unwrap()]).collect();
         let (bytes, odd) = table(&records, &Dialect::default()).unwrap();
-        assert_eq!(String::from_utf8(bytes).unwrap(), "a,b,c\n1,\"x,y\",\n,[1],\n");
+        assert_eq!(String::from_utf8(bytes).unwrap(), "a,b,c\n1,\"x,y\",\n,[1],\n12.50,true,\n");
         assert_eq!(odd, [1]);
     }
 
     #[test]
     fn lines_are_json() {
-        assert_eq!(lines(&[json!({"b": 1, "a": 2}), json!("x")]), b"{\"b\":1,\"a\":2}\n\"x\"\n");
+        let broken = Json::parse("[1,\n2.0]").unwrap();
+        assert_eq!(
+            lines(&[json!({"b": 1, "a": 2}).into(), json!("x").into(), broken]),
+            b"{\"b\":1,\"a\":2}\n\"x\"\n[1, 2.0]\n"
+        );
     }
 }

@@ -106,7 +106,7 @@ impl ArrivalPayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        serde_json::from_value(delivery.data.clone()).map_err(|e| {
+        serde_json::from_value(delivery.data.value().clone()).map_err(|e| {
             Error::bad_data(format!("delivery {} does not hold an arrival", delivery.id))
                 .because(e.to_string())
         })
@@ -165,7 +165,7 @@ impl JobPayload {
     /// # Errors
     /// Bad data where the row holds something else.
     pub fn of(delivery: &Delivery) -> Result<Self> {
-        Self::deserialize(&delivery.data).map_err(|e| {
+        Self::deserialize(delivery.data.value()).map_err(|e| {
             Error::bad_data(format!("delivery {} does not hold a job", delivery.id)).because(e.to_string())
         })
     }

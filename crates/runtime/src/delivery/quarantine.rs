@@ -127,7 +127,7 @@ impl Maker<'_> {
         let app = self.ctx.config().app(self.by.as_str()).cloned();
         let Origin { type_name, date } = self.ctx.origin(app.as_deref(), self.delivery).await?;
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let line = format!("{}\n", self.delivery.data);
+        let line = format!("{}\n", self.delivery.data.line());
         let draft = blocking(move || super::small(data.draft(&holder, "ndjson")?, line.as_bytes())).await?;
         Ok(Bad {
             path: draft.path().to_owned(),

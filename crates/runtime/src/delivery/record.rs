@@ -12,7 +12,7 @@ use super::rows::blocking_for;
 use super::{Attempt, Failed, Finished, Slot, Summary};
 use crate::config::{Output, Program};
 use handover_core::limits::RECORD_MAX_BYTES;
-use handover_core::{Error, ErrorKind, Result, fault};
+use handover_core::{Error, ErrorKind, Json, Result, fault};
 use handover_file::disk;
 use handover_file::draft::Draft;
 use serde_json::Value;
@@ -45,20 +45,20 @@ impl Attempt {
     }
 
     /// What the ledger keeps of a record that went well: what nobody else gets is kept with it.
-    pub(crate) fn record_summary(&self, made: Vec<Value>, ends: bool, of: Summary) -> Summary {
+    pub(crate) fn record_summary(&self, made: Vec<Json>, ends: bool, of: Summary) -> Summary {
         let out = made.len() as u64;
         Summary {
             rows_in: Some(1),
             rows_out: Some(out),
             rows_filtered: (out == 0).then_some(1),
-            data: if ends { made } else { Vec::new() },
+            data: if ends { made.into_iter().map(Value::from).collect() } else { Vec::new() },
             ..of
         }
     }
 
     async fn record_files(&self, program: &Program) -> Result<Files> {
         let (data, holder) = (self.ctx.project.data.clone(), self.ctx.process.holder.clone());
-        let line = format!("{}\n", self.delivery.data);
+        let line = format!("{}\n", self.delivery.data.line());
         let (with, output) = (self.app.with.clone(), program.output);
         blocking_for(line.len() as u64, move || {
             let config = match with {
@@ -78,12 +78,12 @@ impl Attempt {
 }
 
 /// The JSON values of a text: one, several lines of them, or one behind the other.
-pub(super) fn values(bytes: &[u8]) -> serde_json::Result<Vec<Value>> {
+pub(super) fn values(bytes: &[u8]) -> serde_json::Result<Vec<Json>> {
     serde_json::Deserializer::from_slice(bytes).into_iter().collect()
 }
 
 /// The JSON values that a program left.
-fn printed(draft: &Draft) -> Result<Vec<Value>> {
+fn printed(draft: &Draft) -> Result<Vec<Json>> {
     let path = draft.path();
     let read = |e| Error::io("read", path.display(), e);
     let file = match std::fs::File::open(path) {

@@ -7,9 +7,8 @@
 use super::payload::FilePayload;
 use crate::config::{App, Hop};
 use crate::context::Context;
-use handover_core::{AppName, Delivery, Kind, NewDelivery, Result, TypeName};
+use handover_core::{AppName, Delivery, Json, Kind, NewDelivery, Result, TypeName};
 use jiff::civil::Date;
-use serde_json::Value;
 
 /// So far back a record's way is followed to the file that it came from.
 const STEPS_MAX: usize = 32;
@@ -63,7 +62,7 @@ impl Context {
         app: &AppName,
         record: &Delivery,
         trace: Option<&str>,
-        made: &[Value],
+        made: &[Json],
     ) -> Vec<NewDelivery> {
         let hops = self.routes.next(app, &self.flows_of(app, record));
         self.records_along(&hops, app, record, trace, made)
@@ -76,9 +75,9 @@ impl Context {
         app: &AppName,
         record: &Delivery,
         trace: Option<&str>,
-        made: &[Value],
+        made: &[Json],
     ) -> Vec<NewDelivery> {
-        let to = |data: &Value| {
+        let to = |data: &Json| {
             let data = data.clone();
             hops.iter().map(move |hop| NewDelivery {
                 flow: hop.flows.first().cloned(),

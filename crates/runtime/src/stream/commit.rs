@@ -117,7 +117,7 @@ fn answer(ctx: &Context, app: &App, one: &Answer1, is_small: bool) -> Answer {
             let next = ctx.next_records(&app.name, record, trace.as_deref(), made.as_slice());
             // What nobody else gets is kept with the record.
             let kept =
-                made.as_ref().filter(|_| next.is_empty()).map(|data: &Value| json!({ "data": [data] }));
+                made.as_ref().filter(|_| next.is_empty()).map(|data| json!({ "data": [data.value()] }));
             Outcome::Completed { result: kept, next }
         }
         Told::Failed(error) => {

@@ -5,7 +5,7 @@
 //! no answer is shown and changes nothing. It does no I/O, so a crash leaves nothing.
 
 use handover_core::limits::RECORD_MAX_BYTES;
-use handover_core::{Delivery, DeliveryId, Kind};
+use handover_core::{Delivery, DeliveryId, Json, Kind};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const SHOWN_BYTES: usize = 200;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Told {
     /// It is done, with what came of it, if anything did.
-    Completed(Option<Value>),
+    Completed(Option<Json>),
     /// It failed for good.
     Failed(String),
     /// It is to be tried again, at the cost of an attempt.
@@ -47,7 +47,7 @@ pub(super) fn give(delivery: &Delivery, into: &mut Vec<u8>) {
             let _ = serde_json::to_writer(&mut *into, config);
         }
     } else {
-        let _ = serde_json::to_writer(&mut *into, &delivery.data);
+        into.extend_from_slice(delivery.data.line().as_bytes());
     }
     into.extend_from_slice(b"}\n");
 }
@@ -68,7 +68,7 @@ fn of_job(job: &Value) -> (&Value, Option<&Value>) {
 struct Raw {
     id: Value,
     status: Option<String>,
-    data: Option<Value>,
+    data: Option<Json>,
     error: Option<Value>,
 }
 
@@ -189,7 +189,7 @@ mod tests {
             said(
                 "{\"id\":7,\"status\":\"completed\",\"data\":{\"a\":1}}\r\n\n  \n{\"id\":\"8\",\"status\":\"completed\",\"data\":null}\n"
             ),
-            [answer(7, Told::Completed(Some(json!({"a": 1})))), answer(8, Told::Completed(None))]
+            [answer(7, Told::Completed(Some(json!({"a": 1}).into()))), answer(8, Told::Completed(None))]
         );
         assert_eq!(
             said(
