@@ -135,3 +135,30 @@ flows:
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("{\"n\":1}"), "{shown}");
 }
+
+/// A record as another program wrote it by SQL, which a reader of JSON would round, shorten and lose a value of.
+const ODD: &str = "{\"n\":1, \"t\":12.50,\"e\":1E5,\n\"big\":123456789012345678901234567890,\"a\":{\"x\":1,\"x\":2},\"z\":-0}";
+
+/// Sends what it gets on, without reading it.
+const AS_IT_IS: &str = r#"
+for line in sys.stdin:
+    id, data = line[len('{"id":'):].split(',"data":', 1)
+    print('{"id":%s,"status":"completed","data":%s}' % (id, data.rstrip()[:-1]))
+"#;
+
+#[test]
+fn a_record_goes_through_all_programs_as_the_text_that_it_came_as() {
+    for place in [Records::stream("", AS_IT_IS), Records::of("{ run: cat }", "")] {
+        place.well();
+        let insert = "INSERT INTO data_staging (source_app, target_app, data, flow) VALUES ('legacy', 'work', ?1, 'f')";
+        place.sql().execute(insert, [ODD]).unwrap();
+        let mut list = place.project.start(&["list", "--json"]);
+        list.end_within(LONG);
+        let listed = list.stdout();
+        assert!(listed.contains(&format!("\"data\":{},", ODD.replace('\n', " "))), "{listed}");
+        place.well();
+        let name = place.names("outgoing").remove(0);
+        let exported = std::fs::read_to_string(place.project.join("outgoing").join(name)).unwrap();
+        assert_eq!(exported, ODD.replace('\n', " ") + "\n");
+    }
+}
