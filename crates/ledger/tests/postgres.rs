@@ -28,6 +28,8 @@ mod lanes_together;
 mod moving;
 #[path = "postgres/opening.rs"]
 mod opening;
+#[path = "postgres/plain_sql.rs"]
+mod plain_sql;
 #[path = "postgres/plans.rs"]
 mod plans;
 #[path = "postgres/pooler.rs"]
