@@ -25,7 +25,7 @@ END;
 
 -- A number is for ever, and so is a dedup key: what is in the archive has both still.
 CREATE TRIGGER {table}_born_again BEFORE INSERT ON {table} BEGIN
-    SELECT RAISE(ABORT, 'this id was given before: leave it out, and the ledger gives the next')
+    SELECT RAISE(ABORT, 'this id is taken, as it was given before: leave it out, and the ledger gives the next')
         WHERE NEW.id BETWEEN 1 AND (SELECT seq FROM sqlite_sequence WHERE name = '{table}')
           AND NOT EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id);
     SELECT RAISE(ABORT, 'a delivery with this dedup_key to this app is in the archive: it was handed over before')
