@@ -24,6 +24,8 @@ mod keeping;
 mod lanes;
 #[path = "postgres/lanes_together.rs"]
 mod lanes_together;
+#[path = "postgres/locks.rs"]
+mod locks;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]

@@ -94,8 +94,9 @@ DECLARE
     t text;
     ddl text;
     -- Whether all of a row's times can be read.
-    times text := (SELECT '(' || string_agg(format('integration._time_fits({row}%s)', c), ' AND ') || ')'
-        FROM unnest(ARRAY['created_at', 'run_at', 'lease_until', 'processed_at', 'updated_at', 'deleted_at']) AS c);
+    columns text[] := ARRAY['created_at', 'run_at', 'lease_until', 'processed_at', 'updated_at', 'deleted_at'];
+    times text := (SELECT '(' || string_agg(format('integration._time_fits({row}%s)', c), ' AND ') || ')' FROM unnest(columns) AS c);
+    times_of text := (SELECT '(' || string_agg(format('{row}%s', c), ', ') || ')' FROM unnest(columns) AS c);
 BEGIN
     FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
         ddl := $ddl$
@@ -192,8 +193,8 @@ BEGIN
         bool_or(n.lease_until < o.lease_until AND n.lease_token IS NOT NULL) AS sooner,
         bool_or(n.lease_until IS NULL AND n.status = 'processing' AND o.status = 'processing') AS endless,
         bool_or(NOT integration._numbers_fit(n.attempts, n.max_attempts, n.rescues, n.snoozes)) AS numbers,
-        bool_or(NOT {times_of_n}) AS times,
-        bool_or(n.source_app = '' OR n.target_app = '') AS names,
+        bool_or(NOT {times_of_n} AND {row_of_n} IS DISTINCT FROM {row_of_o}) AS times,
+        bool_or(n.source_app = '' AND o.source_app <> '' OR n.target_app = '' AND o.target_app IS DISTINCT FROM '') AS names,
         bool_or((n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind)
             AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
         bool_or(n.status <> o.status AND NOT (
@@ -364,6 +365,7 @@ CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON integration.{table}
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_truncate();
 $ddl$;
         ddl := replace(replace(ddl, '{times}', replace(times, '{row}', '')), '{times_of_n}', replace(times, '{row}', 'n.'));
+        ddl := replace(replace(ddl, '{row_of_n}', replace(times_of, '{row}', 'n.')), '{row_of_o}', replace(times_of, '{row}', 'o.'));
         EXECUTE replace(ddl, '{table}', t);
     END LOOP;
 END $do$;

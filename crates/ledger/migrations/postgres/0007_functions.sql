@@ -208,7 +208,8 @@ BEGIN
     RETURN QUERY SELECT u.* FROM unnest(v_held, v_to, v_at) AS u (id, status, run_at) ORDER BY u.id;
 END $$;
 
--- Lengthens the lease of all that a token holds, from now. Returns until when.
+-- Lengthens the lease of all that a token holds, from now. Returns until when. What another has locked is waited for, as that is to be
+-- true of all.
 CREATE FUNCTION integration.extend(token text, lease interval DEFAULT '60 seconds') RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 DECLARE
@@ -217,6 +218,8 @@ DECLARE
 BEGIN
     PERFORM integration._check_lease('extend', lease);
     v_held := integration._held_or_stale(token, NULL);
+    PERFORM FROM integration._held_data_staging(token, v_held, true);
+    v_now := clock_timestamp();
     IF cardinality(integration._renew_data_staging(token, v_held, lease, v_now)) < cardinality(v_held) THEN
         PERFORM integration._stale(token, NULL);
     END IF;

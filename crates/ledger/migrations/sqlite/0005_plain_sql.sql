@@ -43,7 +43,7 @@ CREATE TRIGGER {table}_unnamed BEFORE INSERT ON {table} WHEN NEW.source_app = ''
 END;
 
 CREATE TRIGGER {table}_renamed_to_nothing BEFORE UPDATE OF source_app, target_app ON {table}
-WHEN NEW.source_app = '' OR NEW.target_app = '' BEGIN
+WHEN NEW.source_app = '' AND OLD.source_app <> '' OR NEW.target_app = '' AND OLD.target_app IS NOT '' BEGIN
     SELECT RAISE(ABORT, 'source_app and target_app are not to be empty: a target_app of NULL is the end of a flow');
 END;
 

@@ -102,7 +102,8 @@ async fn catch_up(ledger: &PostgresLedger) -> Result<()> {
         "SELECT {MOST} > (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids)"
     );
     let rows = ledger.read("look for the last number", &query, &[]).await?;
-    let behind = rows.first().map(|row| get::<Option<bool>>(row, 0)).transpose().map_err(|fault| fault.error)?;
+    let behind =
+        rows.first().map(|row| get::<Option<bool>>(row, 0)).transpose().map_err(|fault| fault.error)?;
     if behind.flatten().unwrap_or(false) {
         in_transaction!(ledger, |tx| set_forward(tx, MOST))?;
     }

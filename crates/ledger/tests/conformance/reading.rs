@@ -114,7 +114,8 @@ pub(crate) async fn what_was_made_into_records_is_counted_once<B: Backend>() {
     let file = NewDelivery { kind: Kind::File, ..made(2, "files") };
     let end = NewDelivery { target_app: None, ..made(2, "") };
     w.ledger.push("test", vec![replay, file, end, new(Kind::Record, "no-parent")]).await.unwrap();
-    let deleted = format!("UPDATE data_staging SET deleted_at = created_at WHERE id IN ({}, {})", ids[5], ids[6]);
+    let deleted =
+        format!("UPDATE data_staging SET deleted_at = created_at WHERE id IN ({}, {})", ids[5], ids[6]);
     w.backend.sql(&deleted).await.unwrap();
     for archived in [false, true] {
         if archived {

@@ -157,6 +157,9 @@ pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {
     );
     w.backend.sql(&done).await.unwrap();
     assert_eq!(w.get(id).await.processed_at.unwrap().to_string(), "2025-11-24T11:00:00Z");
+    let last = format!("UPDATE data_staging SET processed_at = '9999-12-31 23:59:59' WHERE id = {id}");
+    w.backend.sql(&last).await.unwrap();
+    assert_eq!(w.get(id).await.processed_at, Some(jiff::Timestamp::MAX), "beyond ours, as the nearest");
     // The machine's own writing of a time is left as it is, to the millisecond.
     for millisecond in [0, 1, 42, 100, 251, 499, 998, 999] {
         let time = format!("2025-03-30T01:59:59.{millisecond:03}Z");
@@ -249,7 +252,10 @@ pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
     let all = w.push_to(Kind::Record, "a", 3).await;
     let delete = format!("UPDATE data_staging SET deleted_at = created_at WHERE id = {}", all[1]);
     w.backend.sql(&delete).await.unwrap();
-    let first = format!("UPDATE data_staging SET status = 'processing' WHERE status = 'pending' AND id <= {}", all[1]);
+    let first = format!(
+        "UPDATE data_staging SET status = 'processing' WHERE status = 'pending' AND id <= {}",
+        all[1]
+    );
     w.backend.sql(&first).await.unwrap();
     assert_eq!(w.status(all[0]).await, Status::Processing);
     assert_eq!(w.status(all[1]).await, Status::Pending);

@@ -11,7 +11,16 @@ const TABLES: [(&str, Kind); 2] = [("data_staging", Kind::Record), ("deliveries"
 /// Everything that a refused statement might have changed.
 async fn everything(w: &W) -> Vec<Vec<String>> {
     let mut all = Vec::new();
-    for table in ["data_staging", "deliveries", "data_archive", "audit_log", "tally", "sources", "sqlite_sequence", "in_the_way"] {
+    for table in [
+        "data_staging",
+        "deliveries",
+        "data_archive",
+        "audit_log",
+        "tally",
+        "sources",
+        "sqlite_sequence",
+        "in_the_way",
+    ] {
         all.extend(w.backend.rows(&format!("SELECT * FROM {table} ORDER BY 1")).await);
     }
     all
@@ -103,7 +112,8 @@ async fn what_ignores_or_changes_what_is_there_works() {
         assert_eq!(w.backend.sql(&insert("INSERT", table, Some(first), "NULL", upsert)).await, Ok(1));
         let now = w.get(first).await;
         assert_eq!((now.priority, now.data["n"].as_i64(), now.dedup_key.as_deref()), (7, Some(2), Some("k")));
-        let upsert = "ON CONFLICT (target_app, dedup_key) WHERE dedup_key IS NOT NULL DO UPDATE SET priority = 8";
+        let upsert =
+            "ON CONFLICT (target_app, dedup_key) WHERE dedup_key IS NOT NULL DO UPDATE SET priority = 8";
         assert_eq!(w.backend.sql(&insert("INSERT", table, None, "'k'", upsert)).await, Ok(1));
         assert_eq!(w.get(first).await.priority, 8);
         // A REPLACE that meets with nothing is an INSERT, also after another was ignored.
@@ -134,7 +144,8 @@ async fn what_was_in_the_way_may_be_gone() {
             for how in ["INSERT", "INSERT OR IGNORE", "REPLACE"] {
                 assert_eq!(w.backend.sql(&insert(how, table, None, "NULL", "")).await, Ok(1), "{how}");
             }
-            let change = format!("UPDATE {table} SET dedup_key = 'x{ended}' WHERE id = (SELECT max(id) FROM {table})");
+            let change =
+                format!("UPDATE {table} SET dedup_key = 'x{ended}' WHERE id = (SELECT max(id) FROM {table})");
             assert_eq!(w.backend.sql(&ignored.replace(&key, "other")).await, Ok(1));
             assert_eq!(w.backend.sql(&change).await, Ok(1));
             w.check_counts().await;
