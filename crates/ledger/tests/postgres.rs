@@ -24,10 +24,14 @@ mod keeping;
 mod lanes;
 #[path = "postgres/lanes_together.rs"]
 mod lanes_together;
+#[path = "postgres/locks.rs"]
+mod locks;
 #[path = "postgres/moving.rs"]
 mod moving;
 #[path = "postgres/opening.rs"]
 mod opening;
+#[path = "postgres/plain_sql.rs"]
+mod plain_sql;
 #[path = "postgres/plans.rs"]
 mod plans;
 #[path = "postgres/pooler.rs"]

@@ -16,6 +16,8 @@ mod crash;
 mod growth;
 #[path = "sqlite/opening.rs"]
 mod opening;
+#[path = "sqlite/replacing.rs"]
+mod replacing;
 
 use async_trait::async_trait;
 use conformance::Backend;

@@ -11,7 +11,7 @@
 -- Where a file's manifest has its path; null for JSON whose escapes PostgreSQL cannot read.
 CREATE FUNCTION integration._path(data json) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
-    IF position('\u' IN data::text) = 0 THEN
+    IF position(E'\\u' IN data::text) = 0 THEN
         RETURN data ->> 'path';
     END IF;
     BEGIN
@@ -149,6 +149,9 @@ CREATE TABLE integration.lane_apps (
     since timestamptz NOT NULL,
     by    text NOT NULL
 );
+-- One row, which is written whenever lane_apps is: who cannot see that it has changed meets with it here (_by_lanes).
+CREATE TABLE integration.lane_apps_changed (at timestamptz NOT NULL);
+INSERT INTO integration.lane_apps_changed VALUES (clock_timestamp());
 CREATE TABLE integration.lanes (
     token       text PRIMARY KEY,
     app         text COLLATE "C" NOT NULL,

@@ -27,15 +27,45 @@ CREATE FUNCTION integration._notify(p_apps text[]) RETURNS void LANGUAGE sql AS 
     SELECT pg_notify('handover', app) FROM unnest(p_apps) AS app WHERE app IS NOT NULL
 $$;
 
+-- The error for what was neither inserted nor known: the number that it was given is another's, or it met with one that has gone
+-- meanwhile, and is to be pushed again.
+CREATE FUNCTION integration._not_pushed(p_id bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM integration._rows WHERE id = p_id) THEN
+        RAISE EXCEPTION 'the ledger''s sequence of numbers is behind its records: it gave %, which is taken', p_id
+            USING ERRCODE = '55000', HINT = 'it was set back, or not restored with the records; nothing was pushed. Its owner sets it right: '
+                || 'SELECT setval(''integration.delivery_ids'', (SELECT max(id) FROM (SELECT id FROM integration.data_staging '
+                || 'UNION ALL SELECT id FROM integration.deliveries UNION ALL SELECT id FROM integration.data_archive) AS all_of_them))';
+    END IF;
+    RAISE EXCEPTION 'a delivery with this dedup_key was there, and has gone meanwhile' USING ERRCODE = '40001',
+        HINT = 'push again; nothing was pushed';
+END $$;
+
 -- Numbers set aside.
 CREATE FUNCTION integration._next_ids(p_count bigint) RETURNS bigint[] LANGUAGE sql AS $$
     SELECT array_agg(nextval('integration.delivery_ids')) FROM generate_series(1, p_count)
 $$;
 
--- Whether this app's records are claimed by lanes (0010); that stays so to the transaction's end.
+-- Whether this transaction sees with each statement what others have committed meanwhile.
+CREATE FUNCTION integration._sees_committed() RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+$$;
+
+-- The error for who would look at the claims by lanes of an app as they once were: what has been claimed since is not seen there.
+CREATE FUNCTION integration._only_as_committed(p_app text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the records of % are claimed by lanes: they are claimed, and plain SQL changes their status, only in transactions that are READ COMMITTED',
+        p_app USING ERRCODE = 'HO002', HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; nothing was changed';
+END $$;
+
+-- Whether this app's records are claimed by lanes (0010); that stays so to the transaction's end. One that does not see what has been
+-- committed meanwhile fails (SQLSTATE 40001) where that has changed for any app since it began.
 CREATE FUNCTION integration._by_lanes(p_app text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('handover claims by ' || p_app, 0));
+    IF NOT integration._sees_committed() THEN
+        PERFORM FROM integration.lane_apps_changed FOR SHARE;
+    END IF;
     RETURN EXISTS (SELECT FROM integration.lane_apps WHERE app = p_app);
 END $$;
 
@@ -63,7 +93,7 @@ CREATE FUNCTION integration._note_end(p_token text, p_ended bigint) RETURNS void
 DECLARE
     v_open bigint;
 BEGIN
-    IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+    IF integration._sees_committed() THEN
         SELECT open INTO v_open FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED;
     END IF;
     IF v_open IS NULL THEN
@@ -553,7 +583,8 @@ BEGIN
     RETURN coalesce(v_done, '{}');
 END $f$;
 
--- Lengthens what the token holds of these ids, and returns it: the rest is lost.
+-- Lengthens what the token holds of these ids, and returns it: the rest is lost. Nobody is waited for, or one record that a program
+-- has locked would cost all other claims their leases: it is held still, and lengthened the next time.
 CREATE FUNCTION integration._renew_{table}(
     p_token text, p_ids bigint[], p_lease interval, p_now timestamptz DEFAULT NULL
 ) RETURNS bigint[] LANGUAGE plpgsql
@@ -561,21 +592,35 @@ SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off 
 AS $f$
 #variable_conflict use_column
 DECLARE
+    v_until timestamptz := coalesce(p_now, clock_timestamp()) + p_lease;
     v_lane bigint[];
     v_held bigint[];
+    v_locked bigint[];
 BEGIN
     IF '{table}' = 'data_staging' THEN
         v_lane := integration._renew_lane(p_token, p_ids, p_lease, p_now);
+        IF cardinality(v_lane) = cardinality(p_ids) THEN
+            RETURN v_lane;
+        END IF;
     END IF;
-    WITH held AS (
-        UPDATE integration.{table}_live SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease
-        WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing' RETURNING id)
-    SELECT array_agg(id) INTO v_held FROM held;
-    IF '{table}' = 'data_staging' AND v_held IS NOT NULL
-        AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-        -- Where another is at the note it stays as it is: what a lease that is over says of its claim is looked at again.
+    SELECT array_agg(id) INTO v_held FROM (
+        SELECT id FROM integration.{table}_live
+        WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing' FOR NO KEY UPDATE SKIP LOCKED) AS free;
+    UPDATE integration.{table}_live SET lease_until = v_until
+        WHERE id = ANY (v_held) AND lease_token = p_token AND status COLLATE "C" = 'processing';
+    IF coalesce(cardinality(v_held), 0) + coalesce(cardinality(v_lane), 0) < cardinality(p_ids) THEN
+        v_locked := ARRAY(
+            SELECT id FROM integration.{table}_live
+            WHERE id = ANY (p_ids) AND lease_token = p_token AND status COLLATE "C" = 'processing'
+              AND id NOT IN (SELECT unnest(v_held)));
+        v_held := v_held || v_locked;
+    END IF;
+    IF '{table}' = 'data_staging' AND v_held <> '{}' AND integration._sees_committed() THEN
+        -- What is locked counts as if it were lengthened: nobody is to look at the claim before. Where another is at the note it stays
+        -- as it is: what a lease that is over says of its claim is looked at again.
         UPDATE integration.claims SET lease_until = (
-            SELECT coalesce(min(lease_until), 'infinity') FROM integration._claimed WHERE lease_token = p_token)
+            SELECT coalesce(min(CASE WHEN id = ANY (v_locked) THEN v_until ELSE lease_until END), 'infinity')
+            FROM integration._claimed WHERE lease_token = p_token)
         WHERE token = (SELECT token FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED);
     END IF;
     RETURN coalesce(v_lane || v_held, v_lane, v_held, '{}');
@@ -658,6 +703,7 @@ DECLARE
     v_count bigint := coalesce(array_length(p_data, 1), 0);
     v_apps text[];
     v_new bigint[];
+    v_asked bigint[];
     v_keyed boolean := coalesce(num_nonnulls(VARIADIC p_dedup_keys) > 0, false)
         OR coalesce(num_nonnulls(VARIADIC p_given) > 0, false);
 BEGIN
@@ -719,6 +765,7 @@ BEGIN
         fresh := array_fill(true, ARRAY[v_count::integer]);
     ELSE
         -- A later statement sees what others have committed meanwhile.
+        v_asked := ids;
         SELECT array_agg(coalesce(n.id, known.id) ORDER BY u.at), array_agg(n.id IS NOT NULL ORDER BY u.at) INTO ids, fresh
         FROM unnest(ids, p_targets, p_dedup_keys) WITH ORDINALITY AS u (id, target, dedup, at)
         LEFT JOIN LATERAL (SELECT u.id WHERE u.id = ANY (v_new)) AS n ON true
@@ -734,6 +781,9 @@ BEGIN
             WHERE coalesce(k.target_app, '') = coalesce(u.target, '') AND k.dedup_key = u.dedup
               AND (k.kind = 'record') = ('{table}' = 'data_staging')
             LIMIT 1) AS known ON n.id IS NULL;
+        IF array_position(ids, NULL) IS NOT NULL THEN
+            PERFORM integration._not_pushed(v_asked[array_position(ids, NULL)]);
+        END IF;
     END IF;
     IF p_notify AND v_apps IS NOT NULL THEN
         PERFORM integration._notify(v_apps);

@@ -26,6 +26,28 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
        AND rescues BETWEEN 0 AND 4294967295 AND snoozes BETWEEN 0 AND 4294967295
 $$;
 
+-- Whether a time is one that every program can read. Infinities, and years that have no four digits, are none.
+CREATE FUNCTION integration._time_fits(p_at timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(p_at >= '0001-01-01 00:00:00+00' AND p_at < '10000-01-01 00:00:00+00', true)
+$$;
+
+-- The error for a row that cannot be, whoever wrote it; nothing where all of these are false or unknown.
+CREATE FUNCTION integration._refuse(p_numbers boolean, p_times boolean, p_names boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_numbers THEN
+        RAISE EXCEPTION 'attempts, rescues and snoozes are from 0, max_attempts from 1, all to 4294967295'
+            USING ERRCODE = '23514', HINT = 'nothing was changed';
+    END IF;
+    IF p_times THEN
+        RAISE EXCEPTION 'a time is neither infinite nor outside of the years 1 to 9999' USING ERRCODE = '22008',
+            HINT = 'leave run_at out for at once, and set deleted_at for never; nothing was changed';
+    END IF;
+    IF p_names THEN
+        RAISE EXCEPTION 'source_app and target_app are not to be empty' USING ERRCODE = '23514',
+            HINT = 'a target_app of null is the end of a flow; nothing was changed';
+    END IF;
+END $$;
+
 -- The error for what a worker holds.
 CREATE FUNCTION integration._held_by_worker(p_id bigint, p_holder text, p_until timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -49,9 +71,8 @@ BEGIN
             v_apps := v_apps || v_app;
         END IF;
     END LOOP;
-    IF v_apps <> '{}' AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'the records of % are claimed by lanes: plain SQL changes their status only in transactions that are READ COMMITTED',
-            v_apps[1] USING ERRCODE = 'HO002', HINT = 'nothing was changed';
+    IF v_apps <> '{}' AND NOT integration._sees_committed() THEN
+        PERFORM integration._only_as_committed(v_apps[1]);
     END IF;
     RETURN v_apps;
 END $$;
@@ -72,6 +93,10 @@ DO $do$
 DECLARE
     t text;
     ddl text;
+    -- Whether all of a row's times can be read.
+    columns text[] := ARRAY['created_at', 'run_at', 'lease_until', 'processed_at', 'updated_at', 'deleted_at'];
+    times text := (SELECT '(' || string_agg(format('integration._time_fits({row}%s)', c), ' AND ') || ')' FROM unnest(columns) AS c);
+    times_of text := (SELECT '(' || string_agg(format('{row}%s', c), ', ') || ')' FROM unnest(columns) AS c);
 BEGIN
     FOREACH t IN ARRAY ARRAY['data_staging', 'deliveries'] LOOP
         ddl := $ddl$
@@ -89,11 +114,14 @@ DECLARE
     v_token boolean;
     v_keys boolean;
     v_numbers boolean;
+    v_times boolean;
+    v_names boolean;
     v_known record;
 BEGIN
     SELECT min(id), max(id), bool_or(status <> 'pending'), bool_or(lease_token IS NOT NULL), bool_or(dedup_key IS NOT NULL),
-        bool_or(NOT integration._numbers_fit(attempts, max_attempts, rescues, snoozes))
-        INTO v_first_id, v_last_id, v_unfinished, v_token, v_keys, v_numbers FROM new_rows;
+        bool_or(NOT integration._numbers_fit(attempts, max_attempts, rescues, snoozes)), bool_or(NOT {times}),
+        bool_or(source_app = '' OR target_app = '')
+        INTO v_first_id, v_last_id, v_unfinished, v_token, v_keys, v_numbers, v_times, v_names FROM new_rows;
     IF v_first_id IS NULL THEN
         RETURN NULL;
     END IF;
@@ -101,9 +129,11 @@ BEGIN
         RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
             HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one';
     END IF;
-    IF v_numbers THEN
-        RAISE EXCEPTION 'attempts, rescues and snoozes are from 0, max_attempts from 1, all to 4294967295'
-            USING ERRCODE = '23514', HINT = 'nothing was changed';
+    PERFORM integration._refuse(v_numbers, v_times, v_names);
+    -- Half of all that there are, so that the numbers after it never come to an end.
+    IF v_first_id < 1 OR v_last_id > 4611686018427387903 THEN
+        RAISE EXCEPTION 'an id is from 1 to 4611686018427387903' USING ERRCODE = '23514',
+            HINT = 'leave it out, and the ledger gives the next; nothing was inserted';
     END IF;
     IF v_first_id <= v_last THEN
         SELECT n.id INTO v_given FROM new_rows AS n
@@ -161,7 +191,10 @@ BEGIN
         bool_or(n.source_app <> o.source_app OR n.kind <> o.kind) AS resourced,
         bool_or(n.lease_token IS DISTINCT FROM o.lease_token) AS token,
         bool_or(n.lease_until < o.lease_until AND n.lease_token IS NOT NULL) AS sooner,
+        bool_or(n.lease_until IS NULL AND n.status = 'processing' AND o.status = 'processing') AS endless,
         bool_or(NOT integration._numbers_fit(n.attempts, n.max_attempts, n.rescues, n.snoozes)) AS numbers,
+        bool_or(NOT {times_of_n} AND {row_of_n} IS DISTINCT FROM {row_of_o}) AS times,
+        bool_or(n.source_app = '' AND o.source_app <> '' OR n.target_app = '' AND o.target_app IS DISTINCT FROM '') AS names,
         bool_or((n.status <> o.status OR n.target_app IS DISTINCT FROM o.target_app OR n.kind <> o.kind)
             AND o.status = 'processing' AND o.lease_token IS NOT NULL) AS held,
         bool_or(n.status <> o.status AND NOT (
@@ -208,10 +241,7 @@ BEGIN
         RAISE EXCEPTION 'lease_token is not to be written by plain SQL' USING ERRCODE = 'HO002',
             HINT = 'UPDATE … SET status = ''processing'' claims without one; integration.pull gives one; nothing was changed';
     END IF;
-    IF v.numbers THEN
-        RAISE EXCEPTION 'attempts, rescues and snoozes are from 0, max_attempts from 1, all to 4294967295'
-            USING ERRCODE = '23514', HINT = 'nothing was changed';
-    END IF;
+    PERFORM integration._refuse(v.numbers, v.times, v.names);
     IF v.illegal THEN
         SELECT n.id, o.status AS was, n.status AS wanted INTO v_bad FROM old_rows AS o JOIN new_rows AS n USING (id)
             WHERE n.status <> o.status AND NOT (
@@ -227,9 +257,16 @@ BEGIN
                 WHEN 'failed' THEN 'from failed it goes to pending (tried again) or archived'
                 ELSE 'what is archived stays so; integration.replay(id) runs it again' END || '; nothing was changed';
     END IF;
-    IF '{table}' = 'data_staging' AND v.sooner THEN
+    IF v.endless THEN
+        -- A lease without an end would be nobody's to take back: it is that of a plain claim.
+        UPDATE integration.{table}_live AS d SET lease_until = v_now + interval '1 hour'
+            FROM new_rows AS n, old_rows AS o WHERE d.id = n.id AND o.id = n.id
+              AND n.lease_until IS NULL AND n.status = 'processing' AND o.status = 'processing';
+    END IF;
+    IF '{table}' = 'data_staging' AND (v.sooner OR v.endless) THEN
         UPDATE integration.claims AS c SET lease_until = e.at
-            FROM (SELECT lease_token, min(lease_until) AS at FROM new_rows WHERE status = 'processing' GROUP BY lease_token) AS e
+            FROM (SELECT lease_token, min(coalesce(lease_until, v_now + interval '1 hour')) AS at
+                  FROM new_rows WHERE status = 'processing' GROUP BY lease_token) AS e
             WHERE c.token = e.lease_token AND c.lease_until > e.at;
     END IF;
     IF v.moved THEN
@@ -253,7 +290,7 @@ BEGIN
                 WHEN 'archived' THEN n.leased_by END,
             lease_until = CASE n.status
                 WHEN 'processing' THEN
-                    CASE WHEN n.lease_until IS DISTINCT FROM o.lease_until THEN n.lease_until ELSE v_now + interval '1 hour' END
+                    coalesce(CASE WHEN n.lease_until IS DISTINCT FROM o.lease_until THEN n.lease_until END, v_now + interval '1 hour')
                 END
         FROM new_rows AS n, old_rows AS o WHERE d.id = n.id AND o.id = n.id AND n.status <> o.status;
         -- One who ends what nobody has claimed has claimed and ended it.
@@ -318,7 +355,7 @@ CREATE TRIGGER {table}_before_insert BEFORE INSERT ON integration.{table}
 CREATE TRIGGER {table}_insert AFTER INSERT ON integration.{table} REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_insert_{table}();
 CREATE TRIGGER {table}_deleted BEFORE UPDATE ON integration.{table} FOR EACH ROW
-    WHEN (OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status = 'processing')
+    WHEN (OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status IN ('processing', 'completed'))
     EXECUTE FUNCTION integration._sql_pass_by();
 CREATE TRIGGER {table}_update AFTER UPDATE ON integration.{table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_update_{table}();
@@ -327,6 +364,8 @@ CREATE TRIGGER {table}_delete AFTER DELETE ON integration.{table} REFERENCING OL
 CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON integration.{table}
     FOR EACH STATEMENT EXECUTE FUNCTION integration._sql_truncate();
 $ddl$;
+        ddl := replace(replace(ddl, '{times}', replace(times, '{row}', '')), '{times_of_n}', replace(times, '{row}', 'n.'));
+        ddl := replace(replace(ddl, '{row_of_n}', replace(times_of, '{row}', 'n.')), '{row_of_o}', replace(times_of, '{row}', 'o.'));
         EXECUTE replace(ddl, '{table}', t);
     END LOOP;
 END $do$;

@@ -44,7 +44,7 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT c.relname INTO v_name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'integration.data_archive'::regclass AND c.relname ~ '^data_archive_\d{4}_\d\d$'
+        WHERE i.inhparent = 'integration.data_archive'::regclass AND c.relname ~ '^data_archive_[0-9]{4}_[0-9][0-9]$'
           AND to_timestamp(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= p_before
         ORDER BY 1 LIMIT 1;
     IF v_name IS NULL THEN

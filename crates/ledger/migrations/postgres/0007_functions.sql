@@ -25,6 +25,28 @@ BEGIN
     END IF;
 END $$;
 
+-- Whether plain SQL might insert this (0005), and the error where it might not. Two functions, as the first costs next to nothing.
+CREATE FUNCTION integration._may_push(source text, target text, max_attempts bigint, run_at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (source = '' OR target = '' OR NOT integration._numbers_fit(0, coalesce(max_attempts, 4), 0, 0)
+        OR NOT integration._time_fits(run_at)) IS NOT TRUE
+$$;
+CREATE FUNCTION integration._refuse_push(source text, target text, max_attempts bigint, run_at timestamptz) RETURNS void
+LANGUAGE sql AS $$
+    SELECT integration._refuse(NOT integration._numbers_fit(0, coalesce(max_attempts, 4), 0, 0),
+        NOT integration._time_fits(run_at), source = '' OR target = '')
+$$;
+
+-- The error for a lease that is none, or has no end that anybody waits for.
+CREATE FUNCTION integration._refuse_lease(who text, lease interval) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF lease > interval '365 days' THEN
+        RAISE EXCEPTION '% gives a lease of 365 days at most', who USING ERRCODE = '22023',
+            HINT = 'take a shorter one, and lengthen it with integration.extend; nothing was changed';
+    END IF;
+    RAISE EXCEPTION '% needs a lease longer than nothing', who USING ERRCODE = 'HO004', HINT = 'nothing was changed';
+END $$;
+
 -- Hands a record to an app. Returns its number; that of the known record where dedup_key is known.
 CREATE FUNCTION integration.push(
     source text, target text, data json, priority integer DEFAULT 0, run_at timestamptz DEFAULT NULL,
@@ -32,6 +54,9 @@ CREATE FUNCTION integration.push(
     trace text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 BEGIN
+    IF NOT integration._may_push(source, target, max_attempts, run_at) THEN
+        PERFORM integration._refuse_push(source, target, max_attempts, run_at);
+    END IF;
     PERFORM integration._check_size(ARRAY[push.data]);
     RETURN (integration._push_data_staging(integration._sql_actor(), ARRAY[source], ARRAY[target], ARRAY[push.data],
         p_flows => ARRAY[flow], p_priorities => ARRAY[priority], p_run_at => ARRAY[run_at],
@@ -63,6 +88,9 @@ BEGIN
     IF v_count = 0 THEN
         RETURN '{}';
     END IF;
+    IF NOT integration._may_push(source, target, max_attempts, run_at) THEN
+        PERFORM integration._refuse_push(source, target, max_attempts, run_at);
+    END IF;
     PERFORM integration._check_size(v_data);
     RETURN (integration._push_data_staging(integration._sql_actor(), array_fill(source, ARRAY[v_count]),
         array_fill(target, ARRAY[v_count]), v_data, p_flows => array_fill(flow, ARRAY[v_count]),
@@ -78,8 +106,15 @@ RETURNS TABLE (id bigint, data json, token text, attempt bigint, source_app text
     lease_until timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 BEGIN
-    IF (max_records >= 1 AND lease > interval '0') IS NOT TRUE THEN
-        RAISE EXCEPTION 'pull needs at least one record and a lease longer than nothing' USING ERRCODE = 'HO004';
+    IF (max_records >= 1) IS NOT TRUE THEN
+        RAISE EXCEPTION 'pull needs at least one record' USING ERRCODE = 'HO004', HINT = 'nothing was changed';
+    END IF;
+    IF max_records > 100000 THEN
+        RAISE EXCEPTION 'pull takes 100000 records at most' USING ERRCODE = '22023',
+            HINT = 'pull again for more; nothing was changed';
+    END IF;
+    IF (lease > interval '0' AND lease <= interval '365 days') IS NOT TRUE THEN
+        PERFORM integration._refuse_lease('pull', lease);
     END IF;
     RETURN QUERY SELECT c.id, c.data, c.lease_token, c.attempts, c.source_app::text, c.order_key::text, c.created_at, c.lease_until
         FROM integration._claim_data_staging(pull.app, max_records, 'pull:' || session_user,
@@ -152,11 +187,15 @@ DECLARE
     v_at timestamptz[];
     v_attempts bigint[];
     v_snoozes bigint[];
+    v_retry boolean := coalesce(retry, true);
     v_done bigint[];
     v_count integer;
 BEGIN
-    SELECT array_agg(h.id), array_agg(CASE WHEN retry AND h.attempts < h.max_attempts THEN 'pending' ELSE 'failed' END),
-        array_agg(CASE WHEN retry AND h.attempts < h.max_attempts THEN v_now + coalesce(delay,
+    IF delay NOT BETWEEN interval '-365 days' AND interval '36500 days' THEN
+        RAISE EXCEPTION 'a delay is 36500 days at most' USING ERRCODE = '22008', HINT = 'nothing was changed';
+    END IF;
+    SELECT array_agg(h.id), array_agg(CASE WHEN v_retry AND h.attempts < h.max_attempts THEN 'pending' ELSE 'failed' END),
+        array_agg(CASE WHEN v_retry AND h.attempts < h.max_attempts THEN v_now + coalesce(delay,
             least(900, power(2, least(h.attempts, 20) - 1)) * (0.5 + random() / 2) * interval '1 second') END),
         array_agg(h.attempts), array_agg(h.snoozes), count(*)
         INTO v_held, v_to, v_at, v_attempts, v_snoozes, v_count
@@ -172,16 +211,20 @@ BEGIN
     RETURN QUERY SELECT u.* FROM unnest(v_held, v_to, v_at) AS u (id, status, run_at) ORDER BY u.id;
 END $$;
 
--- Lengthens the lease of all that a token holds, from now. Returns until when.
+-- Lengthens the lease of all that a token holds, from now. Returns until when. What another has locked is waited for, as that is to be
+-- true of all.
 CREATE FUNCTION integration.extend(token text, lease interval DEFAULT '60 seconds') RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = integration, pg_catalog, pg_temp AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
-    v_held bigint[] := integration._held_or_stale(token, NULL);
+    v_held bigint[];
 BEGIN
-    IF (lease > interval '0') IS NOT TRUE THEN
-        RAISE EXCEPTION 'extend needs a lease longer than nothing' USING ERRCODE = 'HO004';
+    IF (lease > interval '0' AND lease <= interval '365 days') IS NOT TRUE THEN
+        PERFORM integration._refuse_lease('extend', lease);
     END IF;
+    v_held := integration._held_or_stale(token, NULL);
+    PERFORM FROM integration._held_data_staging(token, v_held, true);
+    v_now := clock_timestamp();
     IF cardinality(integration._renew_data_staging(token, v_held, lease, v_now)) < cardinality(v_held) THEN
         PERFORM integration._stale(token, NULL);
     END IF;

@@ -33,6 +33,9 @@ BEGIN
     IF NOT integration._by_lanes(p_app) THEN
         RETURN NULL;
     END IF;
+    IF NOT integration._sees_committed() THEN
+        PERFORM integration._only_as_committed(p_app);
+    END IF;
     IF EXISTS (SELECT FROM integration.paused_apps WHERE app = p_app) THEN
         RETURN 0;
     END IF;
@@ -236,15 +239,20 @@ BEGIN
     END IF;
 END $f$;
 
--- Lengthens this token's lane, if it holds any of these, and returns which.
+-- Lengthens this token's lane, if it holds any of these, and returns which. One that another is at stands, and is lengthened the next
+-- time.
 CREATE FUNCTION integration._renew_lane(p_token text, p_ids bigint[], p_lease interval, p_now timestamptz DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $f$
 DECLARE
     v integration.lanes;
     v_ids bigint[];
 BEGIN
-    SELECT * INTO v FROM integration.lanes WHERE token = p_token FOR UPDATE;
-    v_ids := CASE WHEN FOUND THEN integration._of_lane(v, p_ids) END;
+    SELECT * INTO v FROM integration.lanes WHERE token = p_token FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        SELECT * INTO v FROM integration.lanes WHERE token = p_token;
+        RETURN CASE WHEN FOUND THEN integration._of_lane(v, p_ids) END;
+    END IF;
+    v_ids := integration._of_lane(v, p_ids);
     IF v_ids <> '{}' THEN
         UPDATE integration.lanes SET lease_until = coalesce(p_now, clock_timestamp()) + p_lease WHERE token = p_token;
     END IF;
@@ -252,19 +260,35 @@ BEGIN
 END $f$;
 
 -- Makes a usual claim of what this token's lane holds of these (of all where null): the record itself is processing from then on,
--- under the same token. Nothing is audited or counted, as nothing changes for anybody.
-CREATE FUNCTION integration._land(p_token text, p_ids bigint[]) RETURNS void LANGUAGE plpgsql
+-- under the same token. Nothing is audited or counted, as nothing changes for anybody. p_pass: what others are at is left as it is,
+-- and nobody is waited for.
+CREATE FUNCTION integration._land(p_token text, p_ids bigint[], p_pass boolean DEFAULT false) RETURNS void LANGUAGE plpgsql
 SET jit = off SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $f$
+#variable_conflict use_column
 DECLARE
     v integration.lanes;
     v_ids bigint[];
+    v_free bigint[];
 BEGIN
     SELECT * INTO v FROM integration.lanes WHERE token = p_token FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     v_ids := CASE WHEN p_ids IS NULL THEN v.ids ELSE integration._of_lane(v, p_ids) END;
+    IF p_pass THEN
+        PERFORM FROM integration.claims WHERE token = p_token FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND AND EXISTS (SELECT FROM integration.claims WHERE token = p_token) THEN
+            RETURN;
+        END IF;
+        SELECT coalesce(array_agg(id), '{}') INTO v_free FROM (
+            SELECT id FROM integration.data_staging_live WHERE id = ANY (v_ids) FOR NO KEY UPDATE SKIP LOCKED) AS free;
+        IF cardinality(v_free) < cardinality(v_ids) THEN
+            -- What is there no more leaves its lane as well.
+            v_ids := ARRAY(SELECT i FROM unnest(v_ids) AS i WHERE i NOT IN (
+                SELECT id FROM integration.data_staging_live WHERE id = ANY (v_ids) AND id NOT IN (SELECT unnest(v_free))));
+        END IF;
+    END IF;
     IF v_ids <> '{}' THEN
         UPDATE integration.data_staging_live SET status = 'processing', attempts = attempts + 1, lease_token = v.token,
             leased_by = v.holder, lease_until = v.lease_until, updated_at = v.since WHERE id = ANY (v_ids);
@@ -279,15 +303,18 @@ DECLARE
     v_app text := (SELECT target_app FROM integration.data_staging_live WHERE id = p_id AND status = 'pending');
 BEGIN
     IF v_app IS NOT NULL AND integration._by_lanes(v_app) THEN
+        IF NOT integration._sees_committed() THEN
+            PERFORM integration._only_as_committed(v_app);
+        END IF;
         PERFORM integration._lock_claims('data_staging', v_app);
         PERFORM integration._land(token, ARRAY[p_id]) FROM integration.lanes WHERE app = v_app AND p_id = ANY (ids);
     END IF;
 END $f$;
 
--- Lands what these holders have, and what leases have run out.
+-- Lands what these holders have, and what leases have run out; what others are at, the next time.
 CREATE FUNCTION integration._land_lost(p_lost text[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS $f$
 BEGIN
-    PERFORM integration._land(token, NULL) FROM (
+    PERFORM integration._land(token, NULL, true) FROM (
         SELECT token FROM integration.lanes WHERE lease_until <= p_now OR holder = ANY (p_lost)
         ORDER BY token FOR UPDATE SKIP LOCKED) AS lost;
 END $f$;
@@ -312,6 +339,7 @@ BEGIN
             DELETE FROM integration.lane_apps WHERE app = v.app;
             PERFORM integration._land(token, NULL) FROM integration.lanes WHERE app = v.app;
         END IF;
+        UPDATE integration.lane_apps_changed SET at = clock_timestamp();
     END LOOP;
 END $f$;
 

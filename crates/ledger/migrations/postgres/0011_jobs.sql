@@ -105,8 +105,8 @@ BEGIN
     IF position('"webhook"' IN p_data::text) = 0 THEN
         RETURN NULL;
     END IF;
-    IF position('\u' IN p_data::text) > 0 THEN
-        v_data := regexp_replace(p_data::text, '(?<!\\)((?:\\\\)*)\\u(?:0000|[Dd][89A-Fa-f][0-9A-Fa-f]{2})', '\1?', 'g')::json;
+    IF position(E'\\u' IN p_data::text) > 0 THEN
+        v_data := regexp_replace(p_data::text, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u(?:0000|[Dd][89A-Fa-f][0-9A-Fa-f]{2})', E'\\1?', 'g')::json;
     END IF;
     RETURN CASE WHEN json_typeof(v_data) = 'object' AND json_typeof(v_data -> 'webhook') = 'string'
                 THEN v_data ->> 'webhook' END;

@@ -136,13 +136,10 @@ WHEN (SELECT name FROM actor) IS NULL BEGIN
         last_error = CASE WHEN NEW.status <> 'archived' THEN last_error
                           WHEN OLD.status = 'failed' THEN coalesce(last_error, 'it failed, and no reason was given') END
         WHERE id = NEW.id AND NEW.status <> OLD.status;
-    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z')
-        WHERE NEW.created_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.created_at) IS NULL
-           OR NEW.run_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.run_at) IS NULL
-           OR NEW.updated_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.updated_at) IS NULL
-           OR NEW.processed_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.processed_at) IS NULL
-           OR NEW.deleted_at IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.deleted_at) IS NULL
-           OR NEW.lease_until IS NOT NULL AND strftime('%Y-%m-%dT%H:%M:%fZ', NEW.lease_until) IS NULL;
+    SELECT RAISE(ABORT, 'this is no time: write it as 2025-11-24T10:30:00Z, of a year from 1 to 9999')
+        FROM (SELECT NEW.created_at AS at UNION ALL SELECT NEW.run_at UNION ALL SELECT NEW.updated_at
+              UNION ALL SELECT NEW.processed_at UNION ALL SELECT NEW.deleted_at UNION ALL SELECT NEW.lease_until)
+        WHERE at IS NOT NULL AND coalesce(strftime('%Y', at) NOT BETWEEN '0001' AND '9999', 1);
     UPDATE {table} SET
         created_at = strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
         run_at = strftime('%Y-%m-%dT%H:%M:%fZ', run_at),

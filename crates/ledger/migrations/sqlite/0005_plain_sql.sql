@@ -25,12 +25,26 @@ END;
 
 -- A number is for ever, and so is a dedup key: what is in the archive has both still.
 CREATE TRIGGER {table}_born_again BEFORE INSERT ON {table} BEGIN
-    SELECT RAISE(ABORT, 'this id was given before: leave it out, and the ledger gives the next')
-        WHERE NEW.id BETWEEN 0 AND (SELECT seq FROM sqlite_sequence WHERE name = '{table}')
+    SELECT RAISE(ABORT, 'this id is taken, as it was given before: leave it out, and the ledger gives the next')
+        WHERE NEW.id BETWEEN 1 AND (SELECT seq FROM sqlite_sequence WHERE name = '{table}')
           AND NOT EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id);
     SELECT RAISE(ABORT, 'a delivery with this dedup_key to this app is in the archive: it was handed over before')
         WHERE EXISTS (SELECT 1 FROM data_archive WHERE target_app = NEW.target_app AND dedup_key = NEW.dedup_key
             AND (kind = 'record') = (NEW.kind = 'record'));
+END;
+
+-- Half of all numbers, so that those after it never come to an end. (Before it is inserted a row that was given none has -1.)
+CREATE TRIGGER {table}_number AFTER INSERT ON {table} WHEN NEW.id NOT BETWEEN 1 AND 4611686018427387903 BEGIN
+    SELECT RAISE(ABORT, 'an id is from 1 to 4611686018427387903: leave it out, and the ledger gives the next');
+END;
+
+CREATE TRIGGER {table}_unnamed BEFORE INSERT ON {table} WHEN NEW.source_app = '' OR NEW.target_app = '' BEGIN
+    SELECT RAISE(ABORT, 'source_app and target_app are not to be empty: a target_app of NULL is the end of a flow');
+END;
+
+CREATE TRIGGER {table}_renamed_to_nothing BEFORE UPDATE OF source_app, target_app ON {table}
+WHEN NEW.source_app = '' AND OLD.source_app <> '' OR NEW.target_app = '' AND OLD.target_app IS NOT '' BEGIN
+    SELECT RAISE(ABORT, 'source_app and target_app are not to be empty: a target_app of NULL is the end of a flow');
 END;
 
 -- REPLACE deletes what stands in the way, and no trigger tells. So it is noted before, and looked for after.
@@ -82,7 +96,7 @@ END;
 
 -- What is deleted is not claimed: the claim passes it by, and takes the others.
 CREATE TRIGGER {table}_deleted BEFORE UPDATE OF status ON {table}
-WHEN OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+WHEN OLD.deleted_at IS NOT NULL AND OLD.status = 'pending' AND NEW.status IN ('processing', 'completed') BEGIN
     SELECT RAISE(IGNORE);
 END;
 
@@ -103,6 +117,18 @@ END;
 CREATE TRIGGER {table}_born_claimed AFTER INSERT ON {table} WHEN NEW.status = 'processing' AND NEW.lease_until IS NULL BEGIN
     UPDATE {table} SET leased_by = coalesce(leased_by, 'sql'), lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour')
         WHERE id = NEW.id;
+END;
+
+-- One who ends what nobody has claimed has claimed and ended it: that was an attempt.
+CREATE TRIGGER {table}_completed AFTER UPDATE OF status ON {table}
+WHEN OLD.status = 'pending' AND NEW.status = 'completed' AND NEW.attempts = OLD.attempts BEGIN
+    UPDATE {table} SET attempts = attempts + 1 WHERE id = NEW.id;
+END;
+
+-- A lease without an end would be nobody's to take back: it is that of a plain claim.
+CREATE TRIGGER {table}_endless AFTER UPDATE OF lease_until ON {table}
+WHEN OLD.status = 'processing' AND NEW.status = 'processing' AND NEW.lease_until IS NULL BEGIN
+    UPDATE {table} SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 hour') WHERE id = NEW.id;
 END;
 
 -- And its end takes the lease away.

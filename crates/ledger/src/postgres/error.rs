@@ -173,6 +173,10 @@ fn known(said: &DbError) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::Config,
             "the pooler in between hands a statement to another connection: let it pool by transaction or by session",
         ),
+        SqlState::UNIQUE_VIOLATION if said.constraint().is_some_and(|name| name.ends_with("_live_pkey")) => (
+            ErrorKind::Io,
+            "the ledger's sequence of numbers is behind its records: whoever opens the ledger next sets it forward; nothing was pushed",
+        ),
         SqlState::PROGRAM_LIMIT_EXCEEDED => {
             (ErrorKind::BadData, "it is larger than PostgreSQL keeps: hand it over as a file")
         }

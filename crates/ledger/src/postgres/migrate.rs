@@ -45,8 +45,9 @@ const MIGRATIONS: &[Migration] = migrations![
 
 /// The lock of all migrators: "HANDOVER" in ASCII.
 const LOCK: &str = "SELECT 1 FROM pg_advisory_xact_lock(5206514328302634322)";
-/// A migration waits so long for a table that others use.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'; SET LOCAL client_min_messages = warning";
+/// A migration waits so long for a table that others use; and a database may read a backslash otherwise than it is meant.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '5s'; SET LOCAL client_min_messages = warning; \
+     SET LOCAL standard_conforming_strings = on";
 /// PostgreSQL 13.
 const OLDEST: i32 = 130_000;
 
@@ -87,7 +88,34 @@ pub(super) async fn migrate(ledger: &PostgresLedger, migrate: bool) -> Result<St
             return Err(behind(format!("the ledger's schema is behind by {lacking} migration{s}")));
         }
     }
+    catch_up(ledger).await?;
     identity(ledger).await
+}
+
+/// Sets the sequence of numbers forward where it is behind what is there, as after it was set back, or the records alone were
+/// restored. Done once, when a ledger is opened: at each push it would cost a look into every part of the archive. What is found
+/// to be behind later is an error of the push that meets with it, as long as the record has not been archived.
+async fn catch_up(ledger: &PostgresLedger) -> Result<()> {
+    const MOST: &str = "greatest((SELECT max(id) FROM integration.data_staging_live), (SELECT max(id) FROM integration.deliveries_live), \
+         (SELECT max(id) FROM integration.data_archive), (SELECT max(file_id) FROM integration.names))";
+    let query = format!(
+        "SELECT {MOST} > (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM integration.delivery_ids)"
+    );
+    let rows = ledger.read("look for the last number", &query, &[]).await?;
+    let behind =
+        rows.first().map(|row| get::<Option<bool>>(row, 0)).transpose().map_err(|fault| fault.error)?;
+    if behind.flatten().unwrap_or(false) {
+        in_transaction!(ledger, |tx| set_forward(tx, MOST))?;
+    }
+    Ok(())
+}
+
+async fn set_forward(tx: &mut Tx<'_>, most: &str) -> Attempt<()> {
+    tx.rows("wait for another migration", LOCK, &[]).await?;
+    let call = format!(
+        "SELECT setval('integration.delivery_ids', greatest({most}, (SELECT last_value FROM integration.delivery_ids)))"
+    );
+    tx.rows("set the numbers forward", &call, &[]).await.map(|_| ())
 }
 
 /// Whether the server knows all that the schema needs.

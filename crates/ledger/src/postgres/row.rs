@@ -2,7 +2,7 @@
 //!
 //! Other programs write rows too. Whatever they write can be read: JSON that PostgreSQL takes and we cannot parse (nested
 //! too deeply, a number out of range) is shown as text and never handed to an app, and times beyond all bounds are shown
-//! as the last that there is.
+//! as the first or the last that there is.
 
 use super::error::{Attempt, sql};
 use crate::api::Queue;
@@ -57,8 +57,8 @@ impl<'a> FromSql<'a> for Time {
         const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
         let raw: [u8; 8] = raw.try_into().map_err(|_| "a time of another length")?;
         let microseconds = i64::from_be_bytes(raw).saturating_add(EPOCH_MICROSECONDS);
-        let bounds = (Timestamp::MIN.as_microsecond(), Timestamp::MAX.as_microsecond());
-        Ok(Self(Timestamp::from_microsecond(microseconds.clamp(bounds.0, bounds.1))?))
+        let nearest = if microseconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Ok(Self(Timestamp::from_microsecond(microseconds).unwrap_or(nearest)))
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -102,13 +102,23 @@ pub(super) fn parsed<T: std::str::FromStr<Err = handover_core::Error>>(
 
 /// A time column.
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    row.get_ref(column)?.as_str()?.parse().map_err(|e| broken(column, e))
+    parsed_time(row.get_ref(column)?.as_str()?, column)
+}
+
+/// A time as it is kept; one of SQLite's that is beyond ours as the nearest.
+fn parsed_time(text: &str, column: usize) -> rusqlite::Result<Timestamp> {
+    match text.parse() {
+        Ok(time) => Ok(time),
+        Err(_) if text.starts_with("9999-12-3") => Ok(Timestamp::MAX),
+        Err(_) if text.starts_with('-') => Ok(Timestamp::MIN),
+        Err(error) => Err(broken(column, error)),
+    }
 }
 
 /// A time column that may be empty.
 pub(super) fn time_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     match row.get_ref(column)?.as_str_or_null()? {
-        Some(text) => text.parse().map(Some).map_err(|e| broken(column, e)),
+        Some(text) => parsed_time(text, column).map(Some),
         None => Ok(None),
     }
 }

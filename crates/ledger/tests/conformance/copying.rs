@@ -147,6 +147,55 @@ async fn all(ledger: &dyn Ledger) -> Vec<Delivery> {
     ledger.list(Filter { archived: true, limit: 10_000, ..Filter::default() }).await.unwrap()
 }
 
+/// JSON that means the same when it is written otherwise, and is not the same text.
+const TEXTS: [&str; 9] = [
+    r#""a\u0000b""#,
+    r#"{"k": 1, "k": 2,  "k" :3}"#,
+    " [ 1 ,\t2.50, 1e2, 12345678901234567890123 ]\n",
+    "null",
+    r#"{"a": null}"#,
+    r#""null""#,
+    r#"{"\u0000": "\u00e9\/ \\u0000"}"#,
+    r#""\ud83d\ude00 \"quoted\"""#,
+    "\"\"",
+];
+
+/// Every blank, digit and escape of what was handed over, and of results, arrives as it was.
+pub(crate) async fn texts_are_copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
+    for text in TEXTS {
+        for table in ["data_staging", "deliveries"] {
+            let insert = format!(
+                "INSERT INTO {table} (source_app, target_app, data, result) VALUES ('s', 'a', '{text}', '{text}'), ('s', 'b', '{text}', NULL)"
+            );
+            from.backend.sql(&insert).await.unwrap();
+        }
+    }
+    for table in ["data_staging", "deliveries"] {
+        for status in ["completed", "archived"] {
+            let change = format!("UPDATE {table} SET status = '{status}' WHERE target_app = 'b'");
+            from.backend.sql(&change).await.unwrap();
+        }
+    }
+    assert_eq!(from.ledger.move_archived(100).await.unwrap(), 2 * TEXTS.len());
+    copy(from.ledger.as_ref(), to.ledger.as_ref(), |_, _| {}).await.unwrap();
+    for table in ["data_staging", "deliveries", "data_archive"] {
+        let query = format!(
+            "SELECT id, CAST(data AS text), coalesce(CAST(result AS text), 'none'), CASE WHEN result IS NULL THEN 1 ELSE 0 END FROM {table} ORDER BY id"
+        );
+        let (ours, theirs) = (from.backend.rows(&query).await, to.backend.rows(&query).await);
+        assert!(ours.len() >= TEXTS.len());
+        assert_eq!(ours, theirs, "{table}");
+        for (row, text) in ours.iter().filter(|row| row[3] == "0").zip(TEXTS) {
+            assert_eq!((row[1].as_str(), row[2].as_str()), (text, text));
+        }
+    }
+    to.check_counts().await;
+}
+
+pub(crate) async fn a_copy_has_every_text_as_it_was<B: Backend>() {
+    texts_are_copied(&World::<B>::new().await, &World::<B>::new().await).await;
+}
+
 /// Copies one to the other and holds them against each other.
 pub(crate) async fn copied<A: Backend, B: Backend>(from: &World<A>, to: &World<B>) {
     let copied = copy(from.ledger.as_ref(), to.ledger.as_ref(), |_, _| {}).await.unwrap();

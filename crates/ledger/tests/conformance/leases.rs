@@ -100,6 +100,36 @@ pub(crate) async fn release_gives_back_untouched<B: Backend>() {
     }
 }
 
+/// What kept it from being done is told, and is no end of it.
+pub(crate) async fn what_is_given_back_says_why<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let (id, first) = w.held(kind, "a").await;
+        let why = Some("its disk is full".to_owned());
+        assert_eq!(w.ledger.release(vec![first], why.clone()).await.unwrap(), 1);
+        let back = w.get(id).await;
+        assert_eq!((back.status, back.attempts, &back.last_error), (Status::Pending, 0, &why));
+        let audit = w.ledger.audit(id).await.unwrap();
+        let last = audit.last().unwrap();
+        assert_eq!((last.from, last.to, &last.note), (Some(Status::Processing), Status::Pending, &why));
+        assert_eq!(last.actor, "1-worker");
+        // No reason takes none away, and says nothing.
+        let again = w.claim(kind, "a", 1).await;
+        assert_eq!(again[0].last_error, why);
+        w.ledger.release(vec![held(&again[0])], None).await.unwrap();
+        assert_eq!(w.get(id).await.last_error, why);
+        assert_eq!(w.ledger.audit(id).await.unwrap().last().unwrap().note, None);
+        w.complete(&held(&w.claim(kind, "a", 1).await[0])).await.unwrap();
+        let moved = usize::from(w.stands(kind, Status::Completed) == Status::Completed);
+        assert_eq!(w.ledger.archive("test", vec![id]).await.unwrap(), moved);
+        assert_eq!(w.get(id).await.last_error, None);
+        let links = w.ledger.links().await.unwrap().rows;
+        let stand: Vec<_> = links.iter().filter(|row| row.kind == kind).map(|row| row.status).collect();
+        assert_eq!(stand, [Status::Completed], "it was completed in the end");
+    }
+    w.check_counts().await;
+}
+
 pub(crate) async fn a_lease_that_ran_out_is_rescued<B: Backend>() {
     let w = World::<B>::new().await;
     for kind in KINDS {

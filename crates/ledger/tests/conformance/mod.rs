@@ -251,7 +251,7 @@ macro_rules! conformance {
             }
             leases {
                 a_renewed_lease_lasts, renewing_says_what_is_lost, holds_as_long_as_it_stands, a_stale_token_changes_nothing,
-                release_gives_back_untouched, a_lease_that_ran_out_is_rescued, a_lost_holder_is_rescued_at_once,
+                release_gives_back_untouched, what_is_given_back_says_why, a_lease_that_ran_out_is_rescued, a_lost_holder_is_rescued_at_once,
                 twenty_rescues_and_no_more, holders_are_those_with_leases,
             }
             ending {
@@ -290,6 +290,7 @@ macro_rules! conformance {
                 a_plain_claim_has_a_lease_and_no_token, a_plain_claim_that_is_never_ended_is_rescued,
                 plain_sql_cannot_end_what_a_worker_holds, plain_sql_does_not_claim_what_is_deleted,
                 what_plain_sql_archives_is_moved, how_it_ended_is_known_in_the_archive,
+                a_lease_that_plain_sql_takes_away_is_an_hour, a_dedup_key_holds_against_plain_sql,
             }
             history {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,
@@ -308,6 +309,7 @@ macro_rules! conformance {
             schedules { a_due_time_is_seen_to_once }
             reading {
                 each_filter_and_all_together, pages_join_without_gap, counts_are_kept, what_ever_came_is_counted, the_next_due_time, the_oldest_pending,
+                what_has_an_order_key_is_listed, what_was_made_into_records_is_counted_once,
                 the_archive_takes_what_ended, the_archive_refuses_what_has_not, a_moved_archive_is_read_through,
             }
             jobs {
@@ -334,7 +336,7 @@ macro_rules! conformance {
             actions {
                 people_are_told_from_workers, deeds_are_found_by_who_what_and_when, pages_of_deeds_join_without_gap,
             }
-            copying { everything_is_in_the_copy, only_into_an_empty_ledger_from_one_at_rest }
+            copying { everything_is_in_the_copy, a_copy_has_every_text_as_it_was, only_into_an_empty_ledger_from_one_at_rest }
             storm { a_random_storm_agrees_with_the_model }
             waking {
                 a_push_wakes_the_other_handle, a_foreign_insert_wakes, idle_handles_let_each_other_sleep, a_renewal_wakes_nobody_here, an_end_wakes_what_waited_for_it, ends_are_told,

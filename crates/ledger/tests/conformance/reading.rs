@@ -73,6 +73,69 @@ pub(crate) async fn each_filter_and_all_together<B: Backend>() {
     assert!(w.ledger.list(Filter { limit: 0, ..all() }).await.unwrap().is_empty());
 }
 
+pub(crate) async fn what_has_an_order_key_is_listed<B: Backend>() {
+    let w = World::<B>::new().await;
+    for kind in KINDS {
+        let keyed = |app: &str, key: &str| NewDelivery { order_key: Some(key.into()), ..new(kind, app) };
+        let one = w.push(keyed("a", "k")).await;
+        w.push(keyed("a", "other")).await;
+        let two = w.push(keyed("b", "k")).await;
+        w.push(new(kind, "a")).await;
+        let by = |app: Option<&str>, key: &str| Filter {
+            order_key: Some(key.into()),
+            app: app.map(str::to_owned),
+            kind: Some(kind),
+            ..Filter::default()
+        };
+        assert_eq!(list(&w, by(None, "k")).await, [two, one]);
+        assert_eq!(list(&w, by(Some("a"), "k")).await, [one]);
+        assert_eq!(list(&w, by(None, "none")).await, []);
+        // Whatever becomes of it.
+        w.ledger.cancel("test", one).await.unwrap();
+        let status = |status, archived| Filter { status: Some(status), archived, ..by(None, "k") };
+        assert_eq!(list(&w, status(Status::Failed, false)).await, [one]);
+        assert_eq!(list(&w, status(Status::Pending, false)).await, [two]);
+        w.ledger.archive("test", vec![one]).await.unwrap();
+        assert_eq!(list(&w, by(None, "k")).await, [two]);
+        assert_eq!(list(&w, Filter { archived: true, ..by(None, "k") }).await, [two, one]);
+    }
+}
+
+/// How many deliveries were made into records, each counted once, wherever they and their records are.
+pub(crate) async fn what_was_made_into_records_is_counted_once<B: Backend>() {
+    let w = World::<B>::new().await;
+    let files = w.push_to(Kind::File, "importer", 3).await;
+    let made = |parent: usize, app: &str| NewDelivery {
+        source_app: "importer".into(),
+        parent_id: Some(files[parent]),
+        ..new(Kind::Record, app)
+    };
+    let all =
+        [made(0, "a"), made(0, "a"), made(1, "a"), made(2, "b"), made(0, "b"), made(2, "gone"), made(2, "a")];
+    let pushed = w.ledger.push("test", all.to_vec()).await.unwrap();
+    let ids: Vec<DeliveryId> = pushed.iter().map(|one| one.id()).collect();
+    let replay = NewDelivery { replay_of: Some(ids[0]), ..made(2, "a") };
+    let file = NewDelivery { kind: Kind::File, ..made(2, "files") };
+    let end = NewDelivery { target_app: None, ..made(2, "") };
+    w.ledger.push("test", vec![replay, file, end, new(Kind::Record, "no-parent")]).await.unwrap();
+    let deleted =
+        format!("UPDATE data_staging SET deleted_at = created_at WHERE id IN ({}, {})", ids[5], ids[6]);
+    w.backend.sql(&deleted).await.unwrap();
+    for archived in [false, true] {
+        if archived {
+            w.ledger.cancel("test", ids[1]).await.unwrap();
+            w.ledger.cancel("test", ids[2]).await.unwrap();
+            let mark = format!("UPDATE data_staging SET status = 'archived' WHERE id = {}", ids[1]);
+            w.backend.sql(&mark).await.unwrap();
+            assert_eq!(w.ledger.archive("test", vec![ids[2]]).await.unwrap(), 1);
+        }
+        let parents = w.ledger.links().await.unwrap().parents;
+        let counted: Vec<_> =
+            parents.iter().map(|p| (p.source.as_str(), p.target.as_str(), p.count)).collect();
+        assert_eq!(counted, [("importer", "a", 2), ("importer", "b", 2)]);
+    }
+}
+
 pub(crate) async fn pages_join_without_gap<B: Backend>() {
     let w = World::<B>::new().await;
     let mut all = vec![];

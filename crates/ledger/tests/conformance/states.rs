@@ -70,6 +70,7 @@ pub(crate) async fn plain_sql_may_complete<B: Backend>() {
     let now = w.get(id).await;
     assert_eq!(now.status, Status::Completed);
     assert!(now.processed_at.is_some() && now.updated_at >= now.created_at);
+    assert_eq!(now.attempts, 1, "that was an attempt");
     let audit = w.ledger.audit(id).await.unwrap();
     let steps: Vec<_> = audit.iter().map(|e| (e.actor.as_str(), e.from, e.to)).collect();
     assert_eq!(
@@ -101,6 +102,13 @@ pub(crate) async fn plain_sql_nonsense_is_refused<B: Backend>() {
         ("source_app, target_app, data, parent_id", "'s', 'a', '{}', 'x'"),
         ("source_app, target_app, data, run_at", "'s', 'a', '{}', 'soon'"),
         ("source_app, target_app, data, created_at", "'s', 'a', '{}', '24.11.2025'"),
+        ("source_app, target_app, data, created_at", "'s', 'a', '{}', '-0044-03-15 10:30:00'"),
+        ("source_app, target_app, data, run_at", "'s', 'a', '{}', '10000-01-01 00:00:00Z'"),
+        ("source_app, target_app, data", "'', 'a', '{}'"),
+        ("source_app, target_app, data", "'s', '', '{}'"),
+        ("source_app, target_app, data, id", "'s', 'a', '{}', 0"),
+        ("source_app, target_app, data, id", "'s', 'a', '{}', -1"),
+        ("source_app, target_app, data, id", "'s', 'a', '{}', 4611686018427387904"),
     ] {
         let insert = format!("INSERT INTO data_staging ({columns}) VALUES ({values})");
         assert!(w.backend.sql(&insert).await.is_err(), "{insert}");
@@ -110,7 +118,16 @@ pub(crate) async fn plain_sql_nonsense_is_refused<B: Backend>() {
     let why = w.backend.sql(insert).await.unwrap_err();
     assert!(why.contains(B::NOT_JSON), "{why}");
     let id = w.push(new(Kind::Record, "a")).await;
-    for change in ["data = '{'", "status = 'gone'", "attempts = -1", "kind = 'file'", "run_at = 'never'"] {
+    for change in [
+        "data = '{'",
+        "status = 'gone'",
+        "attempts = -1",
+        "kind = 'file'",
+        "run_at = 'never'",
+        "run_at = '10000-01-01 00:00:00Z'",
+        "source_app = ''",
+        "target_app = ''",
+    ] {
         assert!(w.backend.sql(&format!("UPDATE data_staging SET {change}")).await.is_err(), "{change}");
     }
     // A server says an error before it gives back what the refused statement had locked, and a claim passes over what is locked.
@@ -140,6 +157,9 @@ pub(crate) async fn plain_sql_times_become_ours<B: Backend>() {
     );
     w.backend.sql(&done).await.unwrap();
     assert_eq!(w.get(id).await.processed_at.unwrap().to_string(), "2025-11-24T11:00:00Z");
+    let last = format!("UPDATE data_staging SET processed_at = '9999-12-31 23:59:59' WHERE id = {id}");
+    w.backend.sql(&last).await.unwrap();
+    assert_eq!(w.get(id).await.processed_at, Some(jiff::Timestamp::MAX), "beyond ours, as the nearest");
     // The machine's own writing of a time is left as it is, to the millisecond.
     for millisecond in [0, 1, 42, 100, 251, 499, 998, 999] {
         let time = format!("2025-03-30T01:59:59.{millisecond:03}Z");
@@ -232,10 +252,67 @@ pub(crate) async fn plain_sql_does_not_claim_what_is_deleted<B: Backend>() {
     let all = w.push_to(Kind::Record, "a", 3).await;
     let delete = format!("UPDATE data_staging SET deleted_at = created_at WHERE id = {}", all[1]);
     w.backend.sql(&delete).await.unwrap();
-    w.backend.sql("UPDATE data_staging SET status = 'processing' WHERE status = 'pending'").await.unwrap();
+    let first = format!(
+        "UPDATE data_staging SET status = 'processing' WHERE status = 'pending' AND id <= {}",
+        all[1]
+    );
+    w.backend.sql(&first).await.unwrap();
     assert_eq!(w.status(all[0]).await, Status::Processing);
     assert_eq!(w.status(all[1]).await, Status::Pending);
-    assert_eq!(w.status(all[2]).await, Status::Processing);
+    w.backend.sql("UPDATE data_staging SET status = 'completed' WHERE status = 'pending'").await.unwrap();
+    assert_eq!(w.status(all[1]).await, Status::Pending, "to complete it is to claim it");
+    assert_eq!(w.status(all[2]).await, Status::Completed);
+    w.check_counts().await;
+}
+
+pub(crate) async fn a_lease_that_plain_sql_takes_away_is_an_hour<B: Backend>() {
+    let w = World::<B>::new().await;
+    let plain = w.push(new(Kind::Record, "a")).await;
+    w.backend.sql("UPDATE data_staging SET status = 'processing', lease_until = NULL").await.unwrap();
+    let (ours, _) = w.held(Kind::Record, "b").await;
+    let (file, _) = w.held(Kind::File, "b").await;
+    w.backend.sql("UPDATE data_staging SET lease_until = NULL").await.unwrap();
+    w.backend.sql("UPDATE deliveries SET lease_until = NULL").await.unwrap();
+    for id in [plain, ours, file] {
+        let left = w.get(id).await.lease_until.unwrap().duration_since(jiff::Timestamp::now()).as_secs();
+        assert!((3_500..=3_600).contains(&left), "{left} s of lease");
+    }
+    w.check_counts().await;
+    w.advance(3_700);
+    let mut rescued: Vec<_> =
+        w.ledger.rescue("test", vec![]).await.unwrap().iter().map(|one| one.id).collect();
+    rescued.sort_unstable();
+    assert_eq!(rescued, [plain, ours, file]);
+    w.check_counts().await;
+}
+
+/// What was handed over before is not handed over again, also when it has been archived since.
+pub(crate) async fn a_dedup_key_holds_against_plain_sql<B: Backend>() {
+    let w = World::<B>::new().await;
+    for (kind, table, other) in
+        [(Kind::Record, "data_staging", "deliveries"), (Kind::File, "deliveries", "data_staging")]
+    {
+        let app = format!("to-{kind}");
+        let id = w.push(NewDelivery { dedup_key: Some("k".into()), ..new(kind, &app) }).await;
+        let insert = |table: &str, app: &str, key: &str| {
+            format!(
+                "INSERT INTO {table} (source_app, target_app, data, dedup_key) VALUES ('s', '{app}', '{{}}', 'fresh'), ('s', '{app}', '{{}}', '{key}')"
+            )
+        };
+        assert!(w.backend.sql(&insert(table, &app, "k")).await.is_err(), "it is live");
+        w.ledger.cancel("test", id).await.unwrap();
+        w.ledger.archive("test", vec![id]).await.unwrap();
+        let why = w.backend.sql(&insert(table, &app, "k")).await.unwrap_err();
+        assert!(why.contains("in the archive"), "{why}");
+        w.check_counts().await;
+        // Another app, and the other queue, have keys of their own.
+        w.backend.sql(&insert(table, "another", "k")).await.unwrap();
+        w.backend.sql(&insert(other, &app, "k")).await.unwrap();
+        w.backend.sql(&insert(table, &app, "l")).await.unwrap();
+        w.check_counts().await;
+        w.backend.sql("DELETE FROM data_staging").await.unwrap();
+        w.backend.sql("DELETE FROM deliveries").await.unwrap();
+    }
 }
 
 /// What failed has its last error there, and what was completed has none, whatever a program wrote.

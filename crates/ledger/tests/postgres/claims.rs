@@ -164,7 +164,7 @@ async fn ends_of_one_claim_do_not_meet_in_a_repeatable_read() {
     assert_eq!(w.status(all[2]).await, Status::Processing);
 }
 
-/// A lease that plain SQL makes shorter is over sooner; one without an end is nobody's to take back, and hinders no other.
+/// A lease that plain SQL makes shorter is over sooner; one that it takes away is over in an hour, and hinders no other.
 #[tokio::test]
 async fn a_lease_that_plain_sql_changes_is_looked_at_as_it_is() {
     let w = W::new().await;

@@ -55,7 +55,7 @@ conformance! { crate::lanes::Lanes;
     }
     leases {
         a_renewed_lease_lasts, renewing_says_what_is_lost, holds_as_long_as_it_stands, a_stale_token_changes_nothing,
-        release_gives_back_untouched, a_lease_that_ran_out_is_rescued, a_lost_holder_is_rescued_at_once,
+        release_gives_back_untouched, what_is_given_back_says_why, a_lease_that_ran_out_is_rescued, a_lost_holder_is_rescued_at_once,
         twenty_rescues_and_no_more, holders_are_those_with_leases,
     }
     ending {
@@ -73,7 +73,7 @@ conformance! { crate::lanes::Lanes;
     }
     states { plain_sql_may_hand_over }
     history { a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace }
-    reading { what_ever_came_is_counted, the_next_due_time, the_oldest_pending }
+    reading { what_has_an_order_key_is_listed, what_ever_came_is_counted, the_next_due_time, the_oldest_pending }
     storm { a_random_storm_agrees_with_the_model }
     waking { a_push_wakes_the_other_handle, an_end_wakes_what_waited_for_it }
 }

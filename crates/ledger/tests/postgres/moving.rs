@@ -1,7 +1,7 @@
 //! A history moves between the backends, either way.
 
 use super::Postgres;
-use super::conformance::copying::{copied, lived_in};
+use super::conformance::copying::{copied, lived_in, texts_are_copied};
 use super::conformance::{Backend, World};
 use async_trait::async_trait;
 use handover_ledger::Ledger;
@@ -53,4 +53,10 @@ async fn an_embedded_ledger_moves_to_a_server() {
 async fn a_server_s_ledger_becomes_an_embedded_one() {
     let from = lived_in::<Postgres>().await;
     copied(&from, &World::<Embedded>::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_move_as_they_are_either_way() {
+    texts_are_copied(&World::<Embedded>::new().await, &World::<Postgres>::new().await).await;
+    texts_are_copied(&World::<Postgres>::new().await, &World::<Embedded>::new().await).await;
 }
