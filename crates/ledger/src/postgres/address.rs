@@ -43,7 +43,8 @@ impl Address {
         let (url, root) = without_root(&verified(url));
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             // The client's own text names the key or what it expected, and never a value.
-            Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error))).hint(HINT)
+            Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error)))
+                .hint(HINT)
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             match SOCKETS.iter().find(|folder| Path::new(folder).join(".s.PGSQL.5432").exists()) {
