@@ -109,8 +109,9 @@ impl SqliteLedger {
     /// # Errors
     /// Where the file cannot be opened or is no ledger.
     pub fn identity_in(file: &Path) -> Result<Option<String>> {
-        let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        migrate::identity(&connection).map_err(|e| e.on(file.display()))
+        open::look(file)
+            .and_then(|connection| migrate::identity(&connection))
+            .map_err(|e| e.on(file.display()))
     }
 
     /// Whether the system tells of other processes' commits; otherwise the ledger looks ten times a second.
