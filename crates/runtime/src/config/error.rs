@@ -211,7 +211,8 @@ fn visible(c: char) -> char {
 }
 
 /// `scheme://user:password@host` with `***` for the password. Of a web address it ends where the host ends; elsewhere nobody
-/// knows which characters a password has that is not written as it should be, so it ends at the last `@`.
+/// knows which characters a password has that is not written as it should be, so it ends at the last `@` before the next address,
+/// or at the last of all.
 pub(crate) fn hide_password(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
@@ -224,6 +225,7 @@ pub(crate) fn hide_password(line: &str) -> String {
             false => tail.find("://"),
         };
         let end = tail[..address.unwrap_or(tail.len())].rfind('@');
+        let end = if web { end } else { end.or_else(|| tail.rfind('@')) };
         let login = end.and_then(|end| tail[..end].find(':').map(|from| (from, end)));
         rest = match login {
             Some((from, end)) => {
@@ -251,6 +253,7 @@ mod tests {
             ("plain", "plain"),
             ("ledger: postgres://u:12/s3cr@t@db/x", "ledger: postgres://u:***@db/x"),
             ("ledger: 'postgres://u:a b\"c,d@db/x' # mine", "ledger: 'postgres://u:***@db/x' # mine"),
+            ("ledger: postgres://u:a://s3cret@db/x", "ledger: postgres://u:***@db/x"),
             ("ledger: postgres://db:5432/x", "ledger: postgres://db:5432/x"),
             ("to: https://h:1/a, mail: a@b", "to: https://h:1/a, mail: a@b"),
             ("to: https://u:s3cr@t@h:1/a", "to: https://u:***@h:1/a"),

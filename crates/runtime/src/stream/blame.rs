@@ -2,8 +2,8 @@
 //!
 //! A program that dies with several records may have died of any: they are given again one at a time, oldest first, and
 //! the one that kills a program that has answered others is to blame. A program that has never answered anything may
-//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is,
-//! and all records go back as they were.
+//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is: these
+//! come again later, and all others go back as they were.
 //!
 //! There is no I/O here, so a crash leaves nothing.
 
@@ -80,7 +80,8 @@ fn death(app: &App, ended: Ended, stopped: Option<Stopped>, complaint: Option<&s
         Some(line) => format!("; it said: {}", line.trim()),
         None => "; it said nothing on stderr".to_owned(),
     };
-    let missed = match complaint {
+    let lacks_an_answer = stopped == Some(Stopped::TimedOut) || ended.how == How::Exit(0);
+    let missed = match complaint.filter(|_| lacks_an_answer) {
         Some(complaint) => format!("; a line on its stdout could not be read as an answer ({complaint})"),
         None => String::new(),
     };
