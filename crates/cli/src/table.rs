@@ -173,9 +173,14 @@ impl fmt::Display for Table {
     }
 }
 
+/// A text without what a terminal would obey: each control character is a blank.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// A text on one line, cut to a width where its column may be cut.
 fn cut(text: &str, width: usize, side: Side) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = clean(text);
     let length = text.chars().count();
     if length <= width {
         return text;
@@ -211,7 +216,7 @@ pub(crate) fn width() -> Option<usize> {
 /// A text in lines of a width, with all but the first indented.
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in clean(text).split_whitespace() {
         let room = width.saturating_sub(indent);
         let last = lines.last().map_or(0, |line| line.chars().count());
         if last > 0 && last + 1 + word.chars().count() > room {

@@ -153,8 +153,20 @@ fn a_data_directory_of_another_ledger_is_refused() {
     world.run(&["run", "--once"], 0);
     let other = TemporaryPostgres::new();
     world.project.write("handover.yaml", configuration(&other, "cat"));
-    let said = world.run(&["run", "--once"], 2);
-    assert!(said.contains("another ledger wrote the data directory"), "{said}");
+    for command in [&["check"][..], &["run", "--once"]] {
+        let said = world.run(command, 2);
+        assert!(said.contains("another ledger wrote the data directory"), "{said}");
+        assert!(said.contains("there is none here"), "{said}");
+    }
+    // Nor may one that has a history of its own.
+    let third = TemporaryPostgres::new();
+    let text = configuration(&third, "cat");
+    world.project.write("handover.yaml", format!("data: elsewhere\n{text}"));
+    world.run(&["run", "--once"], 0);
+    world.project.write("handover.yaml", text);
+    for command in [&["check"][..], &["run", "--once"]] {
+        assert!(world.run(command, 2).contains("and this one is"));
+    }
     assert_eq!(other.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
 }
 

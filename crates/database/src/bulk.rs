@@ -3,16 +3,17 @@
 //! Reading is on a thread of its own, so that it goes on while a batch is committed; a source that pauses has what it gave
 //! so far committed after a moment.
 //!
-//! Invariants: records enter in the order of the source. Without a key each push is new. With one the ledger knows how
-//! many records of the source are in, and a push that was cut, however it was, goes on behind them; a source whose load
-//! has ended is not taken again. A `whole` load appears at its end or not at all.
+//! Invariants: records enter in the order of the source. Without a key each push is new. With one the ledger knows the place in
+//! the source, which counts its records, good and bad ones, and a push that was cut, however it was, goes on behind it; a
+//! source whose load has ended is not taken again. Where what lies before the place is seen to be another, or would become
+//! other records, the push is refused. A `whole` load appears at its end or not at all.
 //!
 //! On a crash what was committed is in; of a whole load nothing is seen, and what was put aside waits for its key.
 
 use crate::record::Shape;
 use crate::source::{Line, Refused, Source};
 use handover_core::limits::{PUSH_BATCH_BYTES, PUSH_BATCH_RECORDS};
-use handover_core::{Error, NewDelivery, Result};
+use handover_core::{Error, ErrorKind, NewDelivery, Result};
 use handover_ledger::{Ledger, Load, Pushed};
 use std::io::Read;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Done {
     pub duplicates: u64,
     /// Records that an earlier push of the same load had brought in.
     pub already: u64,
-    /// Lines that were passed over.
+    /// Lines that were passed over, by an earlier push of the same load too.
     pub skipped: u64,
     /// The load's name, where it has one.
     pub key: Option<String>,
@@ -59,6 +60,19 @@ pub struct Cut {
     pub error: Error,
     /// What it did until then.
     pub done: Done,
+    /// Why it could not go on with the load, where that is why: nothing was done.
+    pub refused: Option<Unlike>,
+}
+
+/// In what a push is unlike the one that began its load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlike {
+    /// One is whole, and the other is not.
+    Way,
+    /// Its options make other records of the source.
+    Options,
+    /// The source is another, before the place to go on from.
+    Source,
 }
 
 /// A line that was passed over, or that ended the push.
@@ -91,18 +105,19 @@ pub async fn push<R: Read + Send + 'static>(
     push: Push,
     bad: &mut (dyn FnMut(&Bad) -> Result<()> + Send),
 ) -> std::result::Result<Done, Cut> {
-    let mut into = Pushing { ledger, actor, push, load: None, done: Done::default() };
+    let mut into =
+        Pushing { ledger, actor, push, load: None, passed: 0, done: Done::default(), refused: None };
     match into.all(source, bad).await {
         Ok(()) => Ok(into.done),
         Err(error) => {
             // What was put aside of a whole load whose source is bad is of no use to anybody.
-            if into.push.whole && error.kind() == handover_core::ErrorKind::BadData {
+            if into.push.whole && error.kind() == ErrorKind::BadData {
                 if let Some(key) = &into.push.key {
                     let _ = ledger.drop_load(actor, key).await;
                 }
                 into.done.records = 0;
             }
-            Err(Cut { error, done: into.done })
+            Err(Cut { error, done: into.done, refused: into.refused })
         }
     }
 }
@@ -112,7 +127,18 @@ struct Pushing<'a> {
     actor: &'a str,
     push: Push,
     load: Option<Load>,
+    /// So many lines were passed over since the last commit.
+    passed: u64,
     done: Done,
+    refused: Option<Unlike>,
+}
+
+/// What of the source an earlier push has seen, and is read over.
+struct Behind {
+    /// So many records, good and bad ones, are still to come.
+    left: u64,
+    /// So many of those that came were bad.
+    bad: u64,
 }
 
 impl Pushing<'_> {
@@ -121,9 +147,9 @@ impl Pushing<'_> {
         source: Source<R>,
         bad: &mut (dyn FnMut(&Bad) -> Result<()> + Send),
     ) -> Result<()> {
-        if let Some(key) = &self.push.key {
-            let load = self.ledger.begin_load(self.actor, key, self.push.whole).await?;
-            self.done.key = Some(key.clone());
+        if let Some(key) = self.push.key.clone() {
+            let load = self.begin(&key, source.kind()).await?;
+            self.done.key = Some(key);
             self.done.already = load.rows;
             if load.ended {
                 self.done.ended_before = true;
@@ -131,12 +157,14 @@ impl Pushing<'_> {
             }
             self.load = Some(load);
         }
+        let place = self.load.as_ref().map_or(0, |load| load.rows + load.skipped);
         let (items, mut read) = mpsc::channel(2);
         let shape = self.push.shape.clone();
-        let stop = !self.push.skip;
-        let reading = tokio::task::spawn_blocking(move || reading(source, &shape, stop, &items));
+        // A bad line that an earlier push has passed over ends none.
+        let stop_after = (!self.push.skip).then_some(place);
+        let reading = tokio::task::spawn_blocking(move || reading(source, &shape, stop_after, &items));
         let mut batch = Batch::default();
-        let mut behind = self.done.already;
+        let mut behind = Behind { left: place, bad: 0 };
         loop {
             let chunk = if batch.is_empty() {
                 read.recv().await
@@ -152,8 +180,19 @@ impl Pushing<'_> {
             let Some(chunk) = chunk else { break };
             for item in chunk {
                 match item {
-                    // What an earlier push has brought in.
-                    Item::Record(..) if behind > 0 => behind -= 1,
+                    Item::Record(..) if behind.left > 0 => {
+                        behind.left -= 1;
+                        self.is_as_before(&behind)?;
+                    }
+                    Item::Bad(line) if behind.left > 0 => {
+                        behind.left -= 1;
+                        behind.bad += 1;
+                        self.is_as_before(&behind)?;
+                        if self.push.skip {
+                            self.done.skipped += 1;
+                            bad(&line)?;
+                        }
+                    }
                     Item::Record(new, bytes) => {
                         batch.add(new, bytes);
                         if batch.is_full() {
@@ -162,6 +201,7 @@ impl Pushing<'_> {
                     }
                     Item::Bad(line) if self.push.skip => {
                         self.done.skipped += 1;
+                        self.passed += 1;
                         bad(&line)?;
                     }
                     Item::Bad(line) => {
@@ -177,7 +217,51 @@ impl Pushing<'_> {
         }
         reading.await.map_err(|e| Error::internal("reading the source broke off").because(e))?;
         self.commit(&mut batch).await?;
-        self.end(behind).await
+        self.end(behind.left).await
+    }
+
+    /// Begins the load, or finds how far it has come, if it was begun as this push would.
+    async fn begin(&mut self, key: &str, kind: &str) -> Result<Load> {
+        let mut load = match self.ledger.begin_load(self.actor, key, self.push.whole).await {
+            Err(error) if error.kind() == ErrorKind::Config => {
+                self.refused = Some(Unlike::Way);
+                return Err(error);
+            }
+            other => other?,
+        };
+        let by = made_by(&self.push.shape, kind);
+        if !load.ended && load.made_by.as_ref() != Some(&by) {
+            load = self.ledger.load_is_made_by(key, Some(&by)).await?;
+        }
+        match &load.made_by {
+            Some(was) if !load.ended && *was != by => {
+                self.refused = Some(Unlike::Options);
+                let is_in = load.rows;
+                Err(Error::config(format!(
+                    "{is_in} records of this load are in by other options than these: {was}, and not {by}"
+                ))
+                .on(key)
+                .hint("push it with the options that it was begun with to go on, or give it another key to begin anew"))
+            }
+            _ => Ok(load),
+        }
+    }
+
+    /// Whether just as many lines before the place are bad as when they were passed over: otherwise one was mended, which is not
+    /// in and would be lost, or the source is another.
+    fn is_as_before(&mut self, behind: &Behind) -> Result<()> {
+        let Some((load, key)) = self.load.as_ref().zip(self.push.key.as_ref()) else { return Ok(()) };
+        if behind.left > 0 || behind.bad == load.skipped {
+            return Ok(());
+        }
+        self.refused = Some(Unlike::Source);
+        let (place, was, is) = (load.rows + load.skipped, load.skipped, behind.bad);
+        Err(Error::config(format!(
+            "of the first {place} records of this source {was} were bad when they were pushed, and now {is} are: it was changed \
+             before the place to go on from, and a record would be lost or taken twice"
+        ))
+        .on(key)
+        .hint("push it as it was to go on, and what was mended as a load with a key of its own"))
     }
 
     async fn commit(&mut self, batch: &mut Batch) -> Result<()> {
@@ -188,7 +272,8 @@ impl Pushing<'_> {
         let count = rows.len() as u64;
         match (&mut self.load, &self.push.key) {
             (Some(load), Some(key)) => {
-                let now = self.ledger.load(self.actor, key, load.rows, rows).await?;
+                let now = self.ledger.load(self.actor, key, load.rows, self.passed, rows).await?;
+                self.passed = 0;
                 self.done.duplicates += now.duplicates - load.duplicates;
                 *load = now;
             }
@@ -205,7 +290,10 @@ impl Pushing<'_> {
     async fn end(&mut self, behind: u64) -> Result<()> {
         let (Some(key), Some(load)) = (&self.push.key, &self.load) else { return Ok(()) };
         if behind > 0 {
-            let message = format!("{} records of this load are in, and this source has fewer", load.rows);
+            self.refused = Some(Unlike::Source);
+            let place = load.rows + load.skipped;
+            let message =
+                format!("{place} records of this load were pushed before, and this source has fewer");
             return Err(Error::config(message)
                 .on(key)
                 .hint("another source was loaded under this key: give this one a key of its own"));
@@ -214,6 +302,21 @@ impl Pushing<'_> {
         self.done.duplicates += ended.duplicates - load.duplicates;
         Ok(())
     }
+}
+
+/// What makes others of the source's records, or puts them elsewhere, for whoever goes on with the load.
+fn made_by(shape: &Shape, kind: &str) -> String {
+    let mut all = format!("{kind} from {} to {}", shape.from, shape.to);
+    let named = [("dedup", &shape.dedup), ("order", &shape.order), ("flow", &shape.flow)];
+    for (name, value) in named {
+        if let Some(value) = value {
+            all.push_str(&format!(" {name} {value}"));
+        }
+    }
+    if shape.priority != 0 {
+        all.push_str(&format!(" priority {}", shape.priority));
+    }
+    all
 }
 
 fn bad_line(line: &Bad) -> Error {
@@ -242,9 +345,15 @@ impl Batch {
     }
 }
 
-/// Reads the source to its end, or to its first bad line. Who takes what it reads may go away: then it ends.
-fn reading<R: Read>(mut source: Source<R>, shape: &Shape, stop: bool, items: &mpsc::Sender<Vec<Item>>) {
+/// Reads the source to its end, or to its first bad line after so many records. Who takes what it reads may go away: then it ends.
+fn reading<R: Read>(
+    mut source: Source<R>,
+    shape: &Shape,
+    stop_after: Option<u64>,
+    items: &mpsc::Sender<Vec<Item>>,
+) {
     let unit = source.unit();
+    let mut seen = 0;
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     loop {
         let full = chunk.len() >= PUSH_BATCH_RECORDS || bytes >= PUSH_BATCH_BYTES;
@@ -278,7 +387,8 @@ fn reading<R: Read>(mut source: Source<R>, shape: &Shape, stop: bool, items: &mp
                 }
             }
         };
-        let ends = stop && matches!(item, Item::Bad(_));
+        seen += 1;
+        let ends = stop_after.is_some_and(|place| seen > place) && matches!(item, Item::Bad(_));
         chunk.push(item);
         if ends {
             break;

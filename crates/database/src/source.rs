@@ -89,6 +89,15 @@ impl<R: Read> Source<R> {
         }
     }
 
+    /// What its records are read from: `lines`, `array` or `table`. Each counts them in its own way.
+    pub fn kind(&self) -> &'static str {
+        match self.kind {
+            Kind::Lines(_) => "lines",
+            Kind::Array(_) => "array",
+            Kind::Table(_) => "table",
+        }
+    }
+
     /// Whether the next record may have to be waited for: what was read is used up.
     pub fn may_wait(&self) -> bool {
         match &self.kind {

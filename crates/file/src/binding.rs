@@ -25,6 +25,17 @@ impl DataDir {
         }
     }
 
+    /// Checks that the directory is bound to this ledger, or to none yet. Nothing is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where another ledger wrote it.
+    pub fn check_bound(&self, ledger: &str) -> Result<()> {
+        match self.bound_to()? {
+            Some(bound) if bound != ledger => Err(other(&show(self.root()), &bound, ledger)),
+            _ => Ok(()),
+        }
+    }
+
     /// Binds the directory to this ledger, or checks that it is bound to it.
     ///
     /// # Errors

@@ -89,9 +89,17 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// its rows. Where some are in, or it has ended, what was said first stands: compare what comes back.
     async fn load_is_made_by(&self, key: &str, made_by: Option<&str>) -> Result<Load>;
 
-    /// Takes the next rows of a load, in one transaction; the first of them is row `at`, counted from 0. Fails with
-    /// `Stale` where the load has not come just so far (another process loads it too), or has ended.
-    async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load>;
+    /// Takes the next rows of a load, in one transaction; the first of them is row `at`, counted from 0, and `skipped` records of
+    /// the source were passed over since the last rows. Fails with `Stale` where the load has not come just so far (another process
+    /// loads it too), or has ended.
+    async fn load(
+        &self,
+        actor: &str,
+        key: &str,
+        at: u64,
+        skipped: u64,
+        rows: Vec<NewDelivery>,
+    ) -> Result<Load>;
 
     /// Ends a load: all rows of a `whole` one appear, at once. Ending it once more changes nothing.
     async fn end_load(&self, actor: &str, key: &str) -> Result<Load>;

@@ -48,6 +48,8 @@ pub struct Parents {
     pub target: String,
     /// How many they were made from, each counted once.
     pub count: u64,
+    /// How many of these were deleted after that: what they became is there all the same.
+    pub gone: u64,
 }
 
 /// The query of [`Links::parents`], for tables whose names begin so.
@@ -58,11 +60,16 @@ pub(crate) fn parents_query(prefix: &str) -> String {
              WHERE target_app IS NOT NULL AND kind = 'record' AND deleted_at IS NULL AND parent_id IS NOT NULL AND replay_of IS NULL"
         )
     };
+    let there = |name: &str| format!("SELECT id FROM {prefix}{name} WHERE deleted_at IS NULL");
     format!(
-        "SELECT source_app, target_app, count(DISTINCT parent_id) \
-         FROM ({} AND status <> 'archived' UNION ALL {}) AS everything GROUP BY 1, 2 ORDER BY 1, 2",
+        "SELECT source_app, target_app, count(DISTINCT parent_id), count(DISTINCT parent_id) FILTER (WHERE known.id IS NULL) \
+         FROM ({} AND status <> 'archived' UNION ALL {}) AS everything \
+         LEFT JOIN ({} AND status <> 'archived' UNION ALL {}) AS known ON known.id = everything.parent_id \
+         GROUP BY 1, 2 ORDER BY 1, 2",
         table("v_deliveries"),
-        table("_archived")
+        table("_archived"),
+        there("v_deliveries"),
+        there("_archived")
     )
 }
 

@@ -266,7 +266,7 @@ impl Part {
             Self::Schedules => vec![("app", Plain), ("last_due", Time)],
             Self::Paused => vec![("app", Plain), ("since", Time), ("by", Plain)],
             Self::Loads => {
-                let columns = plain(&["key", "whole", "rows", "duplicates", "actor", "made_by"]);
+                let columns = plain(&["key", "whole", "rows", "skipped", "duplicates", "actor", "made_by"]);
                 [columns, vec![("created_at", Time), ("updated_at", Time), ("ended_at", Time)]].concat()
             }
             Self::Aside => {

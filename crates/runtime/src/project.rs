@@ -106,6 +106,37 @@ impl Project {
         Ok(Self { config: Arc::new(config), data, ledger, clock, services, meter, tracer, stand_in })
     }
 
+    /// Whether the data directory is that of the ledger, as [`Self::open`] wants it. Nothing is made or migrated.
+    ///
+    /// # Errors
+    /// Where another ledger wrote it, or the ledger cannot be asked.
+    pub(crate) fn check_bound(config: &Config) -> Result<()> {
+        // A root that is no directory is said where the disk is tried out.
+        let Ok(data) = DataDir::look(&config.data) else { return Ok(()) };
+        let Some(bound) = data.bound_to()? else { return Ok(()) };
+        let (identity, place) = match &config.ledger {
+            LedgerAddress::Sqlite(file) => {
+                not_lost(&data, file)?;
+                (SqliteLedger::identity_in(file)?, file.display().to_string())
+            }
+            LedgerAddress::Postgres(url) => {
+                let identity = match PostgresLedger::schema_state(url.expose())? {
+                    SchemaState::Missing => None,
+                    SchemaState::Current => {
+                        Some(PostgresLedger::open(url.expose(), false)?.identity().to_owned())
+                    }
+                    // Whose it is can be asked once the schema is as it should be; how it is has been said.
+                    SchemaState::Behind(_) | SchemaState::Ahead { .. } => return Ok(()),
+                };
+                (identity, PostgresLedger::shown(url.expose())?)
+            }
+        };
+        match identity {
+            Some(identity) => data.check_bound(&identity),
+            None => Err(lost(&data, &bound, &place)),
+        }
+    }
+
     /// Whether there is a ledger where the configuration says.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ const NOTHING: &str = "nothing of it is in the ledger";
 
 /// What is said of a push that did not come to its end: what is in stays in, and how to go on.
 fn was_cut(pushed: Cut, most: u64) -> Fault {
-    let Cut { error, done } = pushed;
+    let Cut { error, done, .. } = pushed;
     let is_in = match (&done.key, done.records) {
         (_, 0) => NOTHING.to_owned(),
         (Some(_), count) => {

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 Reads the configuration, starts the built-in apps with their schemas and references without running them, looks for \
-programs and folders, and tries out what the data directory's disk can do. Nothing is left behind. Exit codes: 0 \
-nothing is wrong, perhaps with warnings or notices; 2 it cannot be run.
+programs and folders, asks whether the data directory is that of its ledger, and tries out what its disk can do. Nothing is \
+left behind. Exit codes: 0 nothing is wrong, perhaps with warnings or notices; 2 it cannot be run.
 
 Examples:
   handover check

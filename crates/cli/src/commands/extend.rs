@@ -1,6 +1,6 @@
 //! `handover extend`: what was pulled takes longer.
 
-use super::{Start, block_on, length};
+use super::{Start, block_on, lease};
 use crate::printer::Outcome;
 use handover_core::limits::PULL_LEASE_DEFAULT_MS;
 use handover_core::units::format_duration;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The token that `pull` gave
     token: String,
     /// For how long, from now [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = length)]
+    #[arg(long, value_name = "TIME", value_parser = lease)]
     lease: Option<Duration>,
 }
 

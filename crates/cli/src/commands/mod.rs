@@ -220,6 +220,15 @@ pub(crate) fn length(text: &str) -> Result<std::time::Duration, String> {
     })
 }
 
+/// Reads how long a lease is: longer than nothing, or what was pulled would be anybody's at once.
+pub(crate) fn lease(text: &str) -> Result<std::time::Duration, String> {
+    let lease = length(text)?;
+    match lease.is_zero() {
+        true => Err("a lease must be longer than nothing: such as 30s or 5m".to_owned()),
+        false => Ok(lease),
+    }
+}
+
 /// A path as messages show it.
 #[allow(dead_code)]
 pub(crate) fn shown(path: &Path) -> String {

@@ -1,6 +1,6 @@
 //! `handover pull`: records for a script, with the token to answer by.
 
-use super::{Start, actor, block_on, length};
+use super::{Start, actor, block_on, lease, length};
 use crate::printer::Outcome;
 use handover_core::limits::{PULL_LEASE_DEFAULT_MS, PULL_MAX};
 use handover_core::units::format_duration;
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = length)]
     wait: Option<Duration>,
     /// How long they are the caller's [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = length)]
+    #[arg(long, value_name = "TIME", value_parser = lease)]
     lease: Option<Duration>,
     /// Ask though neither the configuration nor the ledger knows the app
     #[arg(long)]

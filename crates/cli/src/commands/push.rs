@@ -4,7 +4,7 @@ use super::{Start, actor, block_on, length, parsed, shown};
 use crate::printer::{Failure, Outcome, Printer};
 use clap::ValueEnum;
 use handover_core::{AppName, Error, ErrorKind, Result, id};
-use handover_database::bulk::{self, Bad, Cut, Done, Push};
+use handover_database::bulk::{self, Bad, Cut, Done, Push, Unlike};
 use handover_database::record::Shape;
 use handover_database::source::Source;
 use handover_file::atomic::AtomicFile;
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Pass bad lines over, name and count them
     #[arg(long)]
     skip: bool,
-    /// Write the lines that were passed over to this file, with their numbers and reasons
+    /// Write the lines that were passed over to this file, with their numbers and reasons; after a cut those from before too
     #[arg(long, value_name = "FILE", requires = "skip")]
     rejects: Option<PathBuf>,
     /// The load's name, by which it goes on after a cut [default: of a named file its content]
@@ -147,7 +147,8 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     }
     match pushed {
         Ok(done) => {
-            if let Some(file) = rejects {
+            // Where nothing was read, the file is still that of the push that read it.
+            if let Some(file) = rejects.filter(|_| !done.ended_before) {
                 file.commit()?;
             }
             said(printer, &args, &done);
@@ -249,9 +250,25 @@ fn said(printer: Printer, args: &Args, done: &Done) {
     }
 }
 
+/// What a key was begun with, and this push is not, or the other way round.
+fn begun_otherwise(key: &str, whole: bool) -> Error {
+    let (was, is, goes_on) = match whole {
+        true => ("without --whole", "with it", "leaving --whole out"),
+        false => ("with --whole", "without it", "--whole"),
+    };
+    Error::config(format!("this load was begun {was}, and this push is {is}"))
+        .on(key)
+        .hint(format!("nothing was done: {goes_on} goes on with it, another --key begins anew"))
+}
+
 /// The error with what is in, and how it goes on.
 fn cut_short(push: &Push, cut: Cut) -> Failure {
-    let Cut { error, done } = cut;
+    let Cut { error, done, refused } = cut;
+    match (refused, &push.key) {
+        (Some(Unlike::Way), Some(key)) => return begun_otherwise(key, push.whole).into(),
+        (Some(_), _) => return error.into(),
+        (None, _) => {}
+    }
     let count = done.already + done.records;
     let records = times::count(count, "record");
     let are = if count == 1 { "is" } else { "are" };

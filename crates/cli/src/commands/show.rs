@@ -2,7 +2,7 @@
 
 use super::{Start, block_on, shown_here};
 use crate::printer::{Outcome, Printer};
-use crate::table::{Cell, Column, Table, Tone, width, wrapped};
+use crate::table::{Cell, Column, Table, Tone, clean, width, wrapped};
 use handover_core::units::format_size;
 use handover_core::{Delivery, DeliveryId, Kind, Status, path_text};
 use handover_file::arrive::Proof;
@@ -127,9 +127,7 @@ impl Page<'_> {
             let size = format_size(kept.get("size").and_then(Value::as_u64).unwrap_or_default());
             self.fact(name, &format!("{size} of {}", text(kept, "media_type").unwrap_or_default()));
             if let Some(kept) = text(kept, "text").filter(|text| !text.trim().is_empty()) {
-                let shown: String =
-                    kept.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-                self.fact("", &short(shown));
+                self.fact("", &short(clean(kept.trim_end())));
             }
         }
     }
@@ -144,6 +142,9 @@ impl Page<'_> {
         }
         if let Some(path) = result.and_then(|result| text(result, "gathered")) {
             self.fact("gathered into", path);
+        }
+        if let Some(said) = result.filter(|result| !is_our_own(result)) {
+            self.fact("result", &short(said.to_string()));
         }
     }
 
@@ -229,8 +230,7 @@ impl Page<'_> {
             let Some(words) = words.filter(|words| !words.trim().is_empty()) else { continue };
             self.head(head);
             for line in words.trim_end().lines() {
-                let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-                self.printer.data(format_args!("  | {line}"));
+                self.printer.data(format_args!("  | {}", clean(line)));
             }
         }
     }
@@ -299,6 +299,13 @@ impl Page<'_> {
             self.printer.data(format_args!("  it was run again as delivery {}", ids.join(", ")));
         }
     }
+}
+
+/// Whether a record's result is what a worker keeps of its work, which is shown part by part, and not what was said with `ack`.
+fn is_our_own(result: &Value) -> bool {
+    let Some(result) = result.as_object() else { return false };
+    let made = result.len() == 1 && result.get("data").is_some_and(Value::is_array);
+    made || result.contains_key("took_ms") || result.contains_key("gathered")
 }
 
 /// A value as it is shown, cut where it is long.

@@ -68,9 +68,12 @@ fn rows(printer: Printer, project: &Project, name: &str) -> Outcome {
     Ok(if account.lost() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// A column of the account: its name, whether it is always there, and its number.
+type Counted = (&'static str, bool, fn(&Step) -> u64);
+
 /// What became of the rows of each app; what no app has is no column.
 fn steps(steps: &[Step]) -> Table {
-    let columns: [(&str, bool, fn(&Step) -> u64); 8] = [
+    let columns: [Counted; 8] = [
         ("entered", true, |step| step.entered),
         ("made", false, |step| step.made),
         ("done", true, |step| step.done),

@@ -71,13 +71,29 @@ fn a_data_directory_of_another_ledger() {
     let ran = case.run(&["--config", "other.yaml", "run", "--once"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert_says(&ran.log, &["another ledger wrote the data directory", "there is none here"]);
+    let check = |named: &str, says: &[&str]| {
+        let ran = case.run(&["--config", named, "check"]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert_says(&ran.log, says);
+    };
+    check(
+        "other.yaml",
+        &["other.yaml:1", "another ledger wrote the data directory", "there is none here", "help: "],
+    );
     assert!(!case.join("other.db").exists(), "a ledger that may not be used is not made");
+    // Nor one that is an empty file.
+    case.project.write("other.db", "");
+    check("other.yaml", &["another ledger wrote the data directory", "there is none here"]);
+    assert_eq!(std::fs::metadata(case.join("other.db")).unwrap().len(), 0, "and not made of an empty file");
+    std::fs::remove_file(case.join("other.db")).unwrap();
     // Nor may one that has a history of its own.
     case.project.write("elsewhere.yaml", format!("ledger: other.db\ndata: elsewhere\n{configuration}"));
     assert_eq!(case.run(&["--config", "elsewhere.yaml", "run", "--once"]).code, Some(0));
     let ran = case.run(&["--config", "other.yaml", "run", "--once"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert_says(&ran.log, &["another ledger wrote the data directory"]);
+    check("other.yaml", &["another ledger wrote the data directory", "and this one is", "ledger copy"]);
+    assert_eq!(case.run(&["check"]).code, Some(0), "of its own ledger it is fine");
 }
 
 #[test]
@@ -89,4 +105,11 @@ fn a_data_directory_whose_ledger_is_lost() {
         let _ = std::fs::remove_file(case.join("data/.handover").join(name));
     }
     refused(&case, &["another ledger wrote the data directory", "there is none here", "from a backup"]);
+    let ran = case.run(&["check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_says(
+        &ran.log,
+        &["another ledger wrote the data directory", "there is none here", "from a backup"],
+    );
+    assert!(!case.join("data/.handover/ledger.db").exists());
 }

@@ -111,6 +111,104 @@ fn a_whole_load_is_all_or_nothing() {
     assert_eq!(place.number("SELECT count(*) FROM load_rows"), 0);
 }
 
+/// A push of this that is killed as soon as so many records are in.
+fn cut(place: &Place, words: &[&str], input: &str, table: &str, count: i64) {
+    let mut child = place.command(words).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    let query = format!("SELECT count(*) FROM {table}");
+    let rows = || place.sql().query_row(&query, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
+    while !place.ledger().exists() || rows() < count {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_rejects_of_a_push_stay_where_the_same_reads_nothing() {
+    let place = Place::new();
+    place.write("a.ndjson", "1\nbad\n2\n");
+    let words = [&TO[..], &["--skip", "--rejects", "rejects", "a.ndjson"]].concat();
+    place.ok(&words);
+    let rejects = || std::fs::read_to_string(place.path().join("rejects")).unwrap();
+    assert_eq!(lines(&rejects())[0]["line"], 2);
+    assert!(place.run(&words).out.contains("this was pushed before"));
+    assert_eq!(lines(&rejects()).len(), 1, "{}", rejects());
+}
+
+#[test]
+fn a_push_with_bad_lines_goes_on_at_its_place_in_the_source() {
+    let place = Place::new();
+    let words = [&TO[..], &["--key", "k", "--skip", "--rejects", "rejects"]].concat();
+    let source = format!("bad\n{}", numbers(1, 10));
+    cut(&place, &words, &source, "data_staging", 10);
+    assert_eq!(place.number("SELECT skipped FROM loads"), 1);
+    // Its bad line was mended: it is not in, and the place counted in good records would be another.
+    let mended = format!("{{\"n\":0}}\n{}", numbers(1, 12));
+    let answer = place.fed(&words, &mended);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    for said in
+        ["of the first 11 records of this source 1 were bad", "now 0 are", "push it as it was to go on"]
+    {
+        assert!(answer.err.contains(said), "{}", answer.err);
+    }
+    assert!(!answer.err.contains("push the same with"), "{}", answer.err);
+    assert_eq!(place.number("SELECT count(*) FROM data_staging"), 10);
+    assert!(!place.path().join("rejects").exists(), "what was refused leaves no rejects");
+    // As it was it goes on, with all its rejects, and without --skip no earlier bad line ends it.
+    let answer = place.fed(&[&TO[..], &["--key", "k"]].concat(), format!("{source}{}no\n", numbers(11, 1)));
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.err.contains("line 13: it is not JSON"), "{}", answer.err);
+    let answer = place.fed(&words, format!("{source}{}no\n{}", numbers(11, 1), numbers(12, 1)));
+    assert_eq!((answer.code, answer.out.as_str()), (0, "1 record for billing\n"), "{answer:?}");
+    let rejects = lines(&std::fs::read_to_string(place.path().join("rejects")).unwrap());
+    assert_eq!(rejects.iter().map(|line| line["line"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 13]);
+    let all =
+        "SELECT group_concat(json_extract(data, '$.n')) FROM (SELECT data FROM data_staging ORDER BY id)";
+    let all: String = place.sql().query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(all, "1,2,3,4,5,6,7,8,9,10,11,12");
+}
+
+#[test]
+fn a_cut_push_does_not_go_on_with_other_options() {
+    let place = Place::new();
+    let keyed = [&TO[..], &["--key", "k"]].concat();
+    cut(&place, &[&keyed[..], &["--dedup", "n"]].concat(), &numbers(0, 5), "data_staging", 5);
+    for other in
+        [&[][..], &["--dedup", "m"], &["--dedup", "n", "--order", "n"], &["--dedup", "n", "--format", "csv"]]
+    {
+        let answer = place.fed(&[&keyed[..], other].concat(), numbers(0, 9));
+        assert_eq!(answer.code, 2, "{answer:?}");
+        for said in ["5 records of this load are in by other options", "dedup n", "another key to begin anew"]
+        {
+            assert!(answer.err.contains(said), "{}", answer.err);
+        }
+    }
+    let answer = place.fed(&[&keyed[..], &["--dedup", "n"]].concat(), numbers(0, 9));
+    assert_eq!(answer.out, "4 records for billing\n", "{answer:?}");
+}
+
+#[test]
+fn a_cut_whole_push_says_how_it_goes_on() {
+    let place = Place::new();
+    let keyed = [&TO[..], &["--key", "k"]].concat();
+    cut(&place, &[&keyed[..], &["--whole"]].concat(), &numbers(0, 5), "load_rows", 5);
+    let answer = place.fed(&keyed, numbers(0, 5));
+    assert_eq!(answer.code, 2, "{answer:?}");
+    for said in ["begun with --whole", "--whole goes on with it", "another --key begins anew"] {
+        assert!(answer.err.contains(said), "{}", answer.err);
+    }
+    assert!(!answer.err.contains("records are in"), "{}", answer.err);
+    assert_eq!(place.fed(&[&keyed[..], &["--whole"]].concat(), numbers(0, 6)).out, "1 record for billing\n");
+    // And the other way round.
+    let keyed = [&TO[..], &["--key", "l"]].concat();
+    cut(&place, &keyed, &numbers(6, 5), "data_staging", 11);
+    let answer = place.fed(&[&keyed[..], &["--whole"]].concat(), numbers(6, 5));
+    assert!(answer.err.contains("begun without --whole"), "{}", answer.err);
+}
+
 #[test]
 fn keys_priorities_and_delays_come_from_the_options() {
     let place = Place::new();

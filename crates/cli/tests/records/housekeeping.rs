@@ -15,6 +15,22 @@ fn age(place: &Place, days: u32) {
     place.sql().execute(&text, []).unwrap();
 }
 
+/// Its place may be wanted for something else meanwhile.
+#[test]
+fn a_copy_that_is_refused_makes_nothing() {
+    let place = Place::new();
+    place.push("1\n");
+    let held = lines(&place.ok(&["pull", "--app", "billing"]));
+    let words = ["ledger", "copy", "data/.handover/ledger.db", "copy.db"];
+    let refused = place.run(&words);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("is working on deliveries of this ledger"), "{}", refused.err);
+    assert!(!place.path().join("copy.db").exists());
+    place.ok(&["ack", held[0]["token"].as_str().unwrap()]);
+    place.ok(&words);
+    assert!(place.path().join("copy.db").exists());
+}
+
 #[test]
 fn records_come_of_age_as_configured() {
     let place = Place::new();

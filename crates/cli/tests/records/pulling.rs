@@ -29,6 +29,7 @@ fn what_is_pulled_is_answered_by_its_token() {
     let first = all[0]["id"].to_string();
     assert_eq!(place.ok(&["ack", token, &first, "--result", "{\"ok\":true}"]), "1 record completed\n");
     assert_eq!(place.json(&["show", &first])["result"]["ok"], true);
+    assert!(place.ok(&["show", &first]).contains("\n  result       {\"ok\":true}\n"));
     assert_eq!(place.ok(&["ack", token]), "1 record completed\n", "what it still holds");
     // As one object.
     let one = place.json(&["pull", "--app", "billing", "--max", "9"]);
@@ -37,6 +38,43 @@ fn what_is_pulled_is_answered_by_its_token() {
     assert_eq!(failed[0]["status"], "failed");
     let nothing = place.run(&["pull", "--app", "billing"]);
     assert_eq!((nothing.code, nothing.out.as_str(), nothing.err.as_str()), (0, "", "nothing for billing\n"));
+}
+
+#[test]
+fn a_lease_of_nothing_is_refused() {
+    let place = Place::new();
+    place.push("1\n");
+    for lease in ["0s", "0"] {
+        let answer = place.run(&["pull", "--app", "billing", "--lease", lease]);
+        assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{answer:?}");
+    }
+    let (token, _) = pulled(&place, "1");
+    let answer = place.run(&["extend", &token, "--lease", "0s"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.err.contains("a lease must be longer than nothing"), "{}", answer.err);
+    place.ok(&["ack", &token]);
+}
+
+#[test]
+fn what_is_shown_has_nothing_that_a_terminal_obeys() {
+    let place = Place::new();
+    place.push("1\n");
+    let evil = "\u{1b}]0;title\u{7}\u{1b}[2Jshop\rx";
+    place
+        .sql()
+        .execute(
+            "INSERT INTO data_staging (source_app, target_app, data, flow) VALUES (?1, 'billing', '{}', ?1)",
+            [evil],
+        )
+        .unwrap();
+    let all = lines(&place.ok(&["pull", "--app", "billing", "--max", "9"]));
+    place.ok(&["fail", all[1]["token"].as_str().unwrap(), "--error", evil, "--final"]);
+    let id = all[1]["id"].to_string();
+    for command in ["show", "why"] {
+        let shown = place.ok(&[command, &id]);
+        assert!(shown.contains("shop"), "{shown:?}");
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
 }
 
 #[test]

@@ -92,17 +92,99 @@ fn every_row_of_a_flow_through_all_doors_is_accounted_for() {
 }
 
 #[test]
+fn a_row_that_somebody_deleted_is_said_and_is_not_lost() {
+    for delete in
+        ["DELETE FROM data_staging", "UPDATE data_staging SET deleted_at = '2025-11-24T12:00:00.000Z'"]
+    {
+        let place = place();
+        place
+            .project
+            .write("work.py", format!("import os, sys\nif os.path.exists('later'): sys.exit(75)\n{SCRIPT}"));
+        place.project.write("later", "");
+        place.project.arrive("incoming/a_2025-11-24.csv", "n\n1\n2\n3\n4\n");
+        place.well();
+        assert_eq!(place.standing("pending"), [1, 2, 3, 4]);
+        let says = |n: u64, parts: [u64; 6], deleted: u64| {
+            let which = format!("target_app = 'work' AND json_extract(data, '$.n') = {n}");
+            assert_eq!(place.sql().execute(&format!("{delete} WHERE {which}"), []).unwrap(), 1);
+            let (code, said) = account(&place);
+            assert_eq!((code, sums(&said)), (Some(0), parts), "{delete}: {said}");
+            let text = place.project.command(&["status", "--rows", "f"]).output().unwrap();
+            let text = String::from_utf8(text.stdout).unwrap();
+            assert!(text.contains(&format!(" + {deleted} deleted: every row is accounted for")), "{text}");
+            assert!(text.contains("DELETED"), "{text}");
+        };
+        says(1, [4, 0, 0, 0, 0, 3], 1);
+        std::fs::remove_file(place.project.join("later")).unwrap();
+        place.all_are_due();
+        place.well();
+        // The row of one that has gone on is where it went; what was left out is gone with its record.
+        says(2, [4, 2, 0, 1, 0, 0], 1);
+        says(3, [4, 2, 0, 0, 0, 0], 2);
+    }
+}
+
+#[test]
 fn a_row_that_is_lost_is_said() {
     let place = place();
     place.project.arrive("incoming/a_2025-11-24.csv", "n\n1\n2\n3\n4\n");
     place.well();
     assert_eq!(account(&place).0, Some(0));
-    place
-        .sql()
-        .execute("DELETE FROM data_staging WHERE target_app = 'work' AND json_extract(data, '$.n') = 2", [])
+    // Gone, and the ledger was not told of a deletion.
+    let sql = place.sql();
+    sql.execute("DELETE FROM data_staging WHERE target_app = 'work' AND json_extract(data, '$.n') = 3", [])
         .unwrap();
+    sql.execute("UPDATE sources SET deleted = 0", []).unwrap();
     let (code, said) = account(&place);
     assert_eq!((code, &said["balanced"]), (Some(1), &json!(false)), "{said}");
+}
+
+/// A program that makes `n` records of each, none of some: what it made and what it left out are both said, also where one of
+/// those that it made was deleted.
+#[test]
+fn what_a_program_multiplies_and_leaves_out_is_both_said() {
+    let configuration = "apps:
+  in: { uses: file-importer, with: { from: incoming, pattern: '*', type: sales, settle: 0s } }
+  times: { run: python3 times.py, retries: 0 }
+  work: { run: python3 work.py, mode: stream, retries: 0 }
+  out: { uses: file-exporter, with: { to: outgoing } }
+flows:
+  f:
+    - { from: in, to: times, by: database }
+    - { from: times, to: work, by: database }
+    - { from: work, to: out, by: file, gather: { rows: 50 } }
+";
+    let project = Project::new(env!("CARGO_BIN_EXE_handover"), configuration);
+    std::fs::create_dir_all(project.join("incoming")).unwrap();
+    project.write("work.py", SCRIPT);
+    project.write(
+        "times.py",
+        "import json, sys\nd = json.load(sys.stdin)\nfor i in range(d['n']): print(json.dumps(d))\n",
+    );
+    let place = Records { project };
+    place.project.arrive("incoming/a_2025-11-24.ndjson", "{\"n\":0}\n{\"n\":0}\n{\"n\":1}\n{\"n\":5}\n");
+    place.well();
+    // Of `times`, which is second: two left out, four more made of the last.
+    let (code, said) = account(&place);
+    assert_eq!((code, sums(&said)), (Some(0), [8, 6, 0, 2, 0, 0]), "{said}");
+    let step = |said: &Value| (said["steps"][1]["left_out"].clone(), said["steps"][1]["made"].clone());
+    assert_eq!(step(&said), (json!(2), json!(4)), "{said}");
+    // One of those that it made is deleted after it has gone on, and one that did not.
+    let one = |app: &str, n: u64| {
+        let which = format!(
+            "SELECT max(id) FROM data_staging WHERE target_app = '{app}' AND json_extract(data, '$.n') = {n}"
+        );
+        assert_eq!(
+            place.sql().execute(&format!("DELETE FROM data_staging WHERE id = ({which})"), []).unwrap(),
+            1
+        );
+        let (code, said) = account(&place);
+        assert_eq!((code, &said["balanced"]), (Some(0), &json!(true)), "{said}");
+        (said["rows_out"].clone(), said["deleted"].clone())
+    };
+    assert_eq!(one("work", 5), (json!(6), json!(0)));
+    assert_eq!(one("times", 0), (json!(6), json!(1)));
+    assert_eq!(one("times", 1), (json!(6), json!(1)));
 }
 
 #[test]
@@ -124,7 +206,7 @@ fn what_retention_deleted_is_said_and_accuses_nobody() {
     let (code, said) = account(&place);
     assert_eq!(
         (code, &said["balanced"], &said["records_expired"]),
-        (Some(0), &json!(false), &json!(1)),
+        (Some(0), &json!(true), &json!(1)),
         "{said}"
     );
     let text = place.project.command(&["status", "--rows", "f"]).output().unwrap();

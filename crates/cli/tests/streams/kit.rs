@@ -100,6 +100,13 @@ flows:
         sql
     }
 
+    /// What was put off is due now.
+    pub(crate) fn all_are_due(&self) {
+        let now =
+            "UPDATE data_staging SET run_at = created_at WHERE status = 'pending' AND run_at > created_at";
+        self.sql().execute(now, []).unwrap();
+    }
+
     /// `n` of the records of `work` that stand so.
     pub(crate) fn standing(&self, status: &str) -> Vec<u64> {
         let query = format!(

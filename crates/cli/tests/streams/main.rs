@@ -10,3 +10,4 @@ mod kit;
 mod misbehaving;
 mod once;
 mod splitting;
+mod why;

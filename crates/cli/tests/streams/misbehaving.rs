@@ -74,6 +74,7 @@ fn is_broken(place: &Records, said: &str) {
     let config = place.project.join("handover.yaml");
     let mended = std::fs::read_to_string(&config).unwrap().replace("no-such-program-here", "python3 work.py");
     std::fs::write(config, mended).unwrap();
+    place.all_are_due();
     place.well();
     assert_eq!(place.exported_numbers(), all_but(30, &[]));
 }
@@ -84,6 +85,111 @@ fn a_program_that_never_answers_is_broken_and_no_record_is_blamed() {
         &Records::stream("", "sys.stderr.write('no module named x\\n'); sys.exit(1)\n"),
         "no module named x",
     );
+}
+
+/// Those that a program died of before it ever answered anything come again later than the others, or they would come first
+/// for ever.
+#[test]
+fn several_that_kill_at_the_head_of_the_queue_do_not_stop_the_app() {
+    let place = Records::stream("", &dies_of(0).replace("d['n'] == 0", "d['n'] <= 4"));
+    place.numbers(20);
+    let mut run = place.project.start(&["run", "--once", "-v"]);
+    let status = run.end_within(LONG);
+    assert_eq!(status.code(), Some(1), "{}\n{}", run.stdout(), run.stderr());
+    assert!(run.stdout().contains("hindered: work gets no records for a while"), "{}", run.stdout());
+    assert_eq!(place.standing("pending"), all_but(20, &[]));
+    // None lost an attempt, those that it died of wait, and all say why.
+    assert_eq!(place.rows("SELECT DISTINCT attempts FROM data_staging"), ["0"]);
+    let put_off = "SELECT json_extract(data, '$.n') FROM data_staging WHERE snoozes = 1 AND run_at > updated_at ORDER BY 1";
+    assert_eq!(place.rows(put_off), ["1", "2", "3"]);
+    for n in [1, 2, 3, 5] {
+        assert!(place.error_of(n).contains("the program died: exit code 9"), "{n}: {}", place.error_of(n));
+    }
+    place
+        .sql()
+        .execute("UPDATE data_staging SET run_at = '2999-01-01T00:00:00Z' WHERE snoozes = 1", [])
+        .unwrap();
+    // The fourth comes alone first, and then the others show that it is the record.
+    place.once();
+    assert_eq!((place.standing("pending"), place.standing("failed")), (vec![1, 2, 3], vec![4]));
+    assert_eq!(place.exported_numbers(), all_but(20, &[1, 2, 3, 4]));
+}
+
+/// The same by itself, as long as `run` goes on.
+#[test]
+fn they_are_blamed_one_by_one_when_they_come_again() {
+    let place = Records::stream("", &dies_of(0).replace("d['n'] == 0", "d['n'] <= 3"));
+    place.numbers(20);
+    let _run = place.project.start(&["run"]);
+    let ledger = place.project.join("data/.handover/ledger.db");
+    wait_for(LONG, "the ledger is made", || ledger.exists().then_some(()));
+    let ended =
+        "SELECT count(*) FROM data_staging WHERE target_app = 'work' AND status IN ('completed', 'failed')";
+    wait_for(LONG, "all have ended", || {
+        let count = place.sql().query_row(ended, [], |row| row.get::<_, i64>(0));
+        (count == Ok(20)).then_some(())
+    });
+    assert_eq!(place.standing("failed"), [1, 2, 3]);
+    assert!(place.error_of(2).contains("with this record alone, the program died"), "{}", place.error_of(2));
+    place.nobody_else_lost_an_attempt();
+}
+
+/// What is behind a record that was put off, in its order, waits with it.
+#[test]
+fn nothing_overtakes_one_that_was_put_off_in_its_order() {
+    let script = "for r, d in records():\n    if d['n'] < 4 and not os.path.exists('mended'): os._exit(9)\n    open('seen', 'a').write('%s ' % d['n'])\n    answer(r, data=d)\n";
+    let place = Records::stream("", script);
+    place.well();
+    let orders = [(1, "a"), (2, "b"), (3, "c"), (4, "a"), (5, "b"), (6, "c"), (7, "d")];
+    for (n, key) in orders {
+        let insert = format!(
+            "INSERT INTO data_staging (source_app, target_app, data, order_key) VALUES ('shop', 'work', '{{\"n\":{n}}}', '{key}')"
+        );
+        place.sql().execute(&insert, []).unwrap();
+    }
+    let (mut run, seen) = (place.project.start(&["run", "--once"]), place.project.join("seen"));
+    assert_eq!(run.end_within(LONG).code(), Some(1), "{}", run.stdout());
+    place
+        .sql()
+        .execute("UPDATE data_staging SET run_at = '2999-01-01T00:00:00Z' WHERE snoozes = 1", [])
+        .unwrap();
+    place.well();
+    assert_eq!(std::fs::read_to_string(&seen).unwrap(), "7 ");
+    assert_eq!(place.standing("pending"), [1, 2, 3, 4, 5, 6]);
+    place.project.write("mended", "");
+    place.all_are_due();
+    place.well();
+    let seen: Vec<u64> =
+        std::fs::read_to_string(&seen).unwrap().split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let at = |n| seen.iter().position(|seen| *seen == n).unwrap();
+    assert!(at(1) < at(4) && at(2) < at(5) && at(3) < at(6), "{seen:?}");
+}
+
+#[test]
+fn two_that_kill_a_program_that_never_answered_do_not_show_whether_it_is_the_program() {
+    let place = Records::stream("", "next(records())\nos._exit(9)\n");
+    place.numbers(2);
+    let run = place.once();
+    assert!(run.stdout().contains("hindered: work gets no records for a while"), "{}", run.stdout());
+    assert_eq!(place.standing("pending"), [1, 2]);
+    assert_eq!(place.rows("SELECT DISTINCT attempts || ' ' || snoozes FROM data_staging"), ["0 1"]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_told_of_the_record_that_waited_for_it() {
+    let place = Records::stream(
+        ", timeout: 700ms",
+        "for r, d in records():\n    if d['n'] == 2: print('{\"id\": %s.0, \"status\": \"completed\"}' % r['id'])\n    elif d['n'] == 3: print('{\"id\": %s, \"data\": ]}' % r['id'])\n    else: answer(r, data=d)\n",
+    );
+    place.numbers(5);
+    let run = place.once();
+    assert_eq!(place.standing("failed"), [2, 3], "{}", run.stderr());
+    for (n, why) in [(2, "its `id` is no number of a record"), (3, "it is no JSON: expected value")] {
+        let error = place.error_of(n);
+        assert!(error.contains("did not answer within its timeout of 700ms"), "{error}");
+        assert!(error.contains("could not be read as an answer") && error.contains(why), "{error}");
+    }
+    assert_eq!(place.exported_numbers(), all_but(5, &[2, 3]));
 }
 
 #[test]

@@ -107,6 +107,7 @@ CREATE TABLE integration.loads (
     key        text COLLATE "C" PRIMARY KEY,
     whole      boolean NOT NULL,
     rows       bigint NOT NULL DEFAULT 0,
+    skipped    bigint NOT NULL DEFAULT 0,
     duplicates bigint NOT NULL DEFAULT 0,
     actor      text NOT NULL,
     made_by    text,

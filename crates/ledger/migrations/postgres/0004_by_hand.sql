@@ -299,11 +299,12 @@ BEGIN
     RETURN NEXT v;
 END $$;
 
--- Notes that rows were taken, in the transaction of _next_load that took them.
-CREATE FUNCTION integration._took_load(p_key text, p_rows bigint, p_duplicates bigint, p_now timestamptz DEFAULT NULL)
+-- Notes that rows were taken, and what was passed over before them, in the transaction of _next_load that took them.
+CREATE FUNCTION integration._took_load(p_key text, p_rows bigint, p_skipped bigint, p_duplicates bigint,
+    p_now timestamptz DEFAULT NULL)
 RETURNS SETOF integration.loads LANGUAGE sql AS $$
-    UPDATE integration.loads SET rows = rows + p_rows, duplicates = duplicates + p_duplicates,
-        updated_at = coalesce(p_now, clock_timestamp())
+    UPDATE integration.loads SET rows = rows + p_rows, skipped = skipped + p_skipped,
+        duplicates = duplicates + p_duplicates, updated_at = coalesce(p_now, clock_timestamp())
     WHERE key = p_key RETURNING *
 $$;
 

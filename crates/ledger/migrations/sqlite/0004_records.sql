@@ -56,6 +56,7 @@ CREATE TABLE loads (
     key        TEXT PRIMARY KEY,
     whole      INTEGER NOT NULL,
     rows       INTEGER NOT NULL DEFAULT 0,
+    skipped    INTEGER NOT NULL DEFAULT 0,
     duplicates INTEGER NOT NULL DEFAULT 0,
     ended      INTEGER NOT NULL DEFAULT 0,
     actor      TEXT NOT NULL,

@@ -45,7 +45,9 @@ pub struct Load {
     pub whole: bool,
     /// How many rows of the source are in the ledger.
     pub rows: u64,
-    /// How many of them were known already by their dedup key.
+    /// How many records of the source were passed over before the last of these: its place in the source is just behind both.
+    pub skipped: u64,
+    /// How many of the rows were known already by their dedup key.
     pub duplicates: u64,
     /// Whether it has ended: then nothing more is taken under this name.
     pub ended: bool,

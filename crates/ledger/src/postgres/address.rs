@@ -15,6 +15,10 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// After so long without a word a connection is asked whether it still is one, and given up if it is not.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// What to do about an address that cannot be read.
+const HINT: &str = "write it as postgres://user:password@host:5432/database; characters such as @ : / ? # in a user or a \
+                    password are written as %40 %3A %2F %3F %23";
+
 /// The address of a server and a database on it.
 #[derive(Clone)]
 pub(super) struct Address {
@@ -29,13 +33,18 @@ pub(super) struct Address {
 impl Address {
     /// Reads an address. The password may also be in the environment, as `PGPASSWORD`.
     pub(super) fn parse(url: &str) -> Result<Self> {
+        if !is_clear(url) {
+            return Err(Error::config(
+                "the ledger's address cannot be read: it has an `@` where none may be, so that it is not clear where its \
+                 password ends",
+            )
+            .hint(HINT));
+        }
         let (url, root) = without_root(&verified(url));
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             // The client's own text names the key or what it expected, and never a value.
-            Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error))).hint(
-                "write it as postgres://user:password@host:5432/database; characters such as @ : / ? # in a password are \
-                 written as %40 %3A %2F %3F %23",
-            )
+            Error::config(format!("the ledger's address cannot be read: {}", super::error::told(&error)))
+                .hint(HINT)
         })?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             match SOCKETS.iter().find(|folder| Path::new(folder).join(".s.PGSQL.5432").exists()) {
@@ -69,6 +78,21 @@ impl Address {
         let connector = Connector::new(&config, root.as_deref())?;
         let shown = shown(&config);
         Ok(Self { config, connector, shown })
+    }
+}
+
+/// Whether it is clear where the password ends: at the only `@` before the path. Where a character of a password is not
+/// written as it should be, a part of it would be taken for the host, the path or an option, and shown as such.
+fn is_clear(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (server, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+    let in_a_key = |pair: &str| pair.split('=').next().is_some_and(|key| key.contains('@'));
+    match server.matches('@').count() {
+        // The client takes the first `@` for the end of the password, wherever it is.
+        0 => !behind.contains('@'),
+        1 => !path.contains('@') && !query.split('&').any(in_a_key),
+        _ => false,
     }
 }
 
@@ -131,6 +155,29 @@ mod tests {
             assert!(error.hint_text().is_some());
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_password_that_is_not_written_as_it_should_be_is_not_shown() {
+        for url in [
+            "postgres://u:p@s3cret@h/db",
+            "postgres://u:12/s3cret@h/db",
+            "postgres://u:12?s3cret@h/db",
+            "postgres://u:12?a=s3cret@h/db",
+            "postgres://u:12#s3cret@h/db",
+            "postgres://u:12#a@s3cret@h/db",
+            "postgres://u:p@x/s3cret@h/db",
+            "postgres://u:p@x?s3cret@h/db",
+            "postgres://s3cret@x:p@h/db",
+        ] {
+            let Err(error) = Address::parse(url) else { panic!("{url} was taken") };
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("%40 %3A %2F")), "{error:?}");
+            let said = format!("{error:?} {:?}", error.hint_text());
+            assert!(!said.contains("s3cret") && !said.contains("12"), "{said}");
+        }
+        let address = Address::parse("postgres://u:1%2F2@h/db?application_name=a@b").unwrap();
+        assert_eq!(address.config.get_password(), Some(&b"1/2"[..]));
     }
 
     #[test]

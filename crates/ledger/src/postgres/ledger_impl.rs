@@ -76,8 +76,15 @@ impl Ledger for PostgresLedger {
         in_transaction!(self, |tx| loads::is_made_by(tx, key, made_by))
     }
 
-    async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
-        in_transaction!(self, |tx| loads::load(tx, actor, key, at, &rows))
+    async fn load(
+        &self,
+        actor: &str,
+        key: &str,
+        at: u64,
+        skipped: u64,
+        rows: Vec<NewDelivery>,
+    ) -> Result<Load> {
+        in_transaction!(self, |tx| loads::load(tx, actor, key, (at, skipped), &rows))
     }
 
     async fn end_load(&self, actor: &str, key: &str) -> Result<Load> {

@@ -9,7 +9,7 @@ use crate::api::{Load, Pushed};
 use handover_core::{Error, NewDelivery};
 use tokio_postgres::Row;
 
-const COLUMNS: &str = "key, whole, rows, duplicates, ended_at IS NOT NULL, made_by";
+const COLUMNS: &str = "key, whole, rows, skipped, duplicates, ended_at IS NOT NULL, made_by";
 /// One statement takes so many rows at most, and begins no row after so many bytes.
 const ROWS_MAX: usize = 5_000;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -19,9 +19,10 @@ fn load_of(row: &Row) -> Attempt<Load> {
         key: get(row, 0)?,
         whole: get(row, 1)?,
         rows: get::<i64>(row, 2)?.unsigned_abs(),
-        duplicates: get::<i64>(row, 3)?.unsigned_abs(),
-        ended: get(row, 4)?,
-        made_by: get(row, 5)?,
+        skipped: get::<i64>(row, 3)?.unsigned_abs(),
+        duplicates: get::<i64>(row, 4)?.unsigned_abs(),
+        ended: get(row, 5)?,
+        made_by: get(row, 6)?,
     })
 }
 
@@ -45,7 +46,7 @@ pub(super) async fn load(
     tx: &mut Tx<'_>,
     actor: &str,
     key: &str,
-    at: u64,
+    (at, skipped): (u64, u64),
     rows: &[NewDelivery],
 ) -> Attempt<Load> {
     if rows.iter().any(|new| new.max_attempts == 0) {
@@ -65,10 +66,10 @@ pub(super) async fn load(
             pushed.iter().filter(|one| matches!(one, Pushed::Duplicate(_))).count()
         }
     };
-    let (count, duplicates) = (rows.len() as i64, duplicates as i64);
+    let (count, skipped, duplicates) = (rows.len() as i64, skipped.cast_signed(), duplicates as i64);
     let now = tx.ledger().now();
-    let took = format!("SELECT {COLUMNS} FROM integration._took_load($1, $2, $3, $4)");
-    let values = [text(&key), number(&count), number(&duplicates), time(&now)];
+    let took = format!("SELECT {COLUMNS} FROM integration._took_load($1, $2, $3, $4, $5)");
+    let values = [text(&key), number(&count), number(&skipped), number(&duplicates), time(&now)];
     load_of(&tx.row("go on with a load", &took, &values).await?)
 }
 

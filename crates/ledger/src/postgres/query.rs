@@ -269,7 +269,12 @@ pub(super) async fn links(ledger: &PostgresLedger) -> Result<Links> {
     })?;
     let parents = ledger.read(doing, &links::parents_query("integration."), &[]).await?;
     let parents = each(&parents, |row| {
-        Ok(Parents { source: get(row, 0)?, target: get(row, 1)?, count: number(row, 2)? })
+        Ok(Parents {
+            source: get(row, 0)?,
+            target: get(row, 1)?,
+            count: number(row, 2)?,
+            gone: number(row, 3)?,
+        })
     })?;
     Ok(Links { rows, parents })
 }

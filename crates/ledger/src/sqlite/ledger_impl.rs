@@ -63,9 +63,16 @@ impl Ledger for SqliteLedger {
         self.writer.run(Step::Quiet, move |w| loads::is_made_by(w, &key, made_by)).await
     }
 
-    async fn load(&self, actor: &str, key: &str, at: u64, rows: Vec<NewDelivery>) -> Result<Load> {
+    async fn load(
+        &self,
+        actor: &str,
+        key: &str,
+        at: u64,
+        skipped: u64,
+        rows: Vec<NewDelivery>,
+    ) -> Result<Load> {
         let (by, key) = (actor.to_owned(), key.to_owned());
-        self.writer.run(Step::Other, move |w| loads::load(w, &by, &key, at, &rows)).await
+        self.writer.run(Step::Other, move |w| loads::load(w, &by, &key, (at, skipped), &rows)).await
     }
 
     async fn end_load(&self, actor: &str, key: &str) -> Result<Load> {

@@ -1,6 +1,6 @@
 //! Bulk loads: a source's rows in batches, each known by its place, so that what was cut goes on where it stopped.
 //!
-//! Invariants: the place (`rows`) moves in the transaction that takes the rows, so that after a crash it is just behind the
+//! Invariants: the place (`rows` and `skipped`) moves in the transaction that takes the rows, so that after a crash it is just behind the
 //! last row that is in. The rows of a `whole` load lie in a table of their own, which no query of deliveries reads, until
 //! one transaction moves them; after a crash in it they lie there still.
 
@@ -19,16 +19,17 @@ const MOVED_AT_ONCE: i64 = 1_000;
 fn find(write: &Write<'_>, key: &str) -> Result<Option<Load>> {
     write
         .sql
-        .prepare_cached("SELECT whole, rows, duplicates, ended, made_by FROM loads WHERE key = ?1")
+        .prepare_cached("SELECT whole, rows, skipped, duplicates, ended, made_by FROM loads WHERE key = ?1")
         .and_then(|mut statement| {
             let read = |row: &Row<'_>| {
                 Ok(Load {
                     key: key.to_owned(),
                     whole: row.get(0)?,
                     rows: row.get::<_, i64>(1)?.unsigned_abs(),
-                    duplicates: row.get::<_, i64>(2)?.unsigned_abs(),
-                    ended: row.get(3)?,
-                    made_by: row.get(4)?,
+                    skipped: row.get::<_, i64>(2)?.unsigned_abs(),
+                    duplicates: row.get::<_, i64>(3)?.unsigned_abs(),
+                    ended: row.get(4)?,
+                    made_by: row.get(5)?,
                 })
             };
             statement.query_row([key], read).optional()
@@ -59,7 +60,7 @@ pub(super) fn begin(write: &Write<'_>, actor: &str, key: &str, whole: bool) -> R
         )
         .and_then(|mut statement| statement.execute(params![key, whole, actor, write.now]))
         .map_err(sql("begin a load"))?;
-    Ok(Load { key: key.to_owned(), whole, rows: 0, duplicates: 0, ended: false, made_by: None })
+    Ok(Load { key: key.to_owned(), whole, rows: 0, skipped: 0, duplicates: 0, ended: false, made_by: None })
 }
 
 pub(super) fn is_made_by(write: &Write<'_>, key: &str, made_by: Option<String>) -> Result<Load> {
@@ -76,7 +77,13 @@ pub(super) fn is_made_by(write: &Write<'_>, key: &str, made_by: Option<String>) 
     Ok(load)
 }
 
-pub(super) fn load(write: &Write<'_>, actor: &str, key: &str, at: u64, rows: &[NewDelivery]) -> Result<Load> {
+pub(super) fn load(
+    write: &Write<'_>,
+    actor: &str,
+    key: &str,
+    (at, skipped): (u64, u64),
+    rows: &[NewDelivery],
+) -> Result<Load> {
     let mut load = known(write, key)?;
     if load.ended || load.rows != at {
         let what = if load.ended {
@@ -98,6 +105,7 @@ pub(super) fn load(write: &Write<'_>, actor: &str, key: &str, at: u64, rows: &[N
         count_duplicates(&push_all(write, actor, rows)?)
     };
     load.rows += rows.len() as u64;
+    load.skipped += skipped;
     load.duplicates += duplicates;
     keep(write, &load)?;
     Ok(load)
@@ -111,11 +119,12 @@ fn keep(write: &Write<'_>, load: &Load) -> Result<()> {
     write
         .sql
         .prepare_cached(
-            "UPDATE loads SET rows = ?2, duplicates = ?3, ended = ?4, updated_at = ?5 WHERE key = ?1",
+            "UPDATE loads SET rows = ?2, skipped = ?3, duplicates = ?4, ended = ?5, updated_at = ?6 WHERE key = ?1",
         )
         .and_then(|mut statement| {
-            let (rows, duplicates) = (load.rows.cast_signed(), load.duplicates.cast_signed());
-            statement.execute(params![load.key, rows, duplicates, load.ended, write.now])
+            let (rows, skipped) = (load.rows.cast_signed(), load.skipped.cast_signed());
+            let duplicates = load.duplicates.cast_signed();
+            statement.execute(params![load.key, rows, skipped, duplicates, load.ended, write.now])
         })
         .map(|_| ())
         .map_err(sql("note how far a load has come"))

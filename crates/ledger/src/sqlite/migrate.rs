@@ -64,6 +64,16 @@ pub(super) fn migrate(connection: &mut Connection, migrate: bool, now: &str) -> 
         .map_err(sql("read its identity"))
 }
 
+/// The ledger's identity, whatever its schema's version; none where there is no schema yet. Nothing is written.
+pub(super) fn identity(connection: &Connection) -> Result<Option<String>> {
+    check_ours(connection)?;
+    if version(connection)? == 0 {
+        return Ok(None);
+    }
+    let query = "SELECT identity FROM ledger";
+    connection.query_row(query, [], |row| row.get(0)).map(Some).map_err(sql("read its identity"))
+}
+
 fn version(connection: &Connection) -> Result<u32> {
     number(connection, "PRAGMA user_version").map(|n| u32::try_from(n).unwrap_or(u32::MAX))
 }

@@ -104,6 +104,16 @@ impl SqliteLedger {
         Self::open(file, true, clock)
     }
 
+    /// The identity of the ledger in this file; none where the file is empty. Nothing is made or migrated.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or is no ledger.
+    pub fn identity_in(file: &Path) -> Result<Option<String>> {
+        open::look(file)
+            .and_then(|connection| migrate::identity(&connection))
+            .map_err(|e| e.on(file.display()))
+    }
+
     /// Whether the system tells of other processes' commits; otherwise the ledger looks ten times a second.
     pub fn events_delivered(&self) -> bool {
         self.watching.events

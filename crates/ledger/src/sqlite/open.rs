@@ -43,6 +43,15 @@ fn on_network(file: &Path, kind: &str) -> Error {
             )
 }
 
+/// A connection that only asks: nothing of the file is made or set, whoever's it is.
+pub(super) fn look(file: &Path) -> Result<Connection> {
+    let fail = sql("open its file");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags).map_err(&fail)?;
+    connection.busy_timeout(BUSY).map_err(&fail)?;
+    Ok(connection)
+}
+
 /// A connection with the settings that every one of ours has.
 pub(super) fn connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
     try_connect(file, flags).map_err(|error| {

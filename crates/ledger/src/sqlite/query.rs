@@ -312,7 +312,12 @@ pub(super) fn links(connection: &Connection) -> Result<Links> {
         })
     };
     let parents = |row: &rusqlite::Row<'_>| {
-        Ok(Parents { source: row.get(0)?, target: row.get(1)?, count: number(row, 2)? })
+        Ok(Parents {
+            source: row.get(0)?,
+            target: row.get(1)?,
+            count: number(row, 2)?,
+            gone: number(row, 3)?,
+        })
     };
     let fail = sql("count what went along the links");
     Ok(Links {

@@ -41,7 +41,7 @@ pub(crate) async fn what_was_pushed_is_live_archived_or_deleted<B: Backend>() {
     w.ledger.begin_load("test", "k", true).await.unwrap();
     let row =
         NewDelivery { source_app: "bulk".into(), dedup_key: Some("d".into()), ..new(Kind::Record, "a") };
-    w.ledger.load("test", "k", 0, vec![row.clone(), row]).await.unwrap();
+    w.ledger.load("test", "k", 0, 0, vec![row.clone(), row]).await.unwrap();
     check(&w).await;
     w.ledger.end_load("test", "k").await.unwrap();
     check(&w).await;

@@ -37,11 +37,11 @@ pub(crate) async fn lived_in<B: Backend>() -> World<B> {
     w.in_status(Kind::Record, "b", Status::Archived).await;
     // A whole load that was cut, of more than a page, and one in batches.
     w.ledger.begin_load("bulk", "whole", true).await.unwrap();
-    w.ledger.load("bulk", "whole", 0, aside(0..600)).await.unwrap();
-    w.ledger.load("bulk", "whole", 600, aside(600..700)).await.unwrap();
+    w.ledger.load("bulk", "whole", 0, 0, aside(0..600)).await.unwrap();
+    w.ledger.load("bulk", "whole", 600, 0, aside(600..700)).await.unwrap();
     w.ledger.begin_load("bulk", "batches", false).await.unwrap();
     w.ledger.load_is_made_by("batches", Some("a schema")).await.unwrap();
-    w.ledger.load("bulk", "batches", 0, vec![new(Kind::Record, "a")]).await.unwrap();
+    w.ledger.load("bulk", "batches", 0, 7, vec![new(Kind::Record, "a")]).await.unwrap();
     w.ledger.pause("ann", "a").await.unwrap();
     let mark = ScheduleMark { app: "nightly".into(), last_due: "2025-11-24T06:00:00Z".parse().unwrap() };
     w.ledger.schedule_due("schedule", mark, None).await.unwrap();
@@ -130,10 +130,10 @@ async fn a_cut_load_goes_on<B: Backend>(to: &World<B>) {
     let load = to.ledger.begin_load("bulk", "whole", true).await.unwrap();
     assert_eq!((load.rows, load.ended), (700, false));
     assert!(to.claim(Kind::Record, "aside", 1).await.is_empty());
-    to.ledger.load("bulk", "whole", 700, aside(700..701)).await.unwrap();
+    to.ledger.load("bulk", "whole", 700, 0, aside(700..701)).await.unwrap();
     assert!(to.ledger.end_load("bulk", "whole").await.unwrap().ended);
     let load = to.ledger.begin_load("bulk", "batches", false).await.unwrap();
-    assert_eq!((load.rows, load.made_by.as_deref()), (1, Some("a schema")));
+    assert_eq!((load.rows, load.skipped, load.made_by.as_deref()), (1, 7, Some("a schema")));
     let (mut n, filter) = (701, Filter { app: Some("aside".into()), limit: 1000, ..Filter::default() });
     for record in to.ledger.list(filter).await.unwrap() {
         n -= 1;

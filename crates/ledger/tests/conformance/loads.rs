@@ -16,20 +16,22 @@ pub(crate) async fn a_load_goes_on_where_it_stopped<B: Backend>() {
     for kind in KINDS {
         let key = format!("load-{kind}");
         assert_eq!(is(&w.ledger.begin_load("test", &key, false).await.unwrap()), (0, 0, false));
-        assert_eq!(is(&w.ledger.load("test", &key, 0, rows(kind, 0, 3)).await.unwrap()), (3, 0, false));
+        assert_eq!(is(&w.ledger.load("test", &key, 0, 0, rows(kind, 0, 3)).await.unwrap()), (3, 0, false));
         // What it loaded is there at once, and may be worked on.
         assert_eq!(w.claim(kind, "a", 10).await.len(), 3);
         // Another process, after a cut.
         let other = w.backend.open().await;
         let load = other.begin_load("test", &key, false).await.unwrap();
         assert_eq!(is(&load), (3, 0, false));
-        stale_load(other.load("test", &key, 0, rows(kind, 0, 3)).await);
-        stale_load(other.load("test", &key, 4, rows(kind, 4, 1)).await);
-        assert_eq!(is(&other.load("test", &key, 3, rows(kind, 3, 2)).await.unwrap()), (5, 0, false));
+        stale_load(other.load("test", &key, 0, 0, rows(kind, 0, 3)).await);
+        stale_load(other.load("test", &key, 4, 0, rows(kind, 4, 1)).await);
+        let load = other.load("test", &key, 3, 2, rows(kind, 3, 2)).await.unwrap();
+        assert_eq!((is(&load), load.skipped), ((5, 0, false), 2));
         assert_eq!(is(&other.end_load("test", &key).await.unwrap()), (5, 0, true));
         assert_eq!(is(&w.ledger.end_load("test", &key).await.unwrap()), (5, 0, true));
-        assert_eq!(is(&w.ledger.begin_load("test", &key, false).await.unwrap()), (5, 0, true));
-        stale_load(w.ledger.load("test", &key, 5, rows(kind, 5, 1)).await);
+        let load = w.ledger.begin_load("test", &key, false).await.unwrap();
+        assert_eq!((is(&load), load.skipped), ((5, 0, true), 2), "what was passed over is kept");
+        stale_load(w.ledger.load("test", &key, 5, 0, rows(kind, 5, 1)).await);
         let claimed = w.claim(kind, "a", 10).await;
         let numbers: Vec<_> = claimed.iter().map(|d| d.data["n"].as_u64().unwrap()).collect();
         assert_eq!(numbers, [3, 4], "in their order, none twice");
@@ -47,7 +49,7 @@ pub(crate) async fn by_what_a_load_is_made_stands_once_rows_are_in<B: Backend>()
         for by in [Some("one"), None, Some("two")] {
             assert_eq!(w.ledger.load_is_made_by(&key, by).await.unwrap().made_by.as_deref(), by);
         }
-        w.ledger.load("test", &key, 0, rows(Kind::Record, 0, 1)).await.unwrap();
+        w.ledger.load("test", &key, 0, 0, rows(Kind::Record, 0, 1)).await.unwrap();
         let load = w.ledger.load_is_made_by(&key, None).await.unwrap();
         assert_eq!((is(&load), load.made_by.as_deref()), ((1, 0, false), Some("two")));
     }
@@ -71,8 +73,8 @@ pub(crate) async fn a_whole_load_is_unseen_until_its_end<B: Backend>() {
         let key = format!("whole-{kind}");
         let table = if kind == Kind::Record { "data_staging" } else { "deliveries" };
         w.ledger.begin_load("test", &key, true).await.unwrap();
-        w.ledger.load("test", &key, 0, rows(kind, 0, 700)).await.unwrap();
-        w.ledger.load("test", &key, 700, rows(kind, 700, 1_300)).await.unwrap();
+        w.ledger.load("test", &key, 0, 0, rows(kind, 0, 700)).await.unwrap();
+        w.ledger.load("test", &key, 700, 0, rows(kind, 700, 1_300)).await.unwrap();
         // Nobody sees anything of it.
         let all =
             handover_ledger::Filter { archived: true, limit: 9, kind: Some(kind), ..Default::default() };
@@ -104,10 +106,10 @@ pub(crate) async fn a_whole_load_that_is_given_up_leaves_nothing<B: Backend>() {
     let w = World::<B>::new().await;
     assert!(!w.ledger.drop_load("test", "k").await.unwrap());
     w.ledger.begin_load("test", "k", true).await.unwrap();
-    w.ledger.load("test", "k", 0, rows(Kind::Record, 0, 10)).await.unwrap();
+    w.ledger.load("test", "k", 0, 0, rows(Kind::Record, 0, 10)).await.unwrap();
     assert!(w.ledger.drop_load("test", "k").await.unwrap());
     assert_eq!(is(&w.ledger.begin_load("test", "k", true).await.unwrap()), (0, 0, false));
-    w.ledger.load("test", "k", 0, rows(Kind::Record, 0, 1)).await.unwrap();
+    w.ledger.load("test", "k", 0, 0, rows(Kind::Record, 0, 1)).await.unwrap();
     assert_eq!(is(&w.ledger.end_load("test", "k").await.unwrap()), (1, 0, true));
     assert_eq!(w.claim(Kind::Record, "a", 10).await.len(), 1);
     // One in batches cannot be given up: its rows are out in the world.
@@ -123,7 +125,7 @@ pub(crate) async fn a_load_counts_what_was_known<B: Backend>() {
         let fresh = format!("{name}-y");
         w.ledger.begin_load("test", name, whole).await.unwrap();
         let all = vec![keyed("x"), keyed(&fresh), keyed(&fresh)];
-        w.ledger.load("test", name, 0, all).await.unwrap();
+        w.ledger.load("test", name, 0, 0, all).await.unwrap();
         assert_eq!(is(&w.ledger.end_load("test", name).await.unwrap()), (3, 2, true));
     }
     assert_eq!(w.claim(Kind::Record, "a", 10).await.len(), 3);
@@ -134,7 +136,7 @@ pub(crate) async fn a_load_is_whole_or_it_is_not<B: Backend>() {
     let w = World::<B>::new().await;
     w.ledger.begin_load("test", "k", true).await.unwrap();
     assert_eq!(refused(w.ledger.begin_load("test", "k", false).await), ErrorKind::Config);
-    assert_eq!(refused(w.ledger.load("test", "unknown", 0, vec![]).await), ErrorKind::NotFound);
+    assert_eq!(refused(w.ledger.load("test", "unknown", 0, 0, vec![]).await), ErrorKind::NotFound);
     assert_eq!(refused(w.ledger.end_load("test", "unknown").await), ErrorKind::NotFound);
 }
 
@@ -143,7 +145,7 @@ pub(crate) async fn a_bad_row_takes_its_batch_with_it<B: Backend>() {
     for (key, whole) in [("batches", false), ("whole", true)] {
         w.ledger.begin_load("test", key, whole).await.unwrap();
         let bad = NewDelivery { max_attempts: 0, ..new(Kind::Record, "a") };
-        let error = w.ledger.load("test", key, 0, vec![new(Kind::Record, "a"), bad]).await.unwrap_err();
+        let error = w.ledger.load("test", key, 0, 0, vec![new(Kind::Record, "a"), bad]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert_eq!(is(&w.ledger.begin_load("test", key, whole).await.unwrap()), (0, 0, false));
         w.ledger.end_load("test", key).await.unwrap();

@@ -291,6 +291,7 @@ macro_rules! conformance {
                 plain_sql_cannot_end_what_a_worker_holds, plain_sql_does_not_claim_what_is_deleted,
                 what_plain_sql_archives_is_moved, how_it_ended_is_known_in_the_archive,
                 a_lease_that_plain_sql_takes_away_is_an_hour, a_dedup_key_holds_against_plain_sql,
+                what_was_deleted_after_it_made_others_is_known,
             }
             history {
                 a_whole_life_is_audited, a_rescue_and_a_cancel_are_audited, a_refused_move_leaves_no_trace,

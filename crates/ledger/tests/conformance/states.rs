@@ -340,6 +340,27 @@ pub(crate) async fn how_it_ended_is_known_in_the_archive<B: Backend>() {
     }
 }
 
+/// Of the records that made others, those that were deleted afterwards are told apart, in the archive too.
+pub(crate) async fn what_was_deleted_after_it_made_others_is_known<B: Backend>() {
+    let w = World::<B>::new().await;
+    let all = w.push_to(Kind::Record, "a", 4).await;
+    w.backend.sql("UPDATE data_staging SET status = 'completed'").await.unwrap();
+    for parent in [all[0], all[0], all[1], all[2]] {
+        let made = NewDelivery { source_app: "a".into(), parent_id: Some(parent), ..new(Kind::Record, "b") };
+        w.push(made).await;
+    }
+    assert_eq!(w.ledger.archive("test", vec![all[2]]).await.unwrap(), 1);
+    let parents = async || {
+        let all = w.ledger.links().await.unwrap().parents;
+        all.iter().map(|of| (of.source.clone(), of.target.clone(), of.count, of.gone)).collect::<Vec<_>>()
+    };
+    assert_eq!(parents().await, [("a".to_owned(), "b".to_owned(), 3, 0)]);
+    w.backend.sql(&format!("DELETE FROM data_staging WHERE id = {}", all[0])).await.unwrap();
+    let delete = format!("UPDATE data_staging SET deleted_at = created_at WHERE id = {}", all[1]);
+    w.backend.sql(&delete).await.unwrap();
+    assert_eq!(parents().await, [("a".to_owned(), "b".to_owned(), 3, 2)]);
+}
+
 pub(crate) async fn what_plain_sql_archives_is_moved<B: Backend>() {
     let w = World::<B>::new().await;
     assert_eq!(w.ledger.move_archived(100).await.unwrap(), 0);

@@ -248,7 +248,8 @@ async fn backslashes_are_read_as_they_are_meant() {
     let ledger = w.backend.open().await;
     let job = serde_json::json!({"webhook": "https://a/b", "text": "\\u0000 \u{1}"});
     let id =
-        ledger.push("test", vec![NewDelivery { data: job, ..new(Kind::Job, "a") }]).await.unwrap()[0].id();
+        ledger.push("test", vec![NewDelivery { data: job.into(), ..new(Kind::Job, "a") }]).await.unwrap()[0]
+            .id();
     let claimed = ledger.claim(ask(Kind::Job, "a", 1, "1-worker")).await.unwrap();
     ledger.complete(crate::conformance::completion(&held(&claimed[0]), vec![])).await.unwrap();
     let told = ledger.list(Filter { parent: Some(id), limit: 9, ..Filter::default() }).await.unwrap();

@@ -210,15 +210,23 @@ fn visible(c: char) -> char {
     }
 }
 
-/// `scheme://user:password@host` with `***` for the password.
+/// `scheme://user:password@host` with `***` for the password. Of a web address it ends where the host ends; elsewhere nobody
+/// knows which characters a password has that is not written as it should be, so it ends at the last `@` before the next address,
+/// or at the last of all.
 pub(crate) fn hide_password(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
-        let address = tail.find(|c: char| c.is_whitespace() || "/\"',".contains(c)).unwrap_or(tail.len());
-        let login = tail[..address].rfind('@').and_then(|end| tail[..end].find(':').map(|from| (from, end)));
+        let web = head.ends_with("http://") || head.ends_with("https://");
+        let address = match web {
+            true => tail.find(|c: char| c.is_whitespace() || "/\"',".contains(c)),
+            false => tail.find("://"),
+        };
+        let end = tail[..address.unwrap_or(tail.len())].rfind('@');
+        let end = if web { end } else { end.or_else(|| tail.rfind('@')) };
+        let login = end.and_then(|end| tail[..end].find(':').map(|from| (from, end)));
         rest = match login {
             Some((from, end)) => {
                 out.push_str(&tail[..from]);
@@ -243,6 +251,12 @@ mod tests {
             ("url: http://127.0.0.1:9000/a@b", "url: http://127.0.0.1:9000/a@b"),
             ("a://x:1@y b://z:2@w", "a://x:***@y b://z:***@w"),
             ("plain", "plain"),
+            ("ledger: postgres://u:12/s3cr@t@db/x", "ledger: postgres://u:***@db/x"),
+            ("ledger: 'postgres://u:a b\"c,d@db/x' # mine", "ledger: 'postgres://u:***@db/x' # mine"),
+            ("ledger: postgres://u:a://s3cret@db/x", "ledger: postgres://u:***@db/x"),
+            ("ledger: postgres://db:5432/x", "ledger: postgres://db:5432/x"),
+            ("to: https://h:1/a, mail: a@b", "to: https://h:1/a, mail: a@b"),
+            ("to: https://u:s3cr@t@h:1/a", "to: https://u:***@h:1/a"),
         ] {
             assert_eq!(hide_password(line), shown);
         }

@@ -7,6 +7,7 @@ use super::builtin::{BuiltIn, refuse};
 use super::error::Problem;
 use super::report::Report;
 use super::settings::LedgerAddress;
+use crate::project::Project;
 use handover_apps::validator::JsonSchema;
 use handover_ledger::postgres::{PostgresLedger, SchemaState};
 use handover_service::TlsFiles;
@@ -75,10 +76,10 @@ impl Config {
         }
     }
 
-    /// Whether a ledger on PostgreSQL can be reached, and how its schema stands. The embedded one is made where it is
-    /// missing, and its folder is tried out with the data directory.
+    /// Whether a ledger on PostgreSQL can be reached, and how its schema stands; and of any whether the data directory is its
+    /// own. The embedded one is made where it is missing, and its folder is tried out with the data directory.
     fn check_ledger(&self, report: &mut Report<'_>) {
-        let LedgerAddress::Postgres(url) = &self.ledger else { return };
+        let LedgerAddress::Postgres(url) = &self.ledger else { return self.check_bound(report) };
         let state = match PostgresLedger::schema_state(url.expose()) {
             Ok(state) => state,
             Err(error) => {
@@ -90,7 +91,8 @@ impl Config {
             }
         };
         let said = match state {
-            SchemaState::Current => return,
+            SchemaState::Current => return self.check_bound(report),
+            SchemaState::Missing if Project::check_bound(self).is_err() => return self.check_bound(report),
             SchemaState::Missing => "the ledger's schema is not there yet".to_owned(),
             SchemaState::Behind(1) => "the ledger's schema is behind by 1 migration".to_owned(),
             SchemaState::Behind(lacking) => format!("the ledger's schema is behind by {lacking} migrations"),
@@ -109,6 +111,14 @@ impl Config {
             report
                 .value(&["ledger"], said)
                 .help("`migrate: false` is set: let one `handover run` without it bring it up to date");
+        }
+    }
+
+    /// Whether the data directory is this ledger's own.
+    fn check_bound(&self, report: &mut Report<'_>) {
+        if let Err(error) = Project::check_bound(self) {
+            let problem = report.value(&["ledger"], error.to_string());
+            problem.maybe_help(error.hint_text().map(str::to_owned));
         }
     }
 

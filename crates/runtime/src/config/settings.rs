@@ -60,7 +60,10 @@ impl LedgerAddress {
             None if !text.trim().is_empty() => Ok(Self::Sqlite(PathBuf::from(text))),
             _ => Err(handover_core::Error::config("this names no ledger")
                 .on(text.split_once("://").map_or(text, |(scheme, _)| scheme))
-                .hint("write a path, such as data/.handover/ledger.db, or postgres://user:password@host/database")),
+                .hint(
+                    "write a path, such as data/.handover/ledger.db, or postgres://user:password@host/database, in which \
+                     characters such as @ : / in a password are written as %40 %3A %2F",
+                )),
         }
     }
 }
@@ -231,7 +234,8 @@ pub(crate) fn ledger(
         return server;
     }
     if let Some((scheme, _)) = text.split_once("://") {
-        let hint = "write a path, or postgres://user:password@host/database";
+        let hint = "write a path, or postgres://user:password@host/database, in which characters such as @ : / in a \
+                    password are written as %40 %3A %2F";
         report.value(&["ledger"], format!("there is no ledger of the kind `{scheme}://`")).help(hint);
         return default();
     }

@@ -218,7 +218,7 @@ impl Entering {
         rows.drain(..usize::try_from(known).unwrap_or(rows.len()));
         let load = match rows.is_empty() {
             true => load,
-            false => self.ledger.load(&self.actor, &self.key, load.rows, rows).await?,
+            false => self.ledger.load(&self.actor, &self.key, load.rows, 0, rows).await?,
         };
         self.load = Some(load);
         self.rows += seen;

@@ -34,7 +34,8 @@ pub struct Step {
     pub failed: u64,
     /// Rows that wait for it, or that it works on.
     pub waiting: u64,
-    /// Records that were to go to it, and that somebody deleted, for good or so that they can be restored.
+    /// Records that were to go to it, and that somebody deleted, for good or so that they can be restored. One whose row had gone on
+    /// before is not among them.
     pub deleted: u64,
 }
 
@@ -118,6 +119,7 @@ pub async fn account(project: &Project, flow: &Flow) -> Result<Option<Account>> 
             enters: project.config.doors().enters(name),
             known: &known,
             parents: parents.iter().filter(|of| of.source == name.as_str()).map(|of| of.count).sum(),
+            went_on: parents.iter().filter(|of| of.source == name.as_str()).map(|of| of.gone).sum(),
             all: &all,
             sums: &sums,
         };
@@ -211,6 +213,8 @@ struct Place<'a> {
     known: &'a dyn Fn(&str) -> bool,
     /// How many of its deliveries it made records of.
     parents: u64,
+    /// How many of these were deleted after that: they were done, and their rows have gone on.
+    went_on: u64,
     all: &'a [LinkRows],
     sums: &'a [Conserved],
 }
@@ -270,7 +274,7 @@ impl Place<'_> {
         let outside = self.gone_from_outside();
         step.entered = self.entered() + outside.deleted + outside.missing;
         let from = self.from.map(|from| self.gone(from, self.app.name.as_str())).unwrap_or_default();
-        step.deleted = outside.deleted + from.deleted;
+        step.deleted = (outside.deleted + from.deleted).saturating_sub(self.went_on);
         match self.enters {
             Enters::Program | Enters::Stream => self.worked_on(&mut step),
             Enters::Gathered(_) | Enters::Waits => self.files(&mut step),
@@ -312,7 +316,7 @@ impl Place<'_> {
         if self.here(Kind::File).next().is_some() && records.clone().next().is_none() {
             return self.files(step);
         }
-        step.done = records.clone().filter(|row| done(row)).map(|row| row.rows).sum();
+        step.done = records.clone().filter(|row| done(row)).map(|row| row.rows).sum::<u64>() + self.went_on;
         // Of a file that is not all in, or failed in the middle, some rows are records already.
         let sources: Vec<&str> = self.here(Kind::File).map(|row| row.source.as_str()).collect();
         let split: u64 = records

@@ -2,17 +2,18 @@
 //!
 //! A program that dies with several records may have died of any: they are given again one at a time, oldest first, and
 //! the one that kills a program that has answered others is to blame. A program that has never answered anything may
-//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is,
-//! and all records go back as they were.
+//! be broken itself, so nobody is blamed until another record was answered; where several records in a row kill it, it is: these
+//! come again later, and all others go back as they were.
 //!
 //! There is no I/O here, so a crash leaves nothing.
 
-use super::process::Stopped;
+use super::process::{Process, Stopped};
 use crate::config::App;
 use crate::delivery::{Failed, Summary};
 use crate::program::{Ended, How, Verdict};
 use handover_core::limits::RECORD_MAX_BYTES;
 use handover_core::{Error, ErrorKind, Kind, Result, units};
+use std::time::Duration;
 
 /// What an end means.
 #[derive(Debug)]
@@ -37,8 +38,9 @@ pub(super) struct Death {
     summary: Summary,
 }
 
-/// What this end means. `answered` is how many records the program had answered.
-pub(super) fn means(app: &App, end: Result<Ended>, stopped: Option<Stopped>, answered: u64) -> Means {
+/// What this end of the program means.
+pub(super) fn means(app: &App, end: Result<Ended>, program: &Process) -> Means {
+    let (stopped, complaint) = (program.stopped, program.complaint.as_deref());
     let ended = match end {
         Ok(ended) => ended,
         // The guard died, and the program with it.
@@ -47,15 +49,15 @@ pub(super) fn means(app: &App, end: Result<Ended>, stopped: Option<Stopped>, ans
     };
     let verdict = ended.meaning().verdict;
     match (stopped, ended.how) {
-        (None, How::Exit(0)) if answered > 0 => Means::Again,
+        (None, How::Exit(0)) if program.answered > 0 => Means::Again,
         (Some(Stopped::Unwanted), _) => Means::Again,
         (Some(Stopped::Cancelled), _) => Means::Unasked,
-        (None, _) if verdict == Verdict::Later => Means::Later(death(app, ended, stopped)),
-        _ => Means::Blame(death(app, ended, stopped)),
+        (None, _) if verdict == Verdict::Later => Means::Later(death(app, ended, stopped, complaint)),
+        _ => Means::Blame(death(app, ended, stopped, complaint)),
     }
 }
 
-fn death(app: &App, ended: Ended, stopped: Option<Stopped>) -> Death {
+fn death(app: &App, ended: Ended, stopped: Option<Stopped>, complaint: Option<&str>) -> Death {
     const ANSWER: &str = "it must answer each record by a line with its id, and flush its stdout after each";
     let exit = ended.meaning().sentence;
     let (text, hint) = match (stopped, ended.how) {
@@ -78,8 +80,13 @@ fn death(app: &App, ended: Ended, stopped: Option<Stopped>) -> Death {
         Some(line) => format!("; it said: {}", line.trim()),
         None => "; it said nothing on stderr".to_owned(),
     };
+    let lacks_an_answer = stopped == Some(Stopped::TimedOut) || ended.how == How::Exit(0);
+    let missed = match complaint.filter(|_| lacks_an_answer) {
+        Some(complaint) => format!("; a line on its stdout could not be read as an answer ({complaint})"),
+        None => String::new(),
+    };
     let summary = Summary { stderr: ended.stderr, exit: Some(exit), ..Summary::default() };
-    Death { text: text + &said, hint, summary }
+    Death { text: text + &missed + &said, hint, summary }
 }
 
 impl Death {
@@ -99,6 +106,12 @@ impl Death {
     pub(super) fn later(&self) -> Failed {
         let error = Error::new(ErrorKind::NotYet, self.text.clone()).hint("it is given again by itself");
         Failed { summary: self.summary.clone(), ..Failed::from(error) }
+    }
+
+    /// For a record that killed a program which answers nothing: at no cost, and not before others have shown whether it is the
+    /// program.
+    pub(super) fn put_off(&self, after: Duration) -> Failed {
+        Failed { after: Some(after), ..self.later() }
     }
 
     /// For the log.

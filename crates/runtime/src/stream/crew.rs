@@ -63,12 +63,13 @@ impl Health {
         self.times.store(0, Ordering::SeqCst);
     }
 
-    /// It is broken: it rests, longer each time.
-    pub(super) fn breaks(&self) {
+    /// It is broken: it rests, longer each time. Returns how long.
+    pub(super) fn breaks(&self) -> Duration {
         let times = self.times.fetch_add(1, Ordering::SeqCst).min(6);
         let rest = (REST * 2u32.pow(times)).min(REST_MAX);
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
         self.broken.store(true, Ordering::SeqCst);
+        rest
     }
 
     /// It is not tried before this time.

@@ -78,7 +78,7 @@ fn read(line: &[u8]) -> Said {
     let raw: Raw = match serde_json::from_slice(line) {
         Ok(raw) => raw,
         Err(e) if e.is_data() => return no(format!("it is no answer: {e}")),
-        Err(_) => return no("it is no JSON".to_owned()),
+        Err(e) => return no(format!("it is no JSON: {e}")),
     };
     let id = match &raw.id {
         Value::Number(number) => number.as_i64(),

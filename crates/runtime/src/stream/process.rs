@@ -63,6 +63,8 @@ pub(super) struct Process {
     /// How many records it has answered.
     pub(super) answered: u64,
     strange: u64,
+    /// The last line that was no answer, and why it is none.
+    pub(super) complaint: Option<String>,
     app: Arc<App>,
     /// Its configuration's file: removed with it. (A mutex, because a draft is no one's to share.)
     _config: std::sync::Mutex<Option<Draft>>,
@@ -129,6 +131,7 @@ impl Process {
             stopped: None,
             answered: 0,
             strange: 0,
+            complaint: None,
             app: app.clone(),
             _config: std::sync::Mutex::new(config),
             _alive: counted,
@@ -168,6 +171,7 @@ impl Process {
     /// A line came that is nobody's answer. A flood of them is counted, not shown.
     pub(super) fn strange(&mut self, line: &str, why: &str) {
         self.strange += 1;
+        self.complaint = Some(format!("{why}: {line}"));
         match self.strange {
             ..=STRANGE_SHOWN => {
                 warn!(app = %self.app.name, "its stdout has a line that is no answer ({why}): {line}")

@@ -24,7 +24,8 @@ impl Worker {
             return self.release(had, None).await;
         }
         let app = self.crew.app.clone();
-        let (stopped, means) = (program.stopped, means(&app, end, program.stopped, program.answered));
+        let stopped = program.stopped;
+        let means = means(&app, end, &program);
         drop(program);
         let had = self.without_cancelled(had);
         match means {
@@ -131,17 +132,21 @@ impl Worker {
             });
         }
         let text = format!("it ends before it answers anything: {}", suspects[suspects.len() - 1].1.text());
-        let suspects = suspects.into_iter().map(|(attempt, _)| attempt).collect();
-        self.is_broken(text, suspects).await;
+        let rest = self.is_broken(text, Vec::new()).await;
+        // They come again later than the others, so that these show whether it is the program: else the same would come first
+        // for ever. What is behind one in its order waits with it.
+        for (attempt, death) in suspects {
+            self.fail(attempt, death.put_off(rest * 2));
+        }
     }
 
-    /// The program is broken, and no record is to blame: all go back as they were, and it is tried again after a rest. Its jobs
-    /// come again later, and say why.
-    pub(super) async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) {
+    /// The program is broken, and no record is to blame: these, and all that it was not given yet, go back as they were, and it is
+    /// tried again after a rest, which is returned. Its jobs come again later, and say why.
+    pub(super) async fn is_broken(&mut self, why: String, mut had: Vec<Attempt>) -> Duration {
         self.alone = 0;
         had.extend(self.ready.drain(..));
         had.extend(self.crew.jobs.take_all(false));
-        self.crew.health.breaks();
+        let rest = self.crew.health.breaks();
         let app = &self.crew.app.name;
         let text = format!("{app} gets no records for a while: {why}");
         warn!(app = %app, "{text}; it is tried again by itself");
@@ -150,6 +155,7 @@ impl Worker {
             had.into_iter().partition(|attempt| attempt.delivery.kind == Kind::Job);
         jobs.into_iter().for_each(|job| later(job, &why));
         self.release(had, Some(why)).await;
+        rest
     }
 
     fn is_proven(&self) -> bool {
