@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 #![cfg(target_os = "linux")]
 
+use handover_testkit::postgres::with_role;
 use handover_testkit::{Project, TemporaryPostgres, files_below};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -168,6 +169,27 @@ fn a_data_directory_of_another_ledger_is_refused() {
         assert!(world.run(command, 2).contains("and this one is"));
     }
     assert_eq!(other.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
+}
+
+#[test]
+fn a_role_that_may_too_little_is_told_by_check_as_by_run() {
+    let world = World::new("cat");
+    let role = format!("{}_guest", world.server.name());
+    let text = std::fs::read_to_string(world.project.join("handover.yaml")).unwrap();
+    let as_guest = text.replace(&world.server.url(), &with_role(&world.server.url(), &role, None));
+    world.server.sql(&format!("CREATE ROLE {role} LOGIN"));
+    world.project.write("handover.yaml", &as_guest);
+    let said = world.run(&["check"], 2);
+    assert!(said.contains(&format!("the role {role} may not make the ledger's schema")), "{said}");
+    assert!(said.contains(&format!("TO \"{role}\"")), "{said}");
+    assert_eq!(world.server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
+    world.project.write("handover.yaml", &text);
+    world.run(&["run", "--once"], 0);
+    world.server.sql(&format!("SELECT integration.grant_reader('{role}'); GRANT USAGE ON SCHEMA integration TO {role}"));
+    world.project.write("handover.yaml", &as_guest);
+    let said = world.run(&["check"], 2);
+    assert!(said.contains("may not work on the ledger"), "{said}");
+    world.server.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 #[test]

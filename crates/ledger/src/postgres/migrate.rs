@@ -169,6 +169,32 @@ pub(super) async fn state(ledger: &PostgresLedger) -> Result<SchemaState> {
     Ok(compare(&applied.map_err(|fault| fault.error)?))
 }
 
+/// Whether the role may do what a ledger that stands so asks of it: make the schema, bring it up to date, work on it. It writes
+/// nothing.
+pub(super) async fn check_rights(ledger: &PostgresLedger, state: SchemaState) -> Result<()> {
+    let query = "SELECT current_user::text, current_database()::text, \
+                 coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'integration'), \
+                          has_database_privilege(current_database(), 'CREATE')), \
+                 coalesce((SELECT has_table_privilege(c.oid, 'UPDATE') FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace \
+                           WHERE nspname = 'integration' AND relname = 'deliveries_live'), false)";
+    let rows = ledger.rows("look at the rights", query, &[]).await.map_err(|fault| fault.error)?;
+    let Some(row) = rows.first() else { return Err(Error::internal("the server gave no rights")) };
+    let read = || Ok::<_, Fault>((get(row, 0)?, get(row, 1)?, get(row, 2)?, get(row, 3)?));
+    let (role, database, owns, works): (String, String, bool, bool) = read().map_err(|fault| fault.error)?;
+    let refused = |what: &str| Error::new(ErrorKind::Denied, format!("the role {role} may not {what}"));
+    match state {
+        SchemaState::Missing if !owns => Err(refused("make the ledger's schema").hint(format!(
+            "its database's owner gives it the right: GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\""
+        ))),
+        SchemaState::Behind(_) if !owns => Err(refused("bring the ledger's schema up to date")
+            .hint("let one `handover run` by the role that owns the schema `integration` do that")),
+        SchemaState::Current if !works => Err(refused("work on the ledger").hint(
+            "name the role that owns the schema `integration`; programs that only hand over, take or read need no `handover run`",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn compare(applied: &[i32]) -> SchemaState {
     let has = applied.iter().copied().max().unwrap_or(0);
     if has > newest() {

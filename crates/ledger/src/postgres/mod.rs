@@ -114,6 +114,15 @@ impl PostgresLedger {
         ledger.block_on(migrate::state(&ledger))
     }
 
+    /// Whether the role may do what a schema that stands so asks of it; nothing is changed.
+    ///
+    /// # Errors
+    /// [`handover_core::ErrorKind::Denied`] where it may not, and as [`Self::schema_state`].
+    pub fn check_rights(url: &str, state: SchemaState) -> Result<()> {
+        let ledger = Self::connect(url, None)?;
+        ledger.block_on(migrate::check_rights(&ledger, state))
+    }
+
     /// An address as it may be shown: without its password.
     ///
     /// # Errors

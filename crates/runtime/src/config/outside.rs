@@ -80,16 +80,18 @@ impl Config {
     /// own. The embedded one is made where it is missing, and its folder is tried out with the data directory.
     fn check_ledger(&self, report: &mut Report<'_>) {
         let LedgerAddress::Postgres(url) = &self.ledger else { return self.check_bound(report) };
+        let refused = |report: &mut Report<'_>, error: handover_core::Error| {
+            report.value(&["ledger"], error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
+        };
         let state = match PostgresLedger::schema_state(url.expose()) {
             Ok(state) => state,
-            Err(error) => {
-                let problem = report.value(&["ledger"], error.to_string());
-                if let Some(hint) = error.hint_text() {
-                    problem.help(hint);
-                }
-                return;
-            }
+            Err(error) => return refused(report, error),
         };
+        if (self.migrate || state == SchemaState::Current)
+            && let Err(error) = PostgresLedger::check_rights(url.expose(), state)
+        {
+            return refused(report, error);
+        }
         let said = match state {
             SchemaState::Current => return self.check_bound(report),
             SchemaState::Missing if Project::check_bound(self).is_err() => return self.check_bound(report),
