@@ -185,7 +185,9 @@ fn a_role_that_may_too_little_is_told_by_check_as_by_run() {
     assert_eq!(world.server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'integration'"), "0");
     world.project.write("handover.yaml", &text);
     world.run(&["run", "--once"], 0);
-    world.server.sql(&format!("SELECT integration.grant_reader('{role}'); GRANT USAGE ON SCHEMA integration TO {role}"));
+    world.server.sql(&format!(
+        "SELECT integration.grant_reader('{role}'); GRANT USAGE ON SCHEMA integration TO {role}"
+    ));
     world.project.write("handover.yaml", &as_guest);
     let said = world.run(&["check"], 2);
     assert!(said.contains("may not work on the ledger"), "{said}");

@@ -66,7 +66,7 @@ pub(crate) fn run(start: &Start, args: Args) -> Outcome {
     let printer = start.printer;
     if printer.is_json() {
         // One array, one delivery a line.
-        let lines: Vec<String> = found.iter().map(|delivery| as_json(delivery)).collect();
+        let lines: Vec<String> = found.iter().map(as_json).collect();
         printer.data(format_args!("[{}]", lines.join(",\n")));
     } else if found.is_empty() {
         printer.talk(format_args!("no deliveries{}", if args.is_all() { " yet" } else { " like that" }));

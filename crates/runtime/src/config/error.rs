@@ -210,22 +210,25 @@ fn visible(c: char) -> char {
     }
 }
 
-/// `scheme://user:password@host` with `***` for the password. Of a web address it ends where the host ends; elsewhere nobody
-/// knows which characters a password has that is not written as it should be, so it ends at the last `@` before the next address,
-/// or at the last of all.
+/// `scheme://user:password@host` with `***` for the password. Of a web address it ends where the host ends, of others where a blank,
+/// a quote or a comma ends the address. Of a ledger's nobody knows which characters a password has that is not written as it should
+/// be, so it ends at the last `@` before the next address, or at the last of all.
 pub(crate) fn hide_password(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
-        let web = head.ends_with("http://") || head.ends_with("https://");
-        let address = match web {
-            true => tail.find(|c: char| c.is_whitespace() || "/\"',".contains(c)),
-            false => tail.find("://"),
+        let is_of = |schemes: [&str; 2]| schemes.iter().any(|scheme| head.ends_with(scheme));
+        let ends_at = |marks: &'static str| tail.find(move |c: char| c.is_whitespace() || marks.contains(c));
+        let ledger = is_of(["postgres://", "postgresql://"]);
+        let address = match ledger {
+            true => tail.find("://"),
+            false if is_of(["http://", "https://"]) => ends_at("/\"',"),
+            false => ends_at("\"',"),
         };
         let end = tail[..address.unwrap_or(tail.len())].rfind('@');
-        let end = if web { end } else { end.or_else(|| tail.rfind('@')) };
+        let end = if ledger { end.or_else(|| tail.rfind('@')) } else { end };
         let login = end.and_then(|end| tail[..end].find(':').map(|from| (from, end)));
         rest = match login {
             Some((from, end)) => {
@@ -257,6 +260,8 @@ mod tests {
             ("ledger: postgres://db:5432/x", "ledger: postgres://db:5432/x"),
             ("to: https://h:1/a, mail: a@b", "to: https://h:1/a, mail: a@b"),
             ("to: https://u:s3cr@t@h:1/a", "to: https://u:***@h:1/a"),
+            ("{ smtp: 'smtp://m', from: a@b, to: c@d }", "{ smtp: 'smtp://m', from: a@b, to: c@d }"),
+            ("{ smtp: 'smtps://u:s3/cr@m', to: c@d }", "{ smtp: 'smtps://u:***@m', to: c@d }"),
         ] {
             assert_eq!(hide_password(line), shown);
         }
