@@ -82,10 +82,12 @@ fn number(connection: &Connection, text: &str) -> Result<i64> {
     connection.query_row(text, [], |row| row.get(0)).map_err(sql("read the schema's version"))
 }
 
-/// Refuses a database that has tables and is no ledger.
-fn check_ours(connection: &Connection) -> Result<()> {
-    let ours = number(connection, "PRAGMA application_id")? == i64::from(APPLICATION);
-    if ours || number(connection, "SELECT count(*) FROM sqlite_master")? == 0 {
+/// Refuses a database that has tables and is no ledger. In this order, as another process may make one between the two looks: who sees
+/// its tables sees whose they are.
+pub(super) fn check_ours(connection: &Connection) -> Result<()> {
+    if number(connection, "SELECT count(*) FROM sqlite_master")? == 0
+        || number(connection, "PRAGMA application_id")? == i64::from(APPLICATION)
+    {
         return Ok(());
     }
     Err(Error::config("this is another program's database, not a ledger")

@@ -76,6 +76,8 @@ fn try_connect(file: &Path, flags: OpenFlags) -> Result<Connection> {
         return Err(Error::new(ErrorKind::Denied, "the ledger cannot be written")
             .hint("give the user that runs handover the right to write the ledger and its folder"));
     }
+    // Before anything of it is changed.
+    super::migrate::check_ours(&connection)?;
     write_ahead(&connection)?;
     // Without this, each new parameter value may have SQLite plan the statement anew, which costs more than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sql("open the file"))?;

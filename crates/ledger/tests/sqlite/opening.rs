@@ -50,11 +50,10 @@ fn what_is_no_ledger_is_refused_and_left_alone() {
         .unwrap();
     let error = refused(&foreign, open(&foreign));
     assert!(error.to_string().contains("another program's database"), "{error}");
-    let tables: i64 = Connection::open(&foreign)
-        .unwrap()
-        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(tables, 1);
+    let asked = Connection::open(&foreign).unwrap();
+    let tables: i64 = asked.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).unwrap();
+    let mode: String = asked.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+    assert_eq!((tables, mode.as_str()), (1, "delete"), "it was changed before it was refused");
 }
 
 #[test]
