@@ -1,7 +1,7 @@
 //! The writer's groups: what one command's end means for the others that share its commit.
 
 use super::error::sql;
-use super::open::connect;
+use super::open::{connect, look};
 use super::writer::{Step, Write, Writer};
 use handover_core::{Error, ErrorKind, Result};
 use handover_testkit::{FakeClock, Folder};
@@ -50,7 +50,7 @@ impl World {
     }
 
     fn rows(&self) -> Vec<i64> {
-        let connection = connect(&self.folder.join("ledger.db"), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        let connection = look(&self.folder.join("ledger.db")).unwrap();
         let mut statement = connection.prepare("SELECT n FROM t ORDER BY n").unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.collect::<rusqlite::Result<_>>().unwrap()
