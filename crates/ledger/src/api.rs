@@ -285,7 +285,8 @@ pub trait Ledger: Jobs + Keys + Activities + Alerts + Sizes + Actions {
     /// The oldest delivery that an app could claim now.
     async fn oldest_pending(&self, app: &str) -> Result<Option<Timestamp>>;
 
-    /// When the next delayed delivery is due, or the next lease runs out, of those that lie in the future.
+    /// When the next delayed delivery is due, or the next lease runs out, of those that lie in the future. It is never later than
+    /// that; of a claim of which some has ended it may be the end of what has, where a look at it would cost more than a wake.
     async fn next_due(&self) -> Result<Option<Timestamp>>;
 
     /// A delivery's history.

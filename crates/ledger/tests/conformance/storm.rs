@@ -421,7 +421,10 @@ impl<B: Backend> Storm<B> {
             self.model.rows.values().filter(|r| r.status == Status::Pending).map(|r| r.run_at).filter(future);
         let leases = self.model.rows.values().filter_map(|r| r.lease.as_ref().map(|l| l.2)).filter(future);
         let next = pending.chain(leases).min();
-        assert_eq!(self.ledger().next_due().await.unwrap(), next, "{when}");
+        // Of a claim of which some has ended it may be that one's end: too early, and never too late.
+        let said = self.ledger().next_due().await.unwrap();
+        let early = |said: &Timestamp| future(said) && next.is_some_and(|next| *said < next);
+        assert!(said == next || said.as_ref().is_some_and(early), "{when}: {said:?}, and {next:?} is due");
     }
 
     /// Every delivery's history is one path along legal arrows, to where it stands.

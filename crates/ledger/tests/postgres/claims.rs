@@ -262,3 +262,22 @@ async fn what_is_processing_is_listed_whoever_claimed_it() {
     assert_eq!(holders.len(), 2, "{holders:?}");
     w.check_counts().await;
 }
+
+/// The note of a claim has the first end of what it began with: who waits for that comes too early, and never too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_claim_is_looked_at_early_and_never_late() {
+    let w = W::new().await;
+    let began = w.now();
+    w.push_to(Kind::Record, "a", 2).await;
+    let claimed = w.claim(Kind::Record, "a", 2).await;
+    w.advance(5);
+    let longer = w.now() + LEASE;
+    assert_eq!(w.ledger.renew(vec![held(&claimed[0])], LEASE).await.unwrap(), []);
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(began + LEASE), "the other's");
+    w.complete(&held(&claimed[1])).await.unwrap();
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(began + LEASE), "as it was noted");
+    // Once that is over, the look at it finds the truth.
+    w.advance(56);
+    assert!(w.ledger.rescue("test", Vec::new()).await.unwrap().is_empty());
+    assert_eq!(w.ledger.next_due().await.unwrap(), Some(longer));
+}
