@@ -80,21 +80,22 @@ impl Config {
     /// own. The embedded one is made where it is missing, and its folder is tried out with the data directory.
     fn check_ledger(&self, report: &mut Report<'_>) {
         let LedgerAddress::Postgres(url) = &self.ledger else { return self.check_bound(report) };
-        let refused = |report: &mut Report<'_>, error: handover_core::Error| {
-            report.value(&["ledger"], error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
-        };
         let state = match PostgresLedger::schema_state(url.expose()) {
             Ok(state) => state,
-            Err(error) => return refused(report, error),
+            Err(error) => return refused(report, &error),
         };
         if (self.migrate || state == SchemaState::Current)
             && let Err(error) = PostgresLedger::check_rights(url.expose(), state)
         {
-            return refused(report, error);
+            return refused(report, &error);
+        }
+        if state == SchemaState::Missing
+            && let Err(error) = Project::check_bound(self)
+        {
+            return refused(report, &error);
         }
         let said = match state {
             SchemaState::Current => return self.check_bound(report),
-            SchemaState::Missing if Project::check_bound(self).is_err() => return self.check_bound(report),
             SchemaState::Missing => "the ledger's schema is not there yet".to_owned(),
             SchemaState::Behind(1) => "the ledger's schema is behind by 1 migration".to_owned(),
             SchemaState::Behind(lacking) => format!("the ledger's schema is behind by {lacking} migrations"),
@@ -119,8 +120,7 @@ impl Config {
     /// Whether the data directory is this ledger's own.
     fn check_bound(&self, report: &mut Report<'_>) {
         if let Err(error) = Project::check_bound(self) {
-            let problem = report.value(&["ledger"], error.to_string());
-            problem.maybe_help(error.hint_text().map(str::to_owned));
+            refused(report, &error);
         }
     }
 
@@ -148,6 +148,11 @@ impl Config {
             refuse(report, at, &error);
         }
     }
+}
+
+/// The ledger will not do, for this reason.
+fn refused(report: &mut Report<'_>, error: &handover_core::Error) {
+    report.value(&["ledger"], error.to_string()).maybe_help(error.hint_text().map(str::to_owned));
 }
 
 /// What keeps exports from being written into a folder; one that is not there is made, if it can be.
